@@ -1,0 +1,63 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Continuous integration turns every warning into an error; a user's newer compiler may warn about more than we know.
+let strict: [SwiftSetting] = Context.environment["CI"] == nil ? [] : [.treatAllWarnings(as: .error)]
+
+let package = Package(
+  name: "swift-ddpm",
+  products: [
+    .library(name: "DDPM", targets: ["DDPM"]),
+    .executable(name: "ddpm", targets: ["ddpm-cli"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+  ],
+  targets: [
+    // C libraries, each named by the Debian package that brings it.
+    .systemLibrary(name: "CDNNL", providers: [.apt(["libdnnl-dev"])]),
+    .systemLibrary(name: "CPNG", providers: [.apt(["libpng-dev"])]),
+    .systemLibrary(name: "CJPEG", providers: [.apt(["libjpeg62-turbo-dev"])]),
+    .systemLibrary(name: "CArchive", providers: [.apt(["libarchive-dev"])]),
+    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CWebP", providers: [.apt(["libwebp-dev"])]),
+    .systemLibrary(name: "CGIF", providers: [.apt(["libgif-dev"])]),
+
+    // C kernels: what oneDNN lacks or does badly, with run-time SIMD dispatch.
+    .target(name: "CKernels", linkerSettings: [.linkedLibrary("m"), .linkedLibrary("gomp")]),
+
+    // The tensor program, and the engine that runs it.
+    .target(name: "TensorGraph", swiftSettings: strict),
+    .target(name: "CPUBackend", dependencies: ["TensorGraph", "CDNNL", "CKernels"], swiftSettings: strict),
+
+    // The mathematics (knows no network), the network (knows no diffusion), the data (bytes only).
+    .target(name: "Diffusion", dependencies: ["TensorGraph"], swiftSettings: strict),
+    .target(name: "Networks", dependencies: ["TensorGraph"], swiftSettings: strict),
+    .target(
+      name: "Datasets", dependencies: ["CPNG", "CJPEG", "CArchive", "CZlib", "CWebP", "CGIF"], swiftSettings: strict),
+
+    // The product: training, evaluation, pipelines; and the command.
+    .target(
+      name: "DDPM",
+      dependencies: [
+        "TensorGraph", "Diffusion", "Networks", "Datasets",
+        .product(name: "Logging", package: "swift-log"), .product(name: "Yams", package: "Yams"),
+      ], swiftSettings: strict),
+    .executableTarget(
+      name: "ddpm-cli",
+      dependencies: ["DDPM", "CPUBackend", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: strict),
+
+    .target(name: "TestSupport", dependencies: ["TensorGraph"], path: "Tests/TestSupport", swiftSettings: strict),
+    .testTarget(name: "TensorGraphTests", dependencies: ["TensorGraph", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "CPUBackendTests", dependencies: ["CPUBackend", "CKernels", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "DiffusionTests", dependencies: ["Diffusion", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "NetworksTests", dependencies: ["Networks", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "DDPMTests", dependencies: ["DDPM", "CPUBackend", "TestSupport"], swiftSettings: strict),
+  ]
+)
