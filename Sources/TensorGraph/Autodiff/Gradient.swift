@@ -34,6 +34,4 @@ extension GraphBuilder {
       gradients[target.id] ?? constant([0], shape: .scalar).broadcast(to: target.shape)
     }
   }
-
-  private func tensor(_ id: Program.ValueID) -> Tensor { Tensor(builder: self, id: id, type: program.types[id]) }
 }

@@ -6,6 +6,13 @@ public final class GraphBuilder {
   private(set) var program = Program(types: [], nodes: [], inputs: [], states: [], outputs: [], updates: [])
   private var firstError: ProgramError?
   private var names: Set<String> = []
+  /// What has been computed already: every operator is a pure function, so the same one of the same operands is the same value.
+  private var computed: [Expression: [Program.ValueID]] = [:]
+
+  private struct Expression: Hashable {
+    var op: Op
+    var operands: [Program.ValueID]
+  }
 
   public init() {}
 
@@ -52,10 +59,14 @@ public final class GraphBuilder {
   /// Applies an operator that has one result.
   public func apply(_ op: Op, _ operands: [Tensor]) -> Tensor { applyAll(op, operands)[0] }
 
-  /// Applies an operator and gives all its results.
+  /// Applies an operator and gives all its results; those of an equal expression built before, if there is one.
   public func applyAll(_ op: Op, _ operands: [Tensor]) -> [Tensor] {
+    let expression = Expression(op: op, operands: operands.map(\.id))
+    if let known = computed[expression] { return known.map(tensor) }
     do {
-      return append(op, operands.map(\.id), try op.resultTypes(operands.map(\.type)))
+      let results = append(op, expression.operands, try op.resultTypes(operands.map(\.type)))
+      computed[expression] = results.map(\.id)
+      return results
     } catch {
       fail(.shape(error))
       // Stand-ins, so that building can go on to `finish()`, where the error is thrown.
@@ -71,6 +82,9 @@ public final class GraphBuilder {
     program.nodes.append(.init(op: op, operands: operands, results: results.map(\.id)))
     return results
   }
+
+  /// The handle of a value that is in the graph.
+  func tensor(_ id: Program.ValueID) -> Tensor { Tensor(builder: self, id: id, type: program.types[id]) }
 
   func fail(_ error: ProgramError) { if firstError == nil { firstError = error } }
 

@@ -1,0 +1,73 @@
+import CDNNL
+import CKernels
+import Glibc
+import TensorGraph
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// Runs tensor programs on the processor: oneDNN, and our own kernels for what it lacks or does badly.
+public struct CPUBackend: Backend {
+  /// How the algorithm of each convolution is chosen.
+  public enum Tuning: String, Sendable, CaseIterable {
+    /// By timing the candidates once; the choice is kept on disk.
+    case timed
+    /// By a fixed order of preference: the same on every run of the same machine.
+    case fixed
+  }
+
+  public struct Options: Sendable {
+    /// The threads that share each operator; all processors that the process may use by default.
+    public var threads: Int
+    public var tuning: Tuning
+    /// The convolution algorithms to choose from.
+    public var algorithms: Set<ConvolutionAlgorithm>
+    /// Where timed choices are kept; nil keeps none.
+    public var cacheFolder: URL?
+    /// Whether each step of a program is timed.
+    public var profiles = false
+
+    public init(
+      threads: Int = CPUBackend.processorCount, tuning: Tuning = .timed,
+      algorithms: Set<ConvolutionAlgorithm> = Set(ConvolutionAlgorithm.allCases),
+      cacheFolder: URL? = TuningCache.defaultFolder
+    ) {
+      self.threads = max(1, threads)
+      self.tuning = tuning
+      self.algorithms = algorithms
+      self.cacheFolder = cacheFolder
+    }
+
+    func allows(_ algorithm: ConvolutionAlgorithm) -> Bool {
+      algorithms.contains(algorithm) && (algorithm != .amx || ck_amx_available() != 0)
+    }
+  }
+
+  public let options: Options
+
+  public init(_ options: Options = Options()) { self.options = options }
+
+  public var name: String {
+    "CPU, \(options.threads) thread\(options.threads == 1 ? "" : "s"), oneDNN \(DNNLEngine.version)\(options.allows(.amx) ? ", AMX" : "")"
+  }
+
+  /// The processors on which this process may run.
+  public static var processorCount: Int {
+    var set = cpu_set_t()
+    guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else {
+      return sysconf(Int32(_SC_NPROCESSORS_ONLN))
+    }
+    return max(1, withUnsafeBytes(of: &set) { bytes in bytes.reduce(0) { $0 + $1.nonzeroBitCount } })
+  }
+
+  public func compile(_ program: Program, sharing other: (any Executable)?) throws -> any Executable {
+    try EngineThread.shared.run { () throws -> CPUExecutable in
+      omp_set_num_threads(Int32(options.threads))
+      ck_set_threads(Int32(options.threads))
+      return try CPUExecutable(program, options, sharing: other as? CPUExecutable)
+    }
+  }
+}

@@ -1,0 +1,56 @@
+import CKernels
+import TensorGraph
+
+extension ConvolutionKernel {
+  /// Our Winograd F(4×4, 3×3): 3×3, stride 1, padding 1, blocked channels.
+  static func winograd(_ problem: ConvolutionProblem) -> ConvolutionKernel? {
+    guard problem.isBlocked, problem.kernel.dimensions.suffix(2) == [3, 3],
+      problem.convolution == Convolution(stride: 1, padding: .init(1))
+    else { return nil }
+    var description = ck_winograd(
+      samples: problem.input[0], inputs: problem.kernel[1], outputs: problem.kernel[0], height: problem.input[2],
+      width: problem.input[3])
+    let float = MemoryLayout<Float>.stride
+    let weights = ck_winograd_weights(&description) * float
+    let conv = description
+    func floats(_ raw: UnsafeMutableRawPointer) -> UnsafeMutablePointer<Float> {
+      raw.assumingMemoryBound(to: Float.self)
+    }
+
+    switch problem.direction {
+    case .forward:
+      return ConvolutionKernel(
+        algorithm: .winograd, name: "winograd", packedByteCount: weights,
+        scratchByteCount: ck_winograd_forward_workspace(&description) * float,
+        pack: { w, packed, _ in withUnsafePointer(to: conv) { ck_winograd_transform($0, w, floats(packed)) } },
+        run: { o, scratch in
+          withUnsafePointer(to: conv) {
+            ck_winograd_forward($0, o.source, floats(o.weights), o.bias, o.addend, o.target, floats(scratch))
+          }
+        })
+    case .inputGradient:
+      return ConvolutionKernel(
+        algorithm: .winograd, name: "winograd", packedByteCount: weights,
+        scratchByteCount: ck_winograd_backward_data_workspace(&description) * float,
+        pack: { w, packed, _ in withUnsafePointer(to: conv) { ck_winograd_transform_backward($0, w, floats(packed)) } },
+        run: { o, scratch in
+          withUnsafePointer(to: conv) {
+            ck_winograd_backward_data($0, o.source, floats(o.weights), o.addend, o.target, floats(scratch))
+          }
+        })
+    case .weightGradient:
+      let output = problem.output
+      return ConvolutionKernel(
+        algorithm: .winograd, name: "winograd",
+        scratchByteCount: ck_winograd_backward_weights_workspace(&description) * float,
+        run: { o, scratch in
+          withUnsafePointer(to: conv) {
+            ck_winograd_backward_weights($0, o.source, floats(o.weights), o.target, floats(scratch))
+          }
+          if let db = o.biasGradient {
+            ck_channel_sums(floats(o.weights), db, output[0], output[1], output[2] * output[3], 1)
+          }
+        })
+    }
+  }
+}

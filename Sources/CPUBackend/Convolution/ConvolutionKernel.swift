@@ -1,0 +1,59 @@
+import TensorGraph
+
+/// A convolution bound to an algorithm, ready to run on any memory of the right layouts.
+///
+/// Activations are blocked where their channels fill blocks and plain where not (`ConvolutionProblem.inputLayout` …);
+/// weights and their gradients are in `kernelLayout`.
+struct ConvolutionKernel {
+  /// The addresses of one run. What a direction lacks is nil.
+  struct Operands {
+    /// x forward and for the weights' gradient, dy for the input's.
+    var source: UnsafeMutablePointer<Float>
+    /// The weights, packed if `packedByteCount` is not 0; dy for the weights' gradient.
+    var weights: UnsafeMutableRawPointer
+    /// y, dx or dw.
+    var target: UnsafeMutablePointer<Float>
+    /// Forward only.
+    var bias: UnsafeMutablePointer<Float>?
+    /// What is added to y or dx.
+    var addend: UnsafeMutablePointer<Float>?
+    /// The weights' gradient only.
+    var biasGradient: UnsafeMutablePointer<Float>?
+    /// What is done to x as it is read; only where `takesPrologue`.
+    var prologue: Prologue?
+  }
+
+  /// u = act(x · scale + shift), scale and shift (N, Ci): a group norm whose statistics are known.
+  struct Prologue {
+    var scale: UnsafeMutablePointer<Float>
+    var shift: UnsafeMutablePointer<Float>
+    var silu: Bool
+  }
+
+  var algorithm: ConvolutionAlgorithm
+  /// The implementation, for profiles.
+  var name: String
+  /// Bytes of the weights in the algorithm's own form; 0 where they are used as they are.
+  var packedByteCount = 0
+  var scratchByteCount = 0
+  var takesPrologue = false
+  var pack:
+    (_ weights: UnsafeMutablePointer<Float>, _ packed: UnsafeMutableRawPointer, _ scratch: UnsafeMutableRawPointer)
+      throws -> Void =
+      { _, _, _ in }
+  var run: (Operands, _ scratch: UnsafeMutableRawPointer) throws -> Void
+}
+
+extension ConvolutionKernel {
+  /// The kernel that does `problem` by `algorithm`; nil where the algorithm, the library or the processor cannot.
+  static func make(_ problem: ConvolutionProblem, _ algorithm: ConvolutionAlgorithm) throws(ExecutionError)
+    -> ConvolutionKernel?
+  {
+    switch algorithm {
+    case .amx: amx(problem)
+    case .winograd: winograd(problem)
+    case .direct: try dnnl(problem, winograd: false)
+    case .dnnlWinograd: try dnnl(problem, winograd: true)
+    }
+  }
+}

@@ -1,0 +1,60 @@
+import TensorGraph
+
+/// One convolution to be done: its sizes and its direction. What the tuner chooses an algorithm for.
+struct ConvolutionProblem: Hashable {
+  enum Direction: String {
+    /// y = w ∗ x + b
+    case forward
+    /// dx = wᵀ ∗ dy
+    case inputGradient
+    /// dw = x ∗ dy, db = Σ dy
+    case weightGradient
+  }
+
+  var direction: Direction
+  /// (N, Ci, H, W)
+  var input: Shape
+  /// (Co, Ci, Kh, Kw)
+  var kernel: Shape
+  /// (N, Co, Ho, Wo)
+  var output: Shape
+  var convolution: Convolution
+
+  init(_ direction: Direction, input: Shape, kernel: Shape, output: Shape, _ convolution: Convolution) {
+    self.direction = direction
+    self.input = input
+    self.kernel = kernel
+    self.output = output
+    self.convolution = convolution
+  }
+
+  /// Multiplications and additions of the direct algorithm, the same in all three directions.
+  var flops: Double { 2 * Double(output.count) * Double(kernel.count / kernel[0]) }
+
+  /// Whether both channel counts fill whole blocks.
+  var isBlocked: Bool { kernel[0] % Layout.block == 0 && kernel[1] % Layout.block == 0 }
+
+  var inputLayout: Layout { kernel[1] % Layout.block == 0 ? .blocked : .plain }
+  var outputLayout: Layout { kernel[0] % Layout.block == 0 ? .blocked : .plain }
+  var kernelLayout: Layout { isBlocked ? .blockedKernel : .plain }
+
+  /// Names the problem in the tuner's cache: `forward 8x128x32x32 128x128x3x3 s1 p1,1,1,1`.
+  var key: String {
+    let sizes = { (shape: Shape) in shape.dimensions.map(String.init).joined(separator: "x") }
+    let p = convolution.padding
+    return
+      "\(direction) \(sizes(input)) \(sizes(kernel)) s\(convolution.stride) p\(p.top),\(p.left),\(p.bottom),\(p.right)"
+  }
+}
+
+/// The ways to do a convolution, in the order of preference where nothing is timed.
+public enum ConvolutionAlgorithm: String, CaseIterable, Sendable {
+  /// Split bf16 on AMX tiles; errors near 4e-6.
+  case amx
+  /// Our Winograd F(4×4, 3×3) in FP32; errors near 1e-6.
+  case winograd
+  /// oneDNN's direct algorithm: every shape.
+  case direct
+  /// oneDNN's Winograd: AVX-512, version 2 only; errors near 1e-5.
+  case dnnlWinograd
+}

@@ -1,0 +1,63 @@
+import CKernels
+import TensorGraph
+
+extension Lowering {
+  private func kernel(_ attention: Attention, q: Shape, k: Shape, _ layout: Layout) -> ck_attention {
+    ck_attention(
+      samples: q[0], heads: attention.heads, head_channels: q[1] / attention.heads, queries: q[2], keys: k[2],
+      scale: Float(attention.scale), format: layout.format, query_stride: 0, key_stride: 0, value_stride: 0,
+      output_stride: 0)
+  }
+
+  /// Blocked memory serves where each head is whole blocks.
+  private func layout(_ attention: Attention, _ q: Program.ValueID) -> Layout {
+    let channels = shape(q)[1]
+    return nativeLayout(q) == .blocked && (channels / attention.heads) % Layout.block == 0 ? .blocked : .plain
+  }
+
+  private func flops(_ attention: Attention, _ q: Shape, _ k: Shape) -> Double {
+    4 * Double(q.count) * Double(k[2])
+  }
+
+  func lowerAttention(_ node: Program.Node, _ attention: Attention) {
+    let layout = layout(attention, node.operands[0])
+    let (qShape, kShape) = (shape(node.operands[0]), shape(node.operands[1]))
+    var description = kernel(attention, q: qShape, k: kShape, layout)
+    let inputs = node.operands.map { form($0, layout) }
+    let (o, logSumExp) = (result(node.results[0], layout), result(node.results[1]))
+    emit(
+      Step(
+        label: "attention", reads: inputs, writes: [o, logSumExp],
+        scratch: ck_attention_forward_workspace(&description) * MemoryLayout<Float>.stride,
+        flops: flops(attention, qShape, kShape)
+      ) { scratch in
+        withUnsafePointer(to: description) {
+          ck_attention_forward(
+            $0, inputs[0].floats, inputs[1].floats, inputs[2].floats, o.floats, logSumExp.floats,
+            scratch.assumingMemoryBound(to: Float.self))
+        }
+      })
+  }
+
+  func lowerAttentionGradient(_ node: Program.Node, _ attention: Attention) {
+    let layout = layout(attention, node.operands[1])
+    let (qShape, kShape) = (shape(node.operands[1]), shape(node.operands[2]))
+    var description = kernel(attention, q: qShape, k: kShape, layout)
+    let inputs = node.operands.prefix(5).map { form($0, layout) }
+    let logSumExp = plain(node.operands[5])
+    let results = node.results.map { result($0, layout) }
+    emit(
+      Step(
+        label: "attention gradient", reads: inputs + [logSumExp], writes: results,
+        scratch: ck_attention_backward_workspace(&description) * MemoryLayout<Float>.stride,
+        flops: 2.5 * flops(attention, qShape, kShape)
+      ) { scratch in
+        withUnsafePointer(to: description) {
+          ck_attention_backward(
+            $0, inputs[1].floats, inputs[2].floats, inputs[3].floats, inputs[4].floats, logSumExp.floats,
+            inputs[0].floats, results[0].floats, results[1].floats, results[2].floats,
+            scratch.assumingMemoryBound(to: Float.self))
+        }
+      })
+  }
+}

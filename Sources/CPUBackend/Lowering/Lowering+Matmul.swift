@@ -1,0 +1,54 @@
+import CDNNL
+import CKernels
+import TensorGraph
+
+extension Lowering {
+  func lowerMatmul(_ node: Program.Node, _ transposeA: Bool, _ transposeB: Bool) {
+    let (aShape, bShape, yShape) = (shape(node.operands[0]), shape(node.operands[1]), shape(node.results[0]))
+    let (a, b) = (plain(node.operands[0]), plain(node.operands[1]))
+    let y = result(node.results[0])
+    var m = yShape[yShape.rank - 2]
+    let n = yShape[yShape.rank - 1]
+    let k = transposeA ? aShape[aShape.rank - 2] : aShape[aShape.rank - 1]
+    var batch = yShape.count / (m * n)
+    // One matrix for the whole batch: the batch is just more rows.
+    if bShape.rank == 2, !transposeA { (m, batch) = (m * batch, 1) }
+    let (aStep, bStep) = (aShape.rank == 2 ? 0 : m * k, bShape.rank == 2 ? 0 : k * n)
+    let gemm = Matmul(
+      transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, useAMX: options.allows(.amx))
+    emit(
+      Step(
+        label: gemm.label, reads: [a, b], writes: [y], scratch: gemm.scratchByteCount,
+        flops: 2 * Double(batch) * Double(m) * Double(n) * Double(k)
+      ) { scratch in
+        for item in 0..<batch {
+          try gemm(a.floats + item * aStep, b.floats + item * bStep, y.floats + item * m * n, scratch)
+        }
+      })
+  }
+}
+
+/// One matrix product, row-major, by the fastest kernel for its size.
+struct Matmul {
+  var transposeA: Bool
+  var transposeB: Bool
+  var m: Int
+  var n: Int
+  var k: Int
+  var useAMX: Bool
+
+  var label: String { "matmul" }
+  var scratchByteCount: Int { 0 }
+
+  func callAsFunction(
+    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>,
+    _ scratch: UnsafeMutableRawPointer
+  ) throws(ExecutionError) {
+    let letter = { (transposed: Bool) in CChar(bitPattern: UInt8(ascii: transposed ? "T" : "N")) }
+    try check(
+      dnnl_sgemm(
+        letter(transposeA), letter(transposeB), dnnl_dim_t(m), dnnl_dim_t(n), dnnl_dim_t(k), 1, a,
+        dnnl_dim_t(transposeA ? m : k), b, dnnl_dim_t(transposeB ? k : n), 0, y, dnnl_dim_t(n)),
+      "matmul")
+  }
+}

@@ -1,0 +1,74 @@
+import CKernels
+import TensorGraph
+
+extension Lowering {
+  private func kernel(_ norm: GroupNorm, _ x: Shape, _ layout: Layout) -> ck_group_norm {
+    ck_group_norm(
+      samples: x[0], channels: x[1], pixels: x.dimensions.dropFirst(2).reduce(1, *), groups: norm.groups,
+      epsilon: Float(norm.epsilon), activation: norm.silu ? CK_ACTIVATION_SILU : CK_ACTIVATION_NONE,
+      format: layout.format)
+  }
+
+  func lowerGroupNorm(_ node: Program.Node, _ norm: GroupNorm) {
+    let layout = nativeLayout(node.operands[0])
+    var description = kernel(norm, shape(node.operands[0]), layout)
+    let x = form(node.operands[0], layout)
+    let (gamma, beta) = (plain(node.operands[1]), plain(node.operands[2]))
+    let shift = node.operands.count == 4 ? plain(node.operands[3]) : nil
+    let y = result(node.results[0], layout)
+    let (mean, rstd) = (result(node.results[1]), result(node.results[2]))
+    emit(
+      Step(
+        label: norm.silu ? "groupNorm+silu" : "groupNorm",
+        reads: [x, gamma, beta] + (shift.map { [$0] } ?? []), writes: [y, mean, rstd],
+        scratch: ck_group_norm_workspace(&description) * MemoryLayout<Float>.stride, inPlace: (y, x)
+      ) { scratch in
+        withUnsafePointer(to: description) {
+          ck_group_norm_forward(
+            $0, x.floats, shift?.floats, gamma.floats, beta.floats, y.floats, mean.floats, rstd.floats,
+            scratch.assumingMemoryBound(to: Float.self))
+        }
+      })
+  }
+
+  /// `addend` is added to dx, which then is `target`.
+  func lowerGroupNormGradient(
+    _ node: Program.Node, _ norm: GroupNorm, adding addend: Program.ValueID?, to target: Program.ValueID
+  ) {
+    let (upstream, input) = (node.operands[0], node.operands[1])
+    let layout = commonLayout(upstream, input)
+    var description = kernel(norm, shape(input), layout)
+    let (dy, x) = (form(upstream, layout), form(input, layout))
+    let (gamma, beta) = (plain(node.operands[2]), plain(node.operands[3]))
+    let (mean, rstd) = (plain(node.operands[4]), plain(node.operands[5]))
+    let shift = node.operands.count == 7 ? plain(node.operands[6]) : nil
+    let add = addend.map { form($0, layout) }
+    let dx = result(target, layout)
+    let (dgamma, dbeta) = (result(node.results[1]), result(node.results[2]))
+    let dshift = shift == nil ? nil : result(node.results[3])
+    emit(
+      Step(
+        label: norm.silu ? "groupNorm+silu gradient" : "groupNorm gradient",
+        reads: [dy, x, gamma, beta, mean, rstd] + [shift, add].compactMap { $0 },
+        writes: [dx, dgamma, dbeta] + (dshift.map { [$0] } ?? []),
+        scratch: ck_group_norm_workspace(&description) * MemoryLayout<Float>.stride, inPlace: (dx, dy)
+      ) { scratch in
+        withUnsafePointer(to: description) {
+          ck_group_norm_backward(
+            $0, x.floats, shift?.floats, gamma.floats, beta.floats, mean.floats, rstd.floats, dy.floats, add?.floats,
+            dx.floats, dgamma.floats, dbeta.floats, dshift?.floats, scratch.assumingMemoryBound(to: Float.self))
+        }
+      })
+  }
+
+  func lowerSoftmax(_ node: Program.Node) {
+    let x = plain(node.operands[0])
+    let y = result(node.results[0])
+    let shape = shape(node.results[0])
+    let width = shape[shape.rank - 1]
+    emit(
+      Step(label: "softmax", reads: [x], writes: [y], inPlace: (y, x)) { _ in
+        ck_softmax(x.floats, y.floats, shape.count / width, width, 1)
+      })
+  }
+}

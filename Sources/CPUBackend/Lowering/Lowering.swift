@@ -1,0 +1,190 @@
+import CKernels
+import TensorGraph
+
+/// Turns a program into steps: gives every value a layout, chooses the kernels, fuses what pays.
+///
+/// The layout propagates: a value stays in the form in which its operator produced it, and is converted, once, where a
+/// consumer needs another.
+final class Lowering {
+  let program: Program
+  let options: CPUBackend.Options
+  let tuner: Tuner
+  let fusion: Fusion
+  let states: [String: StateStorage]
+  let exchange: Exchange
+
+  private(set) var steps: [Step] = []
+  /// Constants and packed weights, which belong to this executable alone.
+  private(set) var constants: [Buffer] = []
+  /// The forms in which each value exists so far; the first is the one in which it was computed.
+  private var forms: [Program.ValueID: [(layout: Layout, buffer: Buffer)]] = [:]
+  /// The states whose new value has been written in place.
+  private var updatedInPlace: Set<String> = []
+
+  init(
+    _ program: Program, options: CPUBackend.Options, tuner: Tuner, states: [String: StateStorage], exchange: Exchange
+  ) {
+    self.program = program
+    self.options = options
+    self.tuner = tuner
+    self.states = states
+    self.exchange = exchange
+    fusion = Fusion(program)
+  }
+
+  func lower() throws {
+    for index in program.nodes.indices where fusion.host(of: index) == nil { try lower(at: index) }
+    lowerUpdates()
+    for output in program.outputs { lowerOutput(output) }
+  }
+
+  /// The operator at `index`, with what is fused into it.
+  private func lower(at index: Int) throws {
+    if let guest = fusion.guest(of: index) {
+      let node = program.nodes[guest.node]
+      let addend = guest.addend
+      switch node.op {
+      case .convolution(let c): try lowerConvolution(node, c, adding: addend, to: program.nodes[index].results[0])
+      case .convolutionInputGradient(let c, _):
+        try lowerConvolutionInputGradient(node, c, adding: addend, to: program.nodes[index].results[0])
+      case .groupNormGradient(let norm):
+        lowerGroupNormGradient(node, norm, adding: addend, to: program.nodes[index].results[0])
+      default: preconditionFailure("\(node.op.name) does not fuse with an addition")
+      }
+      return
+    }
+    let node = program.nodes[index]
+    switch node.op {
+    case .input(let name): lowerInput(name, node)
+    case .state(let name):
+      guard let state = states[name] else { preconditionFailure("state \(name) has no storage") }
+      define(node.results[0], state.layout, state.buffer)
+    case .constant(let scalars): lowerConstant(scalars, node)
+    case .unary(let function): lowerUnary(function, node)
+    case .binary(let function): lowerBinary(function, node)
+    case .toFloat: lowerToFloat(node)
+    case .matmul(let transposeA, let transposeB): lowerMatmul(node, transposeA, transposeB)
+    case .convolution(let c): try lowerConvolution(node, c, adding: nil, to: node.results[0])
+    case .convolutionInputGradient(let c, _):
+      try lowerConvolutionInputGradient(node, c, adding: nil, to: node.results[0])
+    case .convolutionWeightGradient(let c, _, _): try lowerConvolutionWeightGradient(node, c)
+    case .groupNorm(let norm): lowerGroupNorm(node, norm)
+    case .groupNormGradient(let norm): lowerGroupNormGradient(node, norm, adding: nil, to: node.results[0])
+    case .softmax: lowerSoftmax(node)
+    case .attention(let attention): lowerAttention(node, attention)
+    case .attentionGradient(let attention): lowerAttentionGradient(node, attention)
+    case .reshape: lowerReshape(node)
+    case .transpose(let permutation): lowerTranspose(node, permutation)
+    case .concat(let axis): lowerConcat(node, axis)
+    case .slice(let axis, let from, let to): lowerSlice(node, axis, from, to)
+    case .pad(let axis, let before, _): lowerPad(node, axis, before)
+    case .broadcast: lowerBroadcast(node)
+    case .upsampleNearest(let factor): lowerUpsample(node, factor)
+    case .averagePool(let factor): lowerAveragePool(node, factor)
+    case .sum(let axes, _): lowerSum(node, axes)
+    case .sumOfSquares: lowerSumOfSquares(node)
+    case .gatherRows: lowerGatherRows(node)
+    case .scatterAddRows: lowerScatterAddRows(node)
+    case .sinusoidalEmbedding(let embedding): lowerSinusoidalEmbedding(node, embedding)
+    case .gaussianNoise(_, let stream): lowerRandom(node, stream, dropoutRate: nil)
+    case .dropoutMask(_, let rate, let stream): lowerRandom(node, stream, dropoutRate: rate)
+    case .adam(let adam): lowerAdam(node, adam, at: index)
+    }
+  }
+
+  // MARK: Values and their forms
+
+  func shape(_ id: Program.ValueID) -> Shape { program.types[id].shape }
+
+  /// The layout in which the value was computed.
+  func nativeLayout(_ id: Program.ValueID) -> Layout {
+    guard let first = forms[id]?.first else { preconditionFailure("value %\(id) is used before it is lowered") }
+    return first.layout
+  }
+
+  /// The value in `layout`, converted if it does not exist so yet.
+  func form(_ id: Program.ValueID, _ layout: Layout) -> Buffer {
+    let known = forms[id] ?? []
+    if let buffer = known.first(where: { $0.layout == layout })?.buffer { return buffer }
+    guard let source = known.first else { preconditionFailure("value %\(id) is used before it is lowered") }
+    // Between two blocked forms the way leads through the plain one; in practice there is only ever one of them.
+    let from = source.layout == .plain || layout == .plain ? source.buffer : form(id, .plain)
+    let target = Buffer(byteCount: source.buffer.byteCount)
+    steps.append(conversion(of: shape(id), from: from, source.layout, to: target, layout))
+    forms[id, default: []].append((layout, target))
+    return target
+  }
+
+  func plain(_ id: Program.ValueID) -> Buffer { form(id, .plain) }
+
+  /// Memory for the value, which the next step computes in `layout`.
+  func result(_ id: Program.ValueID, _ layout: Layout = .plain) -> Buffer {
+    let buffer = Buffer(byteCount: shape(id).count * MemoryLayout<Float>.stride)
+    define(id, layout, buffer)
+    return buffer
+  }
+
+  func define(_ id: Program.ValueID, _ layout: Layout, _ buffer: Buffer) { forms[id] = [(layout, buffer)] }
+
+  func emit(_ step: Step) { steps.append(step) }
+
+  func keep(_ buffer: Buffer) { constants.append(buffer) }
+
+  /// Whether a tensor of this shape can be blocked.
+  func canBlock(_ shape: Shape) -> Bool { shape.rank >= 3 && shape[1] % Layout.block == 0 }
+
+  // MARK: The program's boundary
+
+  private func lowerInput(_ name: String, _ node: Program.Node) {
+    let buffer = result(node.results[0])
+    let exchange = exchange
+    emit(Step(label: "input", reads: [], writes: [buffer]) { _ in exchange.copyInput(name, to: buffer.raw) })
+  }
+
+  private func lowerConstant(_ scalars: [Float], _ node: Program.Node) {
+    let buffer = Buffer(byteCount: scalars.count * MemoryLayout<Float>.stride, home: .persistent)
+    keep(buffer)
+    exchange.constants.append((buffer, scalars))
+    define(node.results[0], .plain, buffer)
+  }
+
+  private func lowerOutput(_ output: Program.Named) {
+    let buffer = plain(output.value)
+    let type = program.types[output.value]
+    let exchange = exchange
+    emit(
+      Step(label: "output", reads: [buffer], writes: []) { _ in
+        exchange.takeOutput(output.name, type, from: buffer.raw)
+      })
+  }
+
+  func markUpdatedInPlace(_ state: String) { updatedInPlace.insert(state) }
+
+  /// Copies the new values into their states, after everything has read the old ones.
+  private func lowerUpdates() {
+    var copies: [Step] = []
+    for update in program.updates where !updatedInPlace.contains(update.name) {
+      guard let state = states[update.name] else { preconditionFailure("state \(update.name) has no storage") }
+      var source = form(update.value, state.layout)
+      if case .persistent = source.root.home {
+        // Another state's memory, which may itself be about to change.
+        let staged = Buffer(byteCount: source.byteCount)
+        emit(copy(source, staged))
+        source = staged
+      }
+      copies.append(copy(source, state.buffer))
+    }
+    steps += copies
+    let updated = program.updates.compactMap { states[$0.name] }
+    if !updated.isEmpty {
+      emit(Step(label: "states", reads: [], writes: []) { _ in for state in updated { state.version += 1 } })
+    }
+  }
+
+  func copy(_ source: Buffer, _ target: Buffer) -> Step {
+    let bytes = target.byteCount
+    return Step(label: "copy", reads: [source], writes: [target]) { _ in
+      target.raw.copyMemory(from: source.raw, byteCount: bytes)
+    }
+  }
+}

@@ -1,0 +1,58 @@
+/// Where the time of an executable goes: one line per step, summed over runs, and every run of every step for a trace.
+public struct Profile: Sendable {
+  public struct Event: Sendable {
+    /// Index into `labels`.
+    public var step: Int
+    /// Seconds of the monotonic clock.
+    public var start: Double
+    public var end: Double
+  }
+
+  public let labels: [String]
+  /// Multiplications and additions of one run of each step; 0 where nobody counts them.
+  public let flops: [Double]
+  public private(set) var events: [Event] = []
+
+  init(_ steps: [Step]) {
+    labels = steps.map(\.label)
+    flops = steps.map(\.flops)
+  }
+
+  mutating func record(_ step: Int, start: Double, end: Double) {
+    events.append(Event(step: step, start: start, end: end))
+  }
+
+  /// One row of the summary: all steps with one label.
+  public struct Row: Sendable {
+    public var label: String
+    public var seconds = 0.0
+    public var count = 0
+    public var flops = 0.0
+  }
+
+  /// Total times by label, the longest first.
+  public var rows: [Row] {
+    var rows: [String: Row] = [:]
+    for event in events {
+      let label = labels[event.step]
+      rows[label, default: Row(label: label)].seconds += event.end - event.start
+      rows[label, default: Row(label: label)].count += 1
+      rows[label, default: Row(label: label)].flops += flops[event.step]
+    }
+    return rows.values.sorted { ($0.seconds, $1.label) > ($1.seconds, $0.label) }
+  }
+
+  public mutating func reset() { events = [] }
+
+  /// The events as a Chrome trace (chrome://tracing, Perfetto): JSON.
+  public var chromeTrace: String {
+    let origin = events.first?.start ?? 0
+    let lines = events.map { event in
+      let label = labels[event.step].map { $0 == "\"" || $0 == "\\" ? " " : $0 }
+      let start = (event.start - origin) * 1e6
+      return
+        #"{"name":"\#(String(label))","ph":"X","pid":1,"tid":1,"ts":\#(start),"dur":\#((event.end - event.start) * 1e6)}"#
+    }
+    return "{\"traceEvents\":[\n\(lines.joined(separator: ",\n"))\n]}\n"
+  }
+}

@@ -1,0 +1,70 @@
+import CKernels
+import Glibc
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// The convolution algorithms that timing chose on this machine: one line each, `algorithm<tab>problem`.
+///
+/// The file's name says for which processor, library and thread count the choices hold.
+final class TuningCache {
+  private let url: URL
+  private var choices: [String: ConvolutionAlgorithm] = [:]
+  private var isDirty = false
+
+  init?(_ options: CPUBackend.Options) {
+    guard let folder = options.cacheFolder else { return nil }
+    let features = "\(ck_amx_available() != 0 ? "amx" : "vector")-\(options.threads)"
+    let name = "tuning-\(TuningCache.processor)-dnnl\(DNNLEngine.version)-\(features).txt"
+    url = folder.appending(path: name)
+    guard let text = try? String(contentsOf: url, encoding: .utf8) else { return }
+    for line in text.split(separator: "\n") {
+      let fields = line.split(separator: "\t", maxSplits: 1)
+      // A line that is not understood is a choice that will be timed again.
+      guard fields.count == 2, let algorithm = ConvolutionAlgorithm(rawValue: String(fields[0])) else { continue }
+      choices[String(fields[1])] = algorithm
+    }
+  }
+
+  subscript(problem: String) -> ConvolutionAlgorithm? {
+    get { choices[problem] }
+    set {
+      choices[problem] = newValue
+      isDirty = true
+    }
+  }
+
+  func save() {
+    guard isDirty else { return }
+    let text = choices.sorted { $0.key < $1.key }.map { "\($0.value.rawValue)\t\($0.key)\n" }.joined()
+    try? FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+    // Atomic: another process may be reading. Whether it succeeds or not, this process has its choices.
+    try? Data(text.utf8).write(to: url, options: .atomic)
+    isDirty = false
+  }
+
+  /// `$XDG_CACHE_HOME/swift-ddpm`, or `~/.cache/swift-ddpm`.
+  static var defaultFolder: URL? {
+    let environment = ProcessInfo.processInfo.environment
+    if let cache = environment["XDG_CACHE_HOME"], !cache.isEmpty {
+      return URL(filePath: cache).appending(path: "swift-ddpm")
+    }
+    return environment["HOME"].map { URL(filePath: $0).appending(path: ".cache/swift-ddpm") }
+  }
+
+  /// Vendor, family and model of the processor, or what takes their place on other architectures.
+  private static let processor: String = {
+    guard let text = try? String(contentsOf: URL(filePath: "/proc/cpuinfo"), encoding: .utf8) else { return "unknown" }
+    let wanted = ["vendor_id", "cpu family", "model", "CPU implementer", "CPU part"]
+    var found: [String] = []
+    for line in text.split(separator: "\n").prefix(40) {
+      let fields = line.split(separator: ":", maxSplits: 1).map { $0.trimmingCharacters(in: .whitespaces) }
+      if fields.count == 2, wanted.contains(fields[0]) { found.append(fields[1]) }
+      if found.count == 3 { break }
+    }
+    return found.isEmpty ? "unknown" : found.joined(separator: "-")
+  }()
+}
