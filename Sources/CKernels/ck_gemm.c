@@ -1,0 +1,104 @@
+#include "ck_gemm.h"
+
+#pragma clang fp contract(fast)
+
+/// C tile (rows × 16·columns) = or += A·B over k; `rows` ≤ 12 and `columns` ≤ 2 are constants where this is inlined, so that the
+/// accumulators live in registers: 12 × 2 of AVX-512's 32 leave room for two of B and the broadcast of A.
+CK_INLINE void tile(
+  const int rows, const int columns, long k, const float *a, long a_row, long a_column, const float *b, long b_row, float *c,
+  long c_row, int accumulate) {
+  v16 sum[12][2];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < columns; j++) sum[i][j] = (v16){0};
+#pragma clang loop unroll(disable)
+  for (long l = 0; l < k; l++) {
+    v16 b0 = load16(b), b1 = columns > 1 ? load16(b + 16) : b0;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++) {
+      float s = a[i * a_row];
+      sum[i][0] += s * b0;
+      if (columns > 1) sum[i][1] += s * b1;
+    }
+    a += a_column;
+    b += b_row;
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < columns; j++) {
+      float *p = c + i * c_row + 16 * j;
+      store16(p, accumulate ? load16(p) + sum[i][j] : sum[i][j]);
+    }
+}
+
+/// All m rows of one strip of `columns`·16 columns.
+CK_INLINE void strip(
+  const int tallest, const int columns, long m, long k, const float *a, long a_row, long a_column, const float *b, long b_row,
+  float *c, long c_row, int accumulate) {
+#define TILE(rows) tile(rows, columns, k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate), i += rows
+  long i = 0;
+  if (tallest == 12)
+    while (m - i >= 12 && m - i != 16) TILE(12);
+  if (tallest >= 8)
+    while (m - i >= 8) TILE(8);
+  if (tallest == 6)
+    while (m - i >= 6) TILE(6);
+  while (m - i >= 4) TILE(4);
+  while (m - i >= 2) TILE(2);
+  while (m - i >= 1) TILE(1);
+#undef TILE
+}
+
+/// Rows of B taken together: 32 columns of them, 32 KiB, stay in the first-level cache while the rows of A pass.
+enum { DEPTH = 256 };
+
+CK_CLONES static void gemm_wide(
+  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row, int accumulate) {
+  for (long l = 0; l < k; l += DEPTH) {
+    long depth = min_long(DEPTH, k - l);
+    int add = accumulate || l > 0;
+    for (long panel = 0; panel * CK_PANEL < n; panel++) {
+      long width = panel_width(panel, n);
+      const float *bp = b + panel_offset(panel, k) + l * width;
+      float *cp = c + panel * CK_PANEL;
+      if (width == 32)
+        strip(12, 2, m, depth, a + l * a_column, a_row, a_column, bp, width, cp, c_row, add);
+      else
+        strip(12, 1, m, depth, a + l * a_column, a_row, a_column, bp, width, cp, c_row, add);
+    }
+  }
+}
+
+/// For 16 registers of 8 (AVX2) or 4 floats, and NEON's 32 of 4: 6 × 1 accumulators.
+CK_CLONES static void gemm_narrow(
+  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row, int accumulate) {
+  for (long l = 0; l < k; l += DEPTH) {
+    long depth = min_long(DEPTH, k - l);
+    int add = accumulate || l > 0;
+    for (long column = 0; column < n; column += 16) {
+      long panel = column / CK_PANEL, width = panel_width(panel, n);
+      const float *bp = b + panel_offset(panel, k) + l * width + column % CK_PANEL;
+      strip(6, 1, m, depth, a + l * a_column, a_row, a_column, bp, width, c + column, c_row, add);
+    }
+  }
+}
+
+static int has_wide_registers(void) {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512f") != 0;
+#else
+  return 0;
+#endif
+}
+
+void ck_gemm(
+  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row, int accumulate) {
+  if (k == 0) {
+    if (!accumulate)
+      for (long i = 0; i < m; i++) memset(c + i * c_row, 0, (size_t)n * sizeof(float));
+    return;
+  }
+  (has_wide_registers() ? gemm_wide : gemm_narrow)(m, n, k, a, a_row, a_column, b, c, c_row, accumulate);
+}

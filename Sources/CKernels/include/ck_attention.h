@@ -1,0 +1,32 @@
+/// Softmax, and scaled dot-product attention that never holds the whole score matrix (Dao et al. 2022).
+#pragma once
+#include "ck_layout.h"
+
+/// y[r][i] = softmax_i(scale·x[r][i]), x, y [rows][n]; y may be x.
+void ck_softmax(const float *x, float *y, long rows, long n, float scale);
+
+/// dx = scale·y·(dy − Σ_i dy·y); dx may be dy.
+void ck_softmax_backward(const float *dy, const float *y, float *dx, long rows, long n, float scale);
+
+typedef struct {
+  long samples, heads, head_channels;  ///< channels C = heads·head_channels
+  long queries, keys;                  ///< lengths L of q and o, and of k and v
+  float scale;                         ///< 1/√head_channels
+  ck_format format;                    ///< plain [N][C][L], any head_channels; blocked [N][C/16][L][16], head_channels % 16 = 0
+  /// Floats from one sample to the next, so that q, k, v may be channel ranges of one tensor; 0 means dense, C·L.
+  long query_stride, key_stride, value_stride, output_stride;
+} ck_attention;
+
+/// Floats of workspace for each direction.
+long ck_attention_forward_workspace(const ck_attention *attention);
+long ck_attention_backward_workspace(const ck_attention *attention);
+
+/// o_i = Σ_j softmax_j(scale·q_i·k_j)·v_j in each sample and head.
+///   q, o (N, C, queries);  k, v (N, C, keys);  log_sum_exp (N, heads, queries) or NULL: kept for the gradient.
+void ck_attention_forward(
+  const ck_attention *attention, const float *q, const float *k, const float *v, float *o, float *log_sum_exp, float *workspace);
+
+/// The gradients dq, dk, dv (overwritten, strides those of q, k, v), from `o` and `log_sum_exp` of the forward pass. `o` and `dO` have output_stride.
+void ck_attention_backward(
+  const ck_attention *attention, const float *q, const float *k, const float *v, const float *o, const float *log_sum_exp, const float *dO,
+  float *dq, float *dk, float *dv, float *workspace);
