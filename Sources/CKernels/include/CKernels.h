@@ -1,1 +1,3 @@
 #pragma once
+#include "ck_amx.h"
+#include "ck_parallel.h"
