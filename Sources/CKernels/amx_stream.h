@@ -1,0 +1,78 @@
+#pragma once
+// How an image becomes tiles.
+//
+// A correlation reads, for each position (i, j) of an image, the input pixels (i·stride + dy, j·stride + dx) of its taps.
+// A unit is a range of position rows; images follow one another, so row g is row g mod rows of image g / rows. The
+// input rows a unit needs are copied to a stream: image segments one after another, each with its border rows, and columns of zeros between rows, the right
+// border of one row being the left border of the next. Every tap is then one offset into the stream, and consecutive
+// positions are equidistant pixels of it: what a tile load wants.
+//
+// Narrow images would waste much of each tile on borders. For them the stream is expanded into one panel for each tap
+// (im2col), where positions are dense; a tap is again one offset.
+#include "ck_amx.h"
+#include "ck_parallel.h"
+#include <stdint.h>
+
+enum { CK_MAX_TAPS = 9 };
+
+struct ck_correlation {
+  long N;
+  long in_h, in_w;      // the image read
+  long rows, columns;   // positions in each image
+  long stride;
+  long taps, dy[CK_MAX_TAPS], dx[CK_MAX_TAPS];
+  long slot[CK_MAX_TAPS];              // which K×K weight the tap multiplies
+  long out_blocks, out_h, out_w;         // blocks of 16 channels, and size, of the image positions belong to:
+  long out_stride, out_row, out_column;  // position (i, j) is its pixel (i·out_stride + out_row, j·out_stride + out_column)
+};
+
+struct ck_stream {
+  struct ck_correlation of;
+  long first_dy, span;      // input rows dy for the first tap row, and how many tap rows
+  long pad_left, pitch;     // zeros left of a row, and pixels from row to row
+  int expanded;             // a panel for each tap
+  long tap_offset[CK_MAX_TAPS];  // of position 0, in pixels
+  long max_rows;            // position rows of a unit, at most
+  long max_pixels;          // of the stream, borders and slack included
+  long max_panel;           // positions of a panel, slack included
+  long max_blocks;          // blocks of positions of a unit
+};
+
+/// A run of consecutive positions: `start` is its first one, counted in positions of the stream or panel;
+/// `pixel` says where in [N][out_blocks][out_h·out_w], at block 0, each belongs, or -1.
+struct ck_blocks {
+  long count;
+  int32_t *start;  // [count]
+  int32_t *pixel;  // [count][lanes]
+};
+
+/// Geometry of `of`; units of at most `max_rows` position rows; images narrower than `narrow` are expanded.
+void ck_stream_init(struct ck_stream *stream, const struct ck_correlation *of, long max_rows, long narrow);
+
+/// Pixels in the largest stream, and positions in the largest panel, of units of `rows` position rows.
+long ck_stream_pixels(const struct ck_stream *stream, long rows);
+
+/// Cuts unit [first_row, last_row) into blocks of `lanes` positions that begin at multiples of `align`.
+void ck_stream_blocks(const struct ck_stream *stream, long first_row, long last_row, long lanes, long align,
+                      struct ck_blocks *blocks);
+
+/// The correlations of a convolution: forward; backward data for output pixels of parity (row, column) where strided.
+void ck_correlation_forward(const struct ck_conv *conv, struct ck_correlation *of);
+void ck_correlation_backward_data(const struct ck_conv *conv, long row, long column, struct ck_correlation *of);
+
+static inline long ck_ceil(long n, long d) { return (n + d - 1) / d; }
+static inline long ck_min(long a, long b) { return a < b ? a : b; }
+static inline long ck_max(long a, long b) { return a > b ? a : b; }
+
+/// The rows [first, last) of part `index` of `parts` equal ones.
+static inline void ck_share(long rows, long index, long parts, long *first, long *last) {
+  *first = rows * index / parts;
+  *last = rows * (index + 1) / parts;
+}
+
+/// Takes `bytes` (rounded to cache lines) from a scratch cursor; with a null base it only counts.
+static inline void *ck_take(char **cursor, size_t bytes) {
+  char *taken = *cursor;
+  *cursor += (bytes + 63) & ~(size_t)63;
+  return taken;
+}
