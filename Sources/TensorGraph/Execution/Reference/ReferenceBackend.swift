@@ -1,0 +1,181 @@
+/// Runs tensor programs in plain Swift and 64-bit arithmetic: slow, obvious, and the oracle that faster backends are tested against.
+///
+/// Each operator is the loop nest of its definition, one file per family (`Reference+…`). Nothing is fused, blocked or approximated.
+public struct ReferenceBackend: Backend {
+  public var name: String { "reference" }
+
+  public init() {}
+
+  public func compile(_ program: Program, sharing: (any Executable)?) throws -> any Executable {
+    precondition(
+      sharing is ReferenceExecutable?, "states can be shared with another executable of the reference backend only")
+    return ReferenceExecutable(program, sharing: sharing as? ReferenceExecutable)
+  }
+
+  /// The same as `compile(_:sharing:)`, with the type that also runs in 64 bits from end to end.
+  public func compileExact(_ program: Program, sharing: ReferenceExecutable? = nil) -> ReferenceExecutable {
+    ReferenceExecutable(program, sharing: sharing)
+  }
+}
+
+/// A program on the reference backend, with its states.
+///
+/// `run`, `read` and `write` speak the protocol's 32-bit `TensorData`; `runExact`, `readExact` and `writeExact` keep all 64 bits, which
+/// is what finite differences need.
+public final class ReferenceExecutable: Executable {
+  public let program: Program
+  public let memoryPlan: MemoryPlan
+
+  /// A state's storage, which executables may share.
+  private final class State {
+    let type: TensorType
+    var elements: [Double]
+
+    init(_ type: TensorType) {
+      self.type = type
+      elements = [Double](repeating: 0, count: type.shape.count)
+    }
+  }
+
+  private let states: [String: State]
+  /// For each node, the values that no later node reads.
+  private let lastReads: [[Program.ValueID]]
+
+  init(_ program: Program, sharing: ReferenceExecutable?) {
+    self.program = program
+    var states: [String: State] = [:]
+    for state in program.states {
+      let type = program.types[state.value]
+      let shared = sharing?.states[state.name]
+      states[state.name] = shared?.type == type ? shared : State(type)
+    }
+    self.states = states
+    lastReads = program.lastReads()
+    memoryPlan = MemoryPlan(program, lastReads: lastReads)
+  }
+
+  // MARK: Running
+
+  public func run(_ inputs: [String: TensorData]) throws -> [String: TensorData] {
+    try check(inputs)
+    let results = try execute(inputs.mapValues(\.exact))
+    var outputs: [String: TensorData] = [:]
+    for output in program.outputs {
+      outputs[output.name] = results[output.name].map { TensorData(exact: $0, type: program.types[output.value]) }
+    }
+    return outputs
+  }
+
+  /// Runs the program once on 64-bit numbers in row-major order; integers are whole numbers.
+  ///
+  /// - Throws: `ExecutionError` where an input is missing, unknown or has the wrong number of elements.
+  public func runExact(_ inputs: [String: [Double]]) throws -> [String: [Double]] {
+    for input in program.inputs {
+      let expected = program.types[input.value]
+      guard let given = inputs[input.name] else { throw ExecutionError.missingInput(input.name, expected) }
+      guard given.count == expected.shape.count else {
+        throw ExecutionError.wrongType(name: input.name, expected: expected, found: TensorType([given.count]))
+      }
+    }
+    let known = program.inputs.map(\.name)
+    for name in inputs.keys.sorted() where !known.contains(name) {
+      throw ExecutionError.unknownInput(name, known: known)
+    }
+    return try execute(inputs)
+  }
+
+  private func execute(_ inputs: [String: [Double]]) throws(ExecutionError) -> [String: [Double]] {
+    var values = [[Double]](repeating: [], count: program.types.count)
+    for (index, node) in program.nodes.enumerated() {
+      switch node.op {
+      case .input(let name): values[node.results[0]] = inputs[name] ?? []
+      case .state(let name): values[node.results[0]] = states[name]?.elements ?? []
+      default:
+        let operands = node.operands.map { Reference.Value(shape: program.types[$0].shape, elements: values[$0]) }
+        let results = try Reference.evaluate(node.op, operands, results: node.results.map { program.types[$0].shape })
+        for (id, elements) in zip(node.results, results) { values[id] = elements }
+      }
+      for id in lastReads[index] { values[id] = [] }
+    }
+    for update in program.updates { states[update.name]?.elements = values[update.value] }
+    return Dictionary(uniqueKeysWithValues: program.outputs.map { ($0.name, values[$0.value]) })
+  }
+
+  // MARK: States
+
+  public func read(_ state: String) throws -> TensorData {
+    let found = try self.state(state)
+    return TensorData(exact: found.elements, type: found.type)
+  }
+
+  public func write(_ state: String, _ data: TensorData) throws {
+    let found = try self.state(state)
+    guard data.type == found.type else {
+      throw ExecutionError.wrongType(name: state, expected: found.type, found: data.type)
+    }
+    found.elements = data.exact
+  }
+
+  /// The elements of a state in row-major order, all 64 bits of them.
+  public func readExact(_ state: String) throws -> [Double] { try self.state(state).elements }
+
+  /// Replaces the elements of a state.
+  public func writeExact(_ state: String, _ elements: [Double]) throws {
+    let found = try self.state(state)
+    guard elements.count == found.type.shape.count else {
+      throw ExecutionError.wrongType(name: state, expected: found.type, found: TensorType([elements.count]))
+    }
+    found.elements = elements
+  }
+
+  private func state(_ name: String) throws(ExecutionError) -> State {
+    guard let state = states[name] else { throw .unknownState(name) }
+    return state
+  }
+}
+
+extension TensorData {
+  /// The elements in 64 bits.
+  fileprivate var exact: [Double] {
+    switch scalars {
+    case .float(let floats): floats.map(Double.init)
+    case .int32(let integers): integers.map(Double.init)
+    }
+  }
+
+  fileprivate init(exact elements: [Double], type: TensorType) {
+    switch type.dtype {
+    case .float: self.init(elements.map(Float.init), shape: type.shape)
+    case .int32: self.init(elements.map { Int32($0) }, shape: type.shape)
+    }
+  }
+}
+
+extension Program {
+  /// For each node, the values read for the last time there (or never read at all), except those that the run gives back.
+  fileprivate func lastReads() -> [[ValueID]] {
+    var seen = Set((outputs + updates).map(\.value))
+    return nodes.reversed().map { node in (node.operands + node.results).filter { seen.insert($0).inserted } }
+      .reversed()
+  }
+}
+
+extension MemoryPlan {
+  /// What the reference backend holds: eight bytes an element, each value from its node to its last reader.
+  fileprivate init(_ program: Program, lastReads: [[Program.ValueID]]) {
+    func bytes(_ ids: [Program.ValueID]) -> Int { ids.reduce(0) { $0 + 8 * program.types[$1].shape.count } }
+    let states = Set(program.states.map(\.value))
+    var live = 0
+    var peak = 0
+    var total = 0
+    for (node, dead) in zip(program.nodes, lastReads) {
+      let results = bytes(node.results.filter { !states.contains($0) })
+      live += results
+      total += results
+      peak = max(peak, live)
+      live -= bytes(dead.filter { !states.contains($0) })
+    }
+    self.init(
+      states: bytes(program.states.map(\.value)), activations: peak, unsharedActivations: total, scratch: 0)
+  }
+}
