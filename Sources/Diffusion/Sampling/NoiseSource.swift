@@ -1,0 +1,81 @@
+import TensorGraph
+
+/// Where a sampler's Gaussian noise comes from.
+public protocol NoiseSource {
+  /// x_T, or ε where there is no chain: N(0, I).
+  mutating func initialNoise(shape: Images.Shape) throws -> Images
+  /// z ~ N(0, I) for the step that leaves `t`.
+  mutating func stepNoise(leaving t: Timestep, shape: Images.Shape) throws -> Images
+}
+
+/// Noise with an address: sample i at step t is a function of (seed, i, t) alone, whatever the batch it is drawn in.
+///
+/// x_T has the counter's step word 0; the step that leaves t has t. See `Philox4x32` for the convention.
+public struct CounterNoise: NoiseSource, Sendable {
+  public let seed: UInt64
+  /// The index, in the whole run, of the batch's first sample.
+  public let firstSample: Int
+  public let stream: RandomStream
+
+  public init(seed: UInt64, firstSample: Int = 0, stream: RandomStream = .sampling) {
+    precondition(firstSample >= 0 && firstSample <= Int(UInt32.max), "sample \(firstSample) is beyond 2³²")
+    self.seed = seed
+    self.firstSample = firstSample
+    self.stream = stream
+  }
+
+  public func initialNoise(shape: Images.Shape) -> Images { noise(step: 0, shape: shape) }
+
+  public func stepNoise(leaving t: Timestep, shape: Images.Shape) -> Images { noise(step: t.number, shape: shape) }
+
+  private func noise(step: Int, shape: Images.Shape) -> Images {
+    let dimension = shape.dimension
+    let scalars = [Float](unsafeUninitializedCapacity: shape.scalarCount) { buffer, count in
+      for n in 0..<shape.count {
+        Philox4x32.fill(
+          normals: UnsafeMutableBufferPointer(rebasing: buffer[n * dimension..<(n + 1) * dimension]),
+          seed: seed, sample: UInt32(truncatingIfNeeded: firstSample + n), step: UInt32(truncatingIfNeeded: step),
+          stream: stream)
+      }
+      count = shape.scalarCount
+    }
+    return Images(shape: shape, scalars: scalars)
+  }
+}
+
+/// Noise replayed in the order it was drawn, by another program for instance.
+public struct RecordedNoise: NoiseSource, Sendable {
+  private let initial: Images
+  private let steps: [Images]
+  private var drawn = 0
+
+  public init(initial: Images, steps: [Images] = []) {
+    self.initial = initial
+    self.steps = steps
+  }
+
+  public func initialNoise(shape: Images.Shape) throws(RecordedNoiseError) -> Images {
+    guard initial.shape == shape else { throw .shape(initial.shape, wanted: shape) }
+    return initial
+  }
+
+  public mutating func stepNoise(leaving t: Timestep, shape: Images.Shape) throws(RecordedNoiseError) -> Images {
+    guard drawn < steps.count else { throw .exhausted(steps.count, t) }
+    guard steps[drawn].shape == shape else { throw .shape(steps[drawn].shape, wanted: shape) }
+    defer { drawn += 1 }
+    return steps[drawn]
+  }
+}
+
+public enum RecordedNoiseError: Error, Equatable, CustomStringConvertible {
+  case exhausted(Int, Timestep)
+  case shape(Images.Shape, wanted: Images.Shape)
+
+  public var description: String {
+    switch self {
+    case .exhausted(let count, let t):
+      "the recording holds \(count) step noises and ends before t = \(t): record one for each step, or lower η"
+    case .shape(let found, let wanted): "the recorded noise has shape \(found), the batch \(wanted)"
+    }
+  }
+}

@@ -1,0 +1,103 @@
+/// A way from x_T to x_0: how to take one step. `sample` walks the whole way with it.
+public protocol Sampler: Sendable {
+  /// The steps for the visited levels, given from noise to data. By default each level to the next, the last to the data.
+  func transitions(_ timesteps: [Timestep]) -> [Transition]
+
+  /// One step.
+  mutating func step(_ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>) throws -> StepResult
+}
+
+/// A step from one level to another.
+public struct Transition: Sendable, Hashable {
+  public let from: Timestep
+  public let to: Timestep
+
+  public init(from: Timestep, to: Timestep) {
+    self.from = from
+    self.to = to
+  }
+}
+
+/// What a step has to work with.
+public struct StepContext<D: Denoiser, Noise: NoiseSource> {
+  public let process: ReverseProcess
+  public let transition: Transition
+  /// This step among all, from 0.
+  public let index: Int
+  public let count: Int
+  let denoiser: D
+  var noise: Noise
+
+  public var schedule: NoiseSchedule { process.schedule }
+
+  /// Asks the denoiser about `x` at `t`.
+  public func denoise(_ x: Images, at t: Timestep) throws -> Denoised {
+    let output = try denoiser.predict(x, at: [Timestep](repeating: t, count: x.shape.count))
+    return process.denoised(output, xt: x, at: t)
+  }
+
+  /// z ~ N(0, I) for this step.
+  public mutating func drawNoise(like x: Images) throws -> Images {
+    try noise.stepNoise(leaving: transition.from, shape: x.shape)
+  }
+}
+
+/// Where a step leads.
+public struct StepResult: Sendable {
+  /// x_s.
+  public let x: Images
+  /// The x̂_0 that the step aimed at.
+  public let x0: Images
+
+  public init(x: Images, x0: Images) {
+    self.x = x
+    self.x0 = x0
+  }
+}
+
+/// A finished step, for who watches.
+public struct SamplingProgress: Sendable {
+  /// Steps done, 1…count.
+  public let done: Int
+  public let count: Int
+  public let transition: Transition
+  /// The image at `transition.to`.
+  public let x: Images
+  /// The x̂_0 seen from `transition.from`.
+  public let x0: Images
+}
+
+extension Sampler {
+  public func transitions(_ timesteps: [Timestep]) -> [Transition] {
+    zip(timesteps, timesteps.dropFirst() + [.data]).map { Transition(from: $0, to: $1) }
+  }
+
+  /// Walks the chain.
+  ///
+  /// - Parameters:
+  ///   - timesteps: the levels to visit, from noise to data; `TimestepSpacing` or all of `schedule.timesteps`, reversed.
+  ///   - start: where to begin; drawn from `noise` unless given.
+  ///   - observe: called after each step; throw from it to stop.
+  /// - Returns: x_0, [N, C, H, W]. The last step adds no noise: it is the mean of the decoder p(x_0 | x_1).
+  public func sample<Noise: NoiseSource>(
+    shape: Images.Shape, timesteps: [Timestep], process: ReverseProcess, denoiser: some Denoiser, noise: inout Noise,
+    start: Images? = nil, observe: ((SamplingProgress) throws -> Void)? = nil
+  ) throws -> Images {
+    var sampler = self
+    var x = try start ?? noise.initialNoise(shape: shape)
+    precondition(x.shape == shape, "the start has shape \(x.shape), not \(shape)")
+    let transitions = transitions(timesteps)
+    for (index, transition) in transitions.enumerated() {
+      var context = StepContext(
+        process: process, transition: transition, index: index, count: transitions.count, denoiser: denoiser,
+        noise: noise)
+      let result = try sampler.step(x, &context)
+      noise = context.noise
+      x = result.x
+      try observe?(
+        SamplingProgress(
+          done: index + 1, count: transitions.count, transition: transition, x: result.x, x0: result.x0))
+    }
+    return x
+  }
+}

@@ -1,0 +1,42 @@
+/// Elementwise arithmetic in Float. Coefficients arrive in Double and are rounded once.
+extension Images: LinearSpace {
+  public typealias Coefficient = Double
+
+  public static func + (a: Images, b: Images) -> Images { zip(a, b) { $0 + $1 } }
+  public static func - (a: Images, b: Images) -> Images { zip(a, b) { $0 - $1 } }
+  public static func * (a: Images, b: Images) -> Images { zip(a, b) { $0 * $1 } }
+
+  public static func * (c: Double, x: Images) -> Images {
+    let c = Float(c)
+    return x.map { c * $0 }
+  }
+
+  public static func / (x: Images, c: Double) -> Images {
+    let c = Float(c)
+    return x.map { $0 / c }
+  }
+
+  /// The images with `transform` applied to every scalar.
+  public func map(_ transform: (Float) -> Float) -> Images {
+    let result = scalars.withUnsafeBufferPointer { x in
+      [Float](unsafeUninitializedCapacity: x.count) { y, count in
+        for i in x.indices { y.initializeElement(at: i, to: transform(x[i])) }
+        count = x.count
+      }
+    }
+    return Images(shape: shape, scalars: result)
+  }
+
+  private static func zip(_ a: Images, _ b: Images, _ combine: (Float, Float) -> Float) -> Images {
+    precondition(a.shape == b.shape, "images of \(a.shape) and \(b.shape) do not combine")
+    let result = a.scalars.withUnsafeBufferPointer { x in
+      b.scalars.withUnsafeBufferPointer { y in
+        [Float](unsafeUninitializedCapacity: x.count) { z, count in
+          for i in x.indices { z.initializeElement(at: i, to: combine(x[i], y[i])) }
+          count = x.count
+        }
+      }
+    }
+    return Images(shape: a.shape, scalars: result)
+  }
+}

@@ -1,0 +1,16 @@
+/// What the equations of diffusion need of x_0, x_t, ε and v: sums, and products with coefficients of the schedule.
+///
+/// Each equation is written once against this protocol and serves one `Double`, a batch of `Images` and a differentiable graph tensor.
+public protocol LinearSpace {
+  /// A value of a schedule's table: a number where all samples share t, a tensor where each has its own.
+  associatedtype Coefficient
+
+  static func + (a: Self, b: Self) -> Self
+  static func - (a: Self, b: Self) -> Self
+  static func * (c: Coefficient, x: Self) -> Self
+  static func / (x: Self, c: Coefficient) -> Self
+}
+
+extension Double: LinearSpace {
+  public typealias Coefficient = Double
+}
