@@ -242,6 +242,34 @@ void ck_group_norm_forward(
   ck_parallel(forward_body, &p);
 }
 
+// MARK: statistics
+
+static void no_apply(const pass *p, long row) {
+  (void)p;
+  (void)row;
+}
+
+static void statistics_body(void *context, int thread, int threads) {
+  run_stages(context, thread, threads, forward_sum, forward_solve, no_apply);
+}
+
+void ck_group_norm_statistics(
+  const ck_group_norm *norm, const float *x, const float *shift, const float *gamma, const float *beta, float *mean, float *rstd,
+  float *scale, float *offset, float *workspace) {
+  pass p = make_pass(norm, workspace);
+  p.x = x, p.shift = shift, p.gamma = gamma, p.beta = beta, p.mean = mean, p.rstd = rstd;
+  ck_parallel(statistics_body, &p);
+  // (x − center)·scale + offset, as one product and one sum.
+  for (long n = 0; n < norm->samples; n++) {
+    const float *centers = coefficients_of(&p, CENTER) + n * p.padded, *scales = coefficients_of(&p, SCALE) + n * p.padded;
+    const float *offsets = coefficients_of(&p, OFFSET) + n * p.padded;
+    for (long c = 0; c < norm->channels; c++) {
+      scale[n * norm->channels + c] = scales[c];
+      offset[n * norm->channels + c] = (float)(offsets[c] - (double)centers[c] * scales[c]);
+    }
+  }
+}
+
 // MARK: backward
 
 /// x̂ = (x − center)·scale + offset, u = γx̂ + β, du = dy·act′(u); stores du, and adds Σ du, Σ du·x̂, Σ x̂ of each lane to sums.

@@ -1,6 +1,5 @@
 import CDNNL
 import CKernels
-import Glibc
 import TensorGraph
 
 #if canImport(FoundationEssentials)
@@ -33,7 +32,7 @@ public struct CPUBackend: Backend {
     public init(
       threads: Int = CPUBackend.processorCount, tuning: Tuning = .timed,
       algorithms: Set<ConvolutionAlgorithm> = Set(ConvolutionAlgorithm.allCases),
-      cacheFolder: URL? = TuningCache.defaultFolder
+      cacheFolder: URL? = CPUBackend.defaultCacheFolder
     ) {
       self.threads = max(1, threads)
       self.tuning = tuning
@@ -55,12 +54,15 @@ public struct CPUBackend: Backend {
   }
 
   /// The processors on which this process may run.
-  public static var processorCount: Int {
-    var set = cpu_set_t()
-    guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else {
-      return sysconf(Int32(_SC_NPROCESSORS_ONLN))
+  public static var processorCount: Int { max(1, ProcessInfo.processInfo.activeProcessorCount) }
+
+  /// `$XDG_CACHE_HOME/swift-ddpm`, or `~/.cache/swift-ddpm`.
+  public static var defaultCacheFolder: URL? {
+    let environment = ProcessInfo.processInfo.environment
+    if let cache = environment["XDG_CACHE_HOME"], !cache.isEmpty {
+      return URL(filePath: cache).appending(path: "swift-ddpm")
     }
-    return max(1, withUnsafeBytes(of: &set) { bytes in bytes.reduce(0) { $0 + $1.nonzeroBitCount } })
+    return environment["HOME"].map { URL(filePath: $0).appending(path: ".cache/swift-ddpm") }
   }
 
   public func compile(_ program: Program, sharing other: (any Executable)?) throws -> any Executable {

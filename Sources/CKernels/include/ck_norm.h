@@ -27,3 +27,9 @@ void ck_group_norm_forward(
 void ck_group_norm_backward(
   const ck_group_norm *norm, const float *x, const float *shift, const float *gamma, const float *beta, const float *mean, const float *rstd,
   const float *dy, const float *add, float *dx, float *dgamma, float *dbeta, float *dshift, float *workspace);
+
+/// The statistics alone, for a consumer that normalises as it reads: act's argument is x·scale + offset.
+///   mean, rstd (N, groups);  scale, offset (N, C).
+void ck_group_norm_statistics(
+  const ck_group_norm *norm, const float *x, const float *shift, const float *gamma, const float *beta, float *mean, float *rstd,
+  float *scale, float *offset, float *workspace);

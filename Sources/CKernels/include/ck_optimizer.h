@@ -7,7 +7,7 @@ typedef struct {
   int decoupled;          ///< 1: AdamW, p −= lr·λ·p;  0: Adam with L2, g += λ·p
   double gradient_scale;  ///< multiplies g first: 1, or the clip max_norm / ‖g‖
   double ema_decay;       ///< used where ema is not NULL
-  long step;              ///< t = 1, 2, …
+  double bias_correction1, bias_correction2;  ///< 1 − β₁ᵗ and 1 − β₂ᵗ
 } ck_adam;
 
 /// As torch.optim.Adam(W), with g ← gradient_scale·g:

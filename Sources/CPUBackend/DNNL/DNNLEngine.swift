@@ -8,7 +8,7 @@ struct DNNLEngine: @unchecked Sendable {
 
   /// Made at first use, once.
   private static let made: Result<DNNLEngine, ExecutionError> = {
-    do { return .success(try DNNLEngine()) } catch { return .failure(error) }
+    do throws(ExecutionError) { return .success(try DNNLEngine()) } catch { return .failure(error) }
   }()
 
   static func shared() throws(ExecutionError) -> DNNLEngine { try made.get() }

@@ -1,6 +1,14 @@
 import CKernels
 import TensorGraph
 
+/// A norm whose statistics are known but whose result is not written: act(x · scale + shift), scale and shift (N, C).
+struct DeferredNorm {
+  var x: Buffer
+  var scale: Buffer
+  var shift: Buffer
+  var silu: Bool
+}
+
 extension Lowering {
   private func kernel(_ norm: GroupNorm, _ x: Shape, _ layout: Layout) -> ck_group_norm {
     ck_group_norm(
@@ -9,7 +17,8 @@ extension Lowering {
       format: layout.format)
   }
 
-  func lowerGroupNorm(_ node: Program.Node, _ norm: GroupNorm) {
+  func lowerGroupNorm(_ node: Program.Node, _ norm: GroupNorm) throws {
+    if try canDefer(node) { return lowerDeferredNorm(node, norm) }
     let layout = nativeLayout(node.operands[0])
     var description = kernel(norm, shape(node.operands[0]), layout)
     let x = form(node.operands[0], layout)
@@ -29,6 +38,43 @@ extension Lowering {
             scratch.assumingMemoryBound(to: Float.self))
         }
       })
+  }
+
+  // MARK: Norms that convolutions apply as they read
+
+  /// Whether all that reads the norm's result are convolutions that can normalise their input on the way: then the result is
+  /// never written to memory, forward or backward.
+  private func canDefer(_ node: Program.Node) throws -> Bool {
+    let y = node.results[0]
+    guard nativeLayout(node.operands[0]) == .blocked, shape(y).rank == 4,
+      !(program.outputs + program.updates).contains(where: { $0.value == y })
+    else { return false }
+    let consumers = program.nodes.filter { $0.operands.contains(y) }
+    return try consumers.allSatisfy { try takesPrologue($0, y) }
+  }
+
+  private func lowerDeferredNorm(_ node: Program.Node, _ norm: GroupNorm) {
+    let input = shape(node.operands[0])
+    var description = kernel(norm, input, .blocked)
+    let x = form(node.operands[0], .blocked)
+    let (gamma, beta) = (plain(node.operands[1]), plain(node.operands[2]))
+    let shift = node.operands.count == 4 ? plain(node.operands[3]) : nil
+    let (mean, rstd) = (result(node.results[1]), result(node.results[2]))
+    let coefficientBytes = input[0] * input[1] * MemoryLayout<Float>.stride
+    let (scale, offset) = (Buffer(byteCount: coefficientBytes), Buffer(byteCount: coefficientBytes))
+    emit(
+      Step(
+        label: "groupNorm statistics", reads: [x, gamma, beta] + (shift.map { [$0] } ?? []),
+        writes: [mean, rstd, scale, offset],
+        scratch: ck_group_norm_workspace(&description) * MemoryLayout<Float>.stride
+      ) { scratch in
+        withUnsafePointer(to: description) {
+          ck_group_norm_statistics(
+            $0, x.floats, shift?.floats, gamma.floats, beta.floats, mean.floats, rstd.floats, scale.floats,
+            offset.floats, scratch.assumingMemoryBound(to: Float.self))
+        }
+      })
+    deferNorm(node.results[0], DeferredNorm(x: x, scale: scale, shift: offset, silu: norm.silu))
   }
 
   /// `addend` is added to dx, which then is `target`.

@@ -18,6 +18,8 @@ final class Lowering {
   private(set) var constants: [Buffer] = []
   /// The forms in which each value exists so far; the first is the one in which it was computed.
   private var forms: [Program.ValueID: [(layout: Layout, buffer: Buffer)]] = [:]
+  /// The norms that their readers apply.
+  private var deferredNorms: [Program.ValueID: DeferredNorm] = [:]
   /// The states whose new value has been written in place.
   private var updatedInPlace: Set<String> = []
 
@@ -68,7 +70,7 @@ final class Lowering {
     case .convolutionInputGradient(let c, _):
       try lowerConvolutionInputGradient(node, c, adding: nil, to: node.results[0])
     case .convolutionWeightGradient(let c, _, _): try lowerConvolutionWeightGradient(node, c)
-    case .groupNorm(let norm): lowerGroupNorm(node, norm)
+    case .groupNorm(let norm): try lowerGroupNorm(node, norm)
     case .groupNormGradient(let norm): lowerGroupNormGradient(node, norm, adding: nil, to: node.results[0])
     case .softmax: lowerSoftmax(node)
     case .attention(let attention): lowerAttention(node, attention)
@@ -125,6 +127,9 @@ final class Lowering {
   }
 
   func define(_ id: Program.ValueID, _ layout: Layout, _ buffer: Buffer) { forms[id] = [(layout, buffer)] }
+
+  func deferNorm(_ id: Program.ValueID, _ norm: DeferredNorm) { deferredNorms[id] = norm }
+  func deferredNorm(_ id: Program.ValueID) -> DeferredNorm? { deferredNorms[id] }
 
   func emit(_ step: Step) { steps.append(step) }
 

@@ -1,5 +1,4 @@
 import CKernels
-import Glibc
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -46,23 +45,15 @@ final class TuningCache {
     isDirty = false
   }
 
-  /// `$XDG_CACHE_HOME/swift-ddpm`, or `~/.cache/swift-ddpm`.
-  static var defaultFolder: URL? {
-    let environment = ProcessInfo.processInfo.environment
-    if let cache = environment["XDG_CACHE_HOME"], !cache.isEmpty {
-      return URL(filePath: cache).appending(path: "swift-ddpm")
-    }
-    return environment["HOME"].map { URL(filePath: $0).appending(path: ".cache/swift-ddpm") }
-  }
-
   /// Vendor, family and model of the processor, or what takes their place on other architectures.
   private static let processor: String = {
     guard let text = try? String(contentsOf: URL(filePath: "/proc/cpuinfo"), encoding: .utf8) else { return "unknown" }
     let wanted = ["vendor_id", "cpu family", "model", "CPU implementer", "CPU part"]
     var found: [String] = []
     for line in text.split(separator: "\n").prefix(40) {
-      let fields = line.split(separator: ":", maxSplits: 1).map { $0.trimmingCharacters(in: .whitespaces) }
-      if fields.count == 2, wanted.contains(fields[0]) { found.append(fields[1]) }
+      let fields = line.split(separator: ":", maxSplits: 1).map { $0.filter { !$0.isWhitespace || $0 == " " } }
+      guard fields.count == 2, wanted.contains(fields[0]) else { continue }
+      found.append(fields[1].filter { $0 != " " })
       if found.count == 3 { break }
     }
     return found.isEmpty ? "unknown" : found.joined(separator: "-")
