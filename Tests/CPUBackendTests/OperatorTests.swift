@@ -1,0 +1,76 @@
+import CPUBackend
+import TensorGraph
+import TestSupport
+import Testing
+
+/// Every operator and its gradient, on this backend against the reference backend, with each family of convolutions.
+@Suite("Operators on the CPU")
+struct OperatorTests {
+  enum Family: String, CaseIterable, CustomTestStringConvertible {
+    case amx, winograd, direct, dnnlWinograd
+
+    var testDescription: String { rawValue }
+
+    var backend: CPUBackend {
+      let algorithms: Set<ConvolutionAlgorithm> =
+        switch self {
+        case .amx: [.amx, .direct]
+        case .winograd: [.winograd, .direct]
+        case .direct: [.direct]
+        case .dnnlWinograd: [.dnnlWinograd]
+        }
+      return CPUBackend(.init(threads: 2, tuning: .fixed, algorithms: algorithms, cacheFolder: nil))
+    }
+  }
+
+  @Test(arguments: OperatorCase.all)
+  func agreesWithTheReference(_ operatorCase: OperatorCase) throws {
+    let hasConvolution = try operatorCase.program(gradients: operatorCase.hasGradients).nodes.contains { node in
+      if case .convolution = node.op { true } else { false }
+    }
+    let expected = try operatorCase.run(on: ReferenceBackend(), gradients: operatorCase.hasGradients)
+    for family in hasConvolution ? Family.allCases : [.amx] {
+      for parameters in [OperatorCase.Parameters.inputs, .states] {
+        let found = try operatorCase.run(on: family.backend, gradients: operatorCase.hasGradients, parameters: parameters)
+        try compare(found, expected, operatorCase, family)
+      }
+    }
+  }
+
+  private func compare(
+    _ found: [String: TensorData], _ expected: [String: TensorData], _ operatorCase: OperatorCase, _ family: Family
+  ) throws {
+    #expect(Set(found.keys) == Set(expected.keys))
+    for (name, reference) in expected {
+      let result = try #require(found[name])
+      #expect(result.shape == reference.shape)
+      if operatorCase.isSpecial {
+        expectSameKinds(result.floats, reference.floats, "\(family) \(name)")
+      } else {
+        let bound = name.hasPrefix("d.") ? operatorCase.tolerance.gradient : operatorCase.tolerance.forward
+        let error = relativeError(result.floats, reference.floats)
+        #expect(error <= bound, "\(family) \(name): relative L2 error \(error) > \(bound)")
+      }
+    }
+  }
+
+  /// NaN where there is NaN, the same infinities, and finite numbers that agree.
+  private func expectSameKinds(_ found: [Float], _ expected: [Float], _ what: String) {
+    for (index, (a, b)) in zip(found, expected).enumerated() {
+      let agrees = b.isNaN ? a.isNaN : b.isInfinite ? a == b : a.isFinite && abs(a - b) <= 1e-4 * max(1, abs(b))
+      #expect(agrees, "\(what)[\(index)] is \(a), expected \(b)")
+    }
+  }
+}
+
+/// ‖found − expected‖ / ‖expected‖, or ‖found‖ where the expectation is zero.
+func relativeError(_ found: [Float], _ expected: [Float]) -> Double {
+  var difference = 0.0
+  var norm = 0.0
+  for (a, b) in zip(found, expected) {
+    difference += (Double(a) - Double(b)) * (Double(a) - Double(b))
+    norm += Double(b) * Double(b)
+  }
+  guard difference.isFinite else { return .infinity }
+  return norm == 0 ? difference.squareRoot() : (difference / norm).squareRoot()
+}
