@@ -27,26 +27,26 @@ final class EngineThread: @unchecked Sendable {
   }
 
   /// Runs `body` on the engine's thread and waits for it.
-  func run<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
+  func run<Success, Failure: Error>(_ body: @escaping () throws(Failure) -> Success) throws(Failure) -> Success {
     guard let identity, pthread_equal(identity, pthread_self()) == 0 else { return try body() }
-    var result: Swift.Result<Result, Failure>?
-    var isDone = false
-    withoutActuallyEscaping({ do throws(Failure) { result = .success(try body()) } catch { result = .failure(error) } })
-    { job in
+    var result: Result<Success, Failure>?
+    pthread_mutex_lock(&mutex)
+    work.append { [self] in
+      let outcome: Result<Success, Failure>
+      do throws(Failure) { outcome = .success(try body()) } catch { outcome = .failure(error) }
       pthread_mutex_lock(&mutex)
-      work.append {
-        job()
-        pthread_mutex_lock(&self.mutex)
-        isDone = true
-        pthread_cond_broadcast(&self.condition)
-        pthread_mutex_unlock(&self.mutex)
-      }
+      result = outcome
       pthread_cond_broadcast(&condition)
-      while !isDone { pthread_cond_wait(&condition, &mutex) }
       pthread_mutex_unlock(&mutex)
     }
-    guard let result else { preconditionFailure("the engine's thread lost a job") }
-    return try result.get()
+    pthread_cond_broadcast(&condition)
+    while true {
+      if let result {
+        pthread_mutex_unlock(&mutex)
+        return try result.get()
+      }
+      pthread_cond_wait(&condition, &mutex)
+    }
   }
 
   private func loop() {
