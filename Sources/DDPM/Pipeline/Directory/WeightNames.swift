@@ -13,6 +13,12 @@ public struct WeightsMismatch: Error, Equatable, Sendable, CustomStringConvertib
     public let name: String
     public let expected: [Int]
     public let found: [Int]
+
+    public init(name: String, expected: [Int], found: [Int]) {
+      self.name = name
+      self.expected = expected
+      self.found = found
+    }
   }
 
   public var isEmpty: Bool { missing.isEmpty && unexpected.isEmpty && misshaped.isEmpty && unreadable.isEmpty }

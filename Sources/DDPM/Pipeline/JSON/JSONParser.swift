@@ -5,6 +5,11 @@ public struct JSONError: Error, Equatable, Sendable, CustomStringConvertible {
   /// What was found and what was expected.
   public let problem: String
 
+  public init(offset: Int, problem: String) {
+    self.offset = offset
+    self.problem = problem
+  }
+
   public var description: String { "invalid JSON at byte \(offset): \(problem)" }
 }
 

@@ -4,6 +4,11 @@ public struct SafetensorsError: Error, Equatable, Sendable, CustomStringConverti
   public let file: String
   public let problem: Problem
 
+  public init(file: String, problem: Problem) {
+    self.file = file
+    self.problem = problem
+  }
+
   public enum Problem: Error, Equatable, Sendable {
     case tooShort(bytes: Int)
     case headerLength(UInt64, available: Int)
