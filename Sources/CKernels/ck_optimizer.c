@@ -47,7 +47,7 @@ static void adam_body(void *context, int thread, int threads) {
 }
 
 void ck_adam_step(const ck_adam *adam, float *p, const float *g, float *m, float *v, float *ema, long n) {
-  double correction1 = 1 - pow(adam->beta1, (double)adam->step), correction2 = 1 - pow(adam->beta2, (double)adam->step);
+  double correction1 = adam->bias_correction1, correction2 = adam->bias_correction2;
   job job = {
     .p = p, .m = m, .v = v, .ema = ema, .g = g, .n = n,
     .gradient_scale = (float)adam->gradient_scale,
