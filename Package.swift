@@ -56,7 +56,8 @@ let package = Package(
     .testTarget(
       name: "CPUBackendTests", dependencies: ["CPUBackend", "CKernels", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "DiffusionTests", dependencies: ["Diffusion", "TestSupport"], exclude: ["Golden"], swiftSettings: strict),
+      name: "DiffusionTests", dependencies: ["Diffusion", "TensorGraph", "TestSupport"], exclude: ["Golden"],
+      swiftSettings: strict),
     .testTarget(name: "NetworksTests", dependencies: ["Networks", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"], swiftSettings: strict),
     .testTarget(
