@@ -92,10 +92,10 @@ public struct Plot: Sendable {
     }
   }
 
-  /// Each value's mean with its neighbours before and after, whose weight halves every `halfLife` values (a hundredth of all,
+  /// Each value's mean with its neighbours before and after, whose weight halves every `halfLife` values (a two-hundredth of all,
   /// unless told). Looking both ways, the curve does not lag behind the data.
   public static func smoothed(_ values: [Double], halfLife: Double? = nil) -> [Double] {
-    let halfLife = max(halfLife ?? Double(values.count) / 100, 1e-9)
+    let halfLife = max(halfLife ?? Double(values.count) / 200, 1e-9)
     let keep = exp2(-1 / halfLife)
     // Σ_j keep^|i−j| y_j / Σ_j keep^|i−j|, from two passes: j ≤ i, and j > i.
     func pass(_ values: some Sequence<Double>) -> [(sum: Double, weight: Double)] {
