@@ -26,19 +26,21 @@ CK_INLINE float row_max(const float *x, long n) {
   return largest;
 }
 
-/// y = exp(scale·(x − shift)) over a row; returns the sum.
+/// y = exp(scale·(x − shift)) over a row, the exponent not far above zero; returns the sum.
 CK_INLINE float exp_row(const float *x, float *y, long n, float scale, float shift) {
   v16 total = {0};
   long i = 0;
   for (; i + 16 <= n; i += 16) {
-    v16 e = exp16((load16(x + i) - shift) * scale);
+    v16 e = (load16(x + i) - shift) * scale;
+    exp_bounded_in_place(&e);
     store16(y + i, e);
     total += e;
   }
   if (i < n) {
     v16 rest;
     load_part(&rest, x + i, n - i, -INFINITY);
-    rest = exp16((rest - shift) * scale);
+    rest = (rest - shift) * scale;
+    exp_bounded_in_place(&rest);
     store_part(y + i, n - i, &rest);
     for (int lane = 0; lane < n - i; lane++) total[lane] += rest[lane];
   }
@@ -100,70 +102,106 @@ void ck_softmax_backward(const float *dy, const float *y, float *dx, long rows, 
 // MARK: one head of a tensor, as a matrix of positions × channels
 
 typedef struct {
-  float *base;
+  float *base;     ///< the sample's
+  long first;      ///< its first channel
   long channels, length;
   ck_format format;
+  int whole;       ///< blocked, and made of whole blocks
 } head;
 
 static head head_of(const ck_attention *attention, const float *x, long stride, long length, long item) {
-  long sample = item / attention->heads, index = item % attention->heads, channels = attention->head_channels;
-  if (stride == 0) stride = attention->heads * channels * length;
-  return (head){(float *)x + sample * stride + index * channels * length, channels, length, attention->format};
+  long channels = attention->head_channels, all = attention->heads * channels, first = item % attention->heads * channels;
+  int is_blocked = attention->format == CK_BLOCKED;
+  if (stride == 0) stride = (is_blocked ? round_up(all, 16) : all) * length;
+  return (head){
+    (float *)x + item / attention->heads * stride, first, channels, length, attention->format,
+    is_blocked && channels % 16 == 0};
+}
+
+/// A run of neighbouring channels of a blocked head: `count` floats at position 0 of `at`, 16 floats a position.
+typedef struct {
+  float *at;
+  long count;
+} run;
+
+/// The channels of a blocked head from c on, up to `limit` of them, as far as they stand in one block.
+CK_INLINE run run_of(const head *h, long c, long limit) {
+  long channel = h->first + c;
+  return (run){h->base + channel / 16 * 16 * h->length + channel % 16, min_long(limit, 16 - channel % 16)};
+}
+
+/// Copies `positions` × `channels` of a blocked head that shares its blocks with others, out of it or (`put`) into it; tile [16][16].
+CK_INLINE void move_shared(const head *h, long c0, long i0, long channels, long positions, float *tile, int put) {
+  for (long c = 0; c < channels;) {
+    run r = run_of(h, c0 + c, channels - c);
+    for (long i = 0; i < positions; i++) {
+      float *outside = r.at + (i0 + i) * 16, *inside = tile + i * 16 + c;
+      if (put)
+        memcpy(outside, inside, (size_t)r.count * sizeof(float));
+      else
+        memcpy(inside, outside, (size_t)r.count * sizeof(float));
+    }
+    c += r.count;
+  }
 }
 
 /// out[c][i], 16 channels from c0 (those that exist) × 16 positions from i0 (zero beyond the last).
 CK_INLINE void tile_by_channel(const head *h, long c0, long i0, float *out, long out_row) {
   long channels = min_long(16, h->channels - c0), positions = min_long(16, h->length - i0);
-  if (h->format == CK_BLOCKED) {
-    const float *in = h->base + c0 * h->length + i0 * 16;
-    float whole[16][16];
-    if (positions < 16) {
-      memset(whole, 0, sizeof whole);
-      memcpy(whole, in, (size_t)positions * 16 * sizeof(float));
-      in = whole[0];
+  if (h->format == CK_PLAIN) {
+    for (long c = 0; c < channels; c++) {
+      const float *in = h->base + (h->first + c0 + c) * h->length + i0;
+      v16 values;
+      if (positions == 16)
+        values = load16(in);
+      else
+        load_part(&values, in, positions, 0);
+      store16(out + c * out_row, values);
     }
-    transpose16(in, 16, out, out_row);
     return;
   }
-  for (long c = 0; c < channels; c++) {
-    const float *in = h->base + (c0 + c) * h->length + i0;
-    v16 values;
-    if (positions == 16)
-      values = load16(in);
-    else
-      load_part(&values, in, positions, 0);
-    store16(out + c * out_row, values);
-  }
+  if (h->whole && positions == 16) return transpose16(run_of(h, c0, 16).at + i0 * 16, 16, out, out_row);
+  float tile[16][16], turned[16][16];
+  memset(tile, 0, sizeof tile);
+  move_shared(h, c0, i0, channels, positions, tile[0], 0);
+  transpose16(tile[0], 16, turned[0], 16);
+  for (long c = 0; c < channels; c++) store16(out + c * out_row, load16(turned[c]));
 }
 
 /// out[i][c], 16 positions from i0 (those that exist) × 16 channels from c0 (zero beyond the last), times `scale`.
 CK_INLINE void tile_by_position(const head *h, long c0, long i0, float scale, float *out, long out_row) {
   long channels = min_long(16, h->channels - c0), positions = min_long(16, h->length - i0);
-  if (h->format == CK_BLOCKED) {
-    const float *in = h->base + c0 * h->length + i0 * 16;
+  if (h->whole) {
+    const float *in = run_of(h, c0, 16).at + i0 * 16;
     for (long i = 0; i < positions; i++) store16(out + i * out_row, load16(in + i * 16) * scale);
     return;
   }
-  float rows[16][16], turned[16][16];
-  if (channels < 16) memset(rows, 0, sizeof rows);
-  tile_by_channel(h, c0, i0, rows[0], 16);
-  transpose16(rows[0], 16, turned[0], 16);
-  for (long i = 0; i < positions; i++) store16(out + i * out_row, load16(turned[i]) * scale);
+  float tile[16][16], turned[16][16], *rows = tile[0];
+  memset(tile, 0, sizeof tile);
+  if (h->format == CK_PLAIN) {
+    tile_by_channel(h, c0, i0, tile[0], 16);
+    transpose16(tile[0], 16, turned[0], 16);
+    rows = turned[0];
+  } else {
+    move_shared(h, c0, i0, channels, positions, tile[0], 0);
+  }
+  for (long i = 0; i < positions; i++) store16(out + i * out_row, load16(rows + i * 16) * scale);
 }
 
 /// The inverse: the head's tile from in[i][c].
 CK_INLINE void put_tile(const head *h, long c0, long i0, const float *in, long in_row) {
   long channels = min_long(16, h->channels - c0), positions = min_long(16, h->length - i0);
-  if (h->format == CK_BLOCKED) {
-    float *out = h->base + c0 * h->length + i0 * 16;
+  if (h->whole) {
+    float *out = run_of(h, c0, 16).at + i0 * 16;
     for (long i = 0; i < positions; i++) store16(out + i * 16, load16(in + i * in_row));
     return;
   }
-  float rows[16][16], turned[16][16];
-  for (long i = 0; i < 16; i++) store16(rows[i], i < positions ? load16(in + i * in_row) : (v16){0});
-  transpose16(rows[0], 16, turned[0], 16);
+  float tile[16][16], turned[16][16];
+  for (long i = 0; i < 16; i++) store16(tile[i], i < positions ? load16(in + i * in_row) : (v16){0});
+  if (h->format == CK_BLOCKED) return move_shared(h, c0, i0, channels, positions, tile[0], 1);
+  transpose16(tile[0], 16, turned[0], 16);
   for (long c = 0; c < channels; c++) {
-    float *out = h->base + (c0 + c) * h->length + i0;
+    float *out = h->base + (h->first + c0 + c) * h->length + i0;
     v16 values = load16(turned[c]);
     if (positions == 16)
       store16(out, values);
