@@ -12,18 +12,22 @@
 
 /// The largest of n floats. NaN may be passed over: exp_row then makes the whole row NaN.
 CK_INLINE float row_max(const float *x, long n) {
-  float largest = -INFINITY;
-  long i = 0;
-  if (n >= 16) {
-    v16 most = load16(x);
-    for (i = 16; i + 16 <= n; i += 16) {
-      v16 next = load16(x + i);
-      most = select16(most > next, most, next);
-    }
-    for (int lane = 0; lane < 16; lane++) largest = largest > most[lane] ? largest : most[lane];
+  if (n < 16) {
+    float largest = x[0];
+    for (long i = 1; i < n; i++) largest = largest > x[i] ? largest : x[i];
+    return largest;
   }
-  for (; i < n; i++) largest = largest > x[i] ? largest : x[i];
-  return largest;
+  v16 most = load16(x);
+  for (long i = 16; i < n; i += 16) {
+    // The last vector overlaps the one before it.
+    v16 next = load16(x + min_long(i, n - 16));
+    most = select16(most > next, most, next);
+  }
+  float lanes[16];
+  store16(lanes, most);
+  for (int width = 8; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
+  return lanes[0];
 }
 
 /// y = exp(scale·(x − shift)) over a row, the exponent not far above zero; returns the sum.
@@ -290,10 +294,17 @@ long ck_attention_backward_workspace(const ck_attention *attention) {
 
 // MARK: forward
 
+/// Scores of keys that do not exist become −∞, so that rows are whole vectors and the exponentials there zero.
+CK_INLINE void hide_padding(float *scores, long keys, long columns) {
+  for (long k = keys; k < columns; k++) scores[k] = -INFINITY;
+}
+
 /// Turns rows of scores into exp(s − max); the factor that normalizes each row, and its log Σ exp.
-CK_CLONES static void softmax_block(float *scores, long rows, long row, long n, float *factors, float *log_sum_exp) {
+CK_CLONES static void softmax_block(
+  float *scores, long rows, long row, long keys, long columns, float *factors, float *log_sum_exp) {
   for (long i = 0; i < rows; i++, scores += row) {
-    float largest = row_max(scores, n), total = exp_row(scores, scores, n, 1, largest);
+    hide_padding(scores, keys, columns);
+    float largest = row_max(scores, columns), total = exp_row(scores, scores, columns, 1, largest);
     factors[i] = 1.f / total;
     if (log_sum_exp) log_sum_exp[i] = largest + logf(total);
   }
@@ -326,7 +337,9 @@ static void forward_body(void *context, int thread, int threads) {
     head o = head_of(attention, j->out, attention->output_stride, queries, item);
     rows_by_position(&q, first, last, attention->scale, q_rows, j->padded);
     ck_gemm(rows, j->columns, j->channels, q_rows, j->padded, 1, packed_k, scores, j->score_row, 0);
-    softmax_block(scores, rows, j->score_row, keys, factors, j->log_sum_exp ? j->log_sum_exp + item * queries + first : NULL);
+    softmax_block(
+      scores, rows, j->score_row, keys, j->columns, factors,
+      j->log_sum_exp ? j->log_sum_exp + item * queries + first : NULL);
     ck_gemm(rows, j->padded, keys, scores, j->score_row, 1, packed_v, o_rows, j->padded, 0);
     scale_rows(o_rows, rows, j->padded, factors);
     put_rows(&o, first, last, o_rows, j->padded);
@@ -362,8 +375,12 @@ static buffers buffers_of(const job *j, int thread) {
 }
 
 /// P = exp(S − log Σ exp) in place of S.
-CK_CLONES static void probabilities(float *scores, long rows, long row, long n, const float *log_sum_exp) {
-  for (long i = 0; i < rows; i++) exp_row(scores + i * row, scores + i * row, n, 1, log_sum_exp[i]);
+CK_CLONES static void probabilities(
+  float *scores, long rows, long row, long keys, long columns, const float *log_sum_exp) {
+  for (long i = 0; i < rows; i++, scores += row) {
+    hide_padding(scores, keys, columns);
+    exp_row(scores, scores, columns, 1, log_sum_exp[i]);
+  }
 }
 
 /// inner_i = Σ_c a_ic·b_ic.
@@ -375,10 +392,10 @@ CK_CLONES static void inner_products(const float *a, const float *b, long rows, 
   }
 }
 
-/// dS = P ⊙ (dP − D) in place of dP; columns beyond n, which no product reads, are left alone.
-CK_CLONES static void score_gradient(const float *p, float *dp, long rows, long row, long n, const float *inner) {
-  for (long i = 0; i < rows; i++)
-    for (long k = 0; k < n; k++) dp[i * row + k] = p[i * row + k] * (dp[i * row + k] - inner[i]);
+/// dS = P ⊙ (dP − D) in place of dP; rows are whole vectors, P being zero in the padding.
+CK_CLONES static void score_gradient(const float *p, float *dp, long rows, long row, long columns, const float *inner) {
+  for (long i = 0; i < rows; i++, p += row, dp += row)
+    for (long k = 0; k < columns; k += 16) store16(dp + k, load16(p + k) * (load16(dp + k) - inner[i]));
 }
 
 /// Query rows first..<last of one head: dq written, dK and dV summed into the buffers.
@@ -398,10 +415,10 @@ static void backward_rows(const job *j, const buffers *b, long item, long first,
     rows_by_position(&o, begin, end, 1, b->o_rows, padded);
     inner_products(b->dO_rows, b->o_rows, rows, padded, b->inner);
     ck_gemm(rows, j->columns, j->channels, b->q_rows, padded, 1, b->k_by_channel, b->scores, row, 0);
-    probabilities(b->scores, rows, row, keys, j->log_sum_exp + item * queries + begin);
+    probabilities(b->scores, rows, row, keys, j->columns, j->log_sum_exp + item * queries + begin);
     ck_gemm(keys, padded, rows, b->scores, 1, row, b->dO_packed, b->dv, padded, begin > first);
     ck_gemm(rows, j->columns, j->channels, b->dO_rows, padded, 1, b->v_by_channel, b->dscores, row, 0);
-    score_gradient(b->scores, b->dscores, rows, row, keys, b->inner);
+    score_gradient(b->scores, b->dscores, rows, row, j->columns, b->inner);
     ck_gemm(rows, padded, keys, b->dscores, row, 1, b->k_by_position, b->dq_rows, padded, 0);
     put_rows(&dq, begin, end, b->dq_rows, padded);
     ck_gemm(keys, padded, rows, b->dscores, 1, row, b->q_packed, b->dk, padded, begin > first);

@@ -5,7 +5,9 @@
 #include <string.h>
 
 /// Compiles a function once for each instruction set; the loader picks. Other architectures have one vector set: nothing to choose.
-#if defined(__x86_64__) && defined(__linux__)
+/// `-DCK_CLONES=` leaves the compiler's own instruction set alone, to test it.
+#if defined(CK_CLONES)
+#elif defined(__x86_64__) && defined(__linux__)
 #define CK_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define CK_CLONES
