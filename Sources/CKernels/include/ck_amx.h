@@ -42,7 +42,7 @@ int ck_amx_conv_supported(const struct ck_conv *conv);
 size_t ck_amx_conv_forward_weights_size(const struct ck_conv *conv);
 size_t ck_amx_conv_backward_weights_size(const struct ck_conv *conv);
 
-/// Packs master weights `w`. Call again whenever `w` changes. `packed`: 64-byte aligned.
+/// Packs master weights `w`. Call again whenever `w` changes.
 void ck_amx_conv_pack_forward(const struct ck_conv *conv, const float *w, void *packed);
 void ck_amx_conv_pack_backward(const struct ck_conv *conv, const float *w, void *packed);
 
