@@ -112,7 +112,7 @@ CK_AMX static void fill_stream(const struct ck_correlate *job, long block, long 
   zero_pixels(hi, lo, s->pad_left + 1);  // right border of the last row
 }
 
-/// Copies stream lines to panels, row by row without borders: line: [stream pixels][32], panel: [panels][max_panel][32].
+/// Copies stream lines to panels, without borders: line: [stream pixels][32], panel: [panels][max_panel][32].
 CK_AMX static void expand(const struct ck_stream *s, const char *line, long first_row, long last_row, char *panel) {
   const struct ck_correlation *of = &s->of;
   for (long k = 0; k < s->panels; k++, panel += s->max_panel * 64) {

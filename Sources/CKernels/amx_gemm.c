@@ -1,5 +1,5 @@
-// Matrix products. Each part (a thread's, as a rule) owns a block of C; it packs its columns of B once, then its rows of A in chunks that
-// stay in its L2 cache.
+// Matrix products. Each part (a thread's, as a rule) owns a block of C; it packs its columns of B once, then its rows of
+// A in chunks that stay in the L2 cache.
 #include "amx_stream.h"
 
 enum { CHUNK_BYTES = 1 << 19 };

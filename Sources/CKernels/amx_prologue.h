@@ -22,7 +22,8 @@ CK_AMX_INLINE struct ck_prologue16 ck_prologue_at(const struct ck_conv_prologue 
 
 /// exp(x) to about 1 ulp: x = n·ln 2 + r, exp(x) = 2^n·exp(r), exp(r) by its Taylor-like minimax polynomial (Cephes).
 CK_AMX_INLINE __m512 ck_exp16(__m512 x) {
-  x = _mm512_max_ps(_mm512_min_ps(x, _mm512_set1_ps(88.7f)), _mm512_set1_ps(-104.0f));
+  // min and max return their second operand where one is NaN.
+  x = _mm512_max_ps(_mm512_set1_ps(-104.0f), _mm512_min_ps(_mm512_set1_ps(88.7f), x));
   __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT);
   __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
   r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);

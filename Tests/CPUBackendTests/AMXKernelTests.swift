@@ -168,6 +168,81 @@ struct AMXKernelTests {
     }
   }
 
+  struct Heads: CustomTestStringConvertible {
+    var samples, heads, channels, queries, keys: Int
+    var format: ck_format
+
+    var testDescription: String {
+      "\(samples)×\(heads)×\(channels), \(queries) by \(keys), \(format == CK_BLOCKED ? "blocked" : "plain")"
+    }
+
+    /// Where channel `c` of head `h` at position `l` of `length` stands.
+    func at(_ n: Int, _ h: Int, _ c: Int, _ l: Int, _ length: Int) -> Int {
+      let channel = h * channels + c, sample = n * heads * channels * length
+      return sample + (format == CK_BLOCKED ? (channel / 16 * length + l) * 16 + channel % 16 : channel * length + l)
+    }
+  }
+
+  static let heads = [
+    Heads(samples: 2, heads: 1, channels: 64, queries: 49, keys: 49, format: CK_BLOCKED),
+    Heads(samples: 1, heads: 3, channels: 48, queries: 150, keys: 70, format: CK_BLOCKED),
+    Heads(samples: 3, heads: 2, channels: 9, queries: 33, keys: 45, format: CK_PLAIN),
+    Heads(samples: 1, heads: 1, channels: 32, queries: 256, keys: 16, format: CK_PLAIN),
+  ]
+
+  @Test(arguments: heads, [1, 2, 3])
+  func attention(_ size: Heads, threads: Int) {
+    ck_set_threads(Int32(threads))
+    var noise = Noise()
+    let (d, scale) = (size.channels, Float(0.3))
+    let queryCount = size.samples * size.heads * d * size.queries, keyCount = size.samples * size.heads * d * size.keys
+    let q = noise.floats(queryCount), k = noise.floats(keyCount), v = noise.floats(keyCount)
+    let dO = noise.floats(queryCount)
+    // o = P v, dv = Pᵀ dO, dS = P ⊙ (dO vᵀ - D), dq = scale·dS k, dk = scale·dSᵀ q
+    var o = [Double](repeating: 0, count: queryCount), dq = o
+    var dk = [Double](repeating: 0, count: keyCount), dv = dk, logSumExp = [Double]()
+    for n in 0..<size.samples {
+      for h in 0..<size.heads {
+        for i in 0..<size.queries {
+          func dot(_ a: [Float], _ b: [Float], _ j: Int) -> Double {
+            (0..<d).reduce(0) {
+              $0 + Double(a[size.at(n, h, $1, i, size.queries)]) * Double(b[size.at(n, h, $1, j, size.keys)])
+            }
+          }
+          let weights = (0..<size.keys).map { exp(Double(scale) * dot(q, k, $0)) }
+          let sum = weights.reduce(0, +), p = weights.map { $0 / sum }
+          let dP = (0..<size.keys).map { dot(dO, v, $0) }, mean = zip(p, dP).reduce(0) { $0 + $1.0 * $1.1 }
+          logSumExp.append(log(sum))
+          for j in 0..<size.keys {
+            let dS = p[j] * (dP[j] - mean) * Double(scale)
+            for c in 0..<d {
+              let (row, column) = (size.at(n, h, c, i, size.queries), size.at(n, h, c, j, size.keys))
+              o[row] += p[j] * Double(v[column])
+              dv[column] += p[j] * Double(dO[row])
+              dq[row] += dS * Double(k[column])
+              dk[column] += dS * Double(q[row])
+            }
+          }
+        }
+      }
+    }
+    var attention = ck_attention(
+      samples: size.samples, heads: size.heads, head_channels: d, queries: size.queries, keys: size.keys, scale: scale,
+      format: size.format, query_stride: 0, key_stride: 0, value_stride: 0, output_stride: 0)
+    var scratch = memory(ck_amx_attention_forward_scratch(&attention))
+    var found = [Float](repeating: .nan, count: queryCount), foundQ = found
+    var foundK = [Float](repeating: .nan, count: keyCount), foundV = foundK
+    var foundLog = [Float](repeating: .nan, count: logSumExp.count)
+    ck_amx_attention_forward(&attention, q, k, v, &found, &foundLog, &scratch)
+    expectClose(found, o, "o")
+    expectClose(foundLog, logSumExp, "log Σ exp")
+    scratch = memory(ck_amx_attention_backward_scratch(&attention))
+    ck_amx_attention_backward(&attention, q, k, v, found, foundLog, dO, &foundQ, &foundK, &foundV, &scratch)
+    expectClose(foundQ, dq, "dq", tolerance: 2e-5)
+    expectClose(foundK, dk, "dk", tolerance: 2e-5)
+    expectClose(foundV, dv, "dv", tolerance: 2e-5)
+  }
+
   @Test func nonFiniteValuesStayNonFinite() {
     ck_set_threads(1)
     for special in [Float.infinity, -.infinity, .nan] {
