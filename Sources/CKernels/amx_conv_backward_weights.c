@@ -94,19 +94,21 @@ CK_AMX static void fill_a(const struct gradient *job, const struct work *work, l
   __m512 sum = _mm512_setzero_ps();
   for (long b = 0; b < blocks->count; b++, to += 2048) {
     const int32_t *pixel = blocks->pixel + b * 32;
-    __m512i hi[16], lo[16];
+    __m512i x0[16], x1[16];
     for (int r = 0; r < 16; r++) {
-      __m512 even = _mm512_setzero_ps(), odd = even;
-      if (pixel[2 * r] >= 0) even = _mm512_loadu_ps(dy + pixel[2 * r] * 16L);
-      if (pixel[2 * r + 1] >= 0) odd = _mm512_loadu_ps(dy + pixel[2 * r + 1] * 16L);
-      sum = _mm512_add_ps(sum, _mm512_add_ps(even, odd));
-      ck_pair(ck_split16(even), ck_split16(odd), &hi[r], &lo[r]);
+      __m512 first = _mm512_setzero_ps(), second = first;
+      if (pixel[r] >= 0) first = _mm512_loadu_ps(dy + pixel[r] * 16L);
+      if (pixel[16 + r] >= 0) second = _mm512_loadu_ps(dy + pixel[16 + r] * 16L);
+      sum = _mm512_add_ps(sum, _mm512_add_ps(first, second));
+      x0[r] = _mm512_castps_si512(first), x1[r] = _mm512_castps_si512(second);
     }
-    ck_transpose16(hi);
-    ck_transpose16(lo);
+    ck_transpose16(x0);
+    ck_transpose16(x1);
     for (int r = 0; r < 16; r++) {
-      _mm512_store_si512(to + r * 64, hi[r]);
-      _mm512_store_si512(to + CK_TILE + r * 64, lo[r]);
+      __m512i hi, lo;
+      ck_split32(_mm512_castsi512_ps(x0[r]), _mm512_castsi512_ps(x1[r]), &hi, &lo);
+      _mm512_store_si512(to + r * 64, hi);
+      _mm512_store_si512(to + CK_TILE + r * 64, lo);
     }
   }
   float *bias = work->bias + out_block * 16;
