@@ -198,6 +198,17 @@ struct GraphBuilderTests {
     #expect(error?.description == "convolutionInputGradient has no gradient")
   }
 
+  /// Rather than giving a gradient that leaves them out.
+  @Test func gradientsOfStatisticsAreRefused() {
+    let builder = GraphBuilder()
+    let x = builder.input("x", [1, 2, 3])
+    let γ = builder.input("gamma", [2])
+    let results = builder.applyAll(.groupNorm(GroupNorm(groups: 1, epsilon: 1)), [x, γ, γ])
+    _ = builder.gradients(of: results[0].sum() + results[1].sum(), withRespectTo: [x])
+    let error = #expect(throws: ProgramError.self) { try builder.finish() }
+    #expect(error?.description == "a later result of groupNorm has no gradient")
+  }
+
   /// A target that the loss does not reach has gradient zero, in its own shape.
   @Test func unreachedTargetsHaveGradientZero() throws {
     let builder = GraphBuilder()
