@@ -53,7 +53,8 @@ let package = Package(
       swiftSettings: strict),
 
     .target(name: "TestSupport", dependencies: ["TensorGraph"], path: "Tests/TestSupport", swiftSettings: strict),
-    .testTarget(name: "TensorGraphTests", dependencies: ["TensorGraph", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "TensorGraphTests", dependencies: ["TensorGraph", "TestSupport"], exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
       name: "CPUBackendTests", dependencies: ["CPUBackend", "CKernels", "TestSupport"], swiftSettings: strict),
     .testTarget(
