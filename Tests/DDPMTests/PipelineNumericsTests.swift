@@ -31,6 +31,11 @@ import Testing
 
     let given: Set = ["sample", "timestep", "class_labels", "target"]
     #expect(Set(results.map(\.name)) == Set(expected.tensors.map(\.name)).subtracting(given))
+    // Some gradients are zero in exact arithmetic: that of a key's bias, which softmax ignores, or of a constant added to a channel
+    // that is a norm group of its own. PyTorch's values for these are rounding alone, thousands of times below all others: ours must
+    // be as small, and nothing more can be compared.
+    let gradients = try results.map(\.name).filter { $0.hasPrefix("grad.") }.map { try expected.floats($0) }
+    let typical = rms(gradients.flatMap { $0 })
     var worst = (error: 0.0, name: "")
     for result in results {
       let reference = try expected.floats(result.name)
@@ -40,7 +45,11 @@ import Testing
       }
       #expect(result.shape == expected[result.name]?.shape)
       let isGradient = result.name.hasPrefix("grad.")
-      let error = relativeL2(values, reference, floor: isGradient ? gradientFloor(reference) : 0)
+      if isGradient, rms(reference) < 1e-5 * typical {
+        #expect(rms(values) < 1e-5 * typical, "\(result.name) should be zero and is \(rms(values)), all: \(typical)")
+        continue
+      }
+      let error = rms(zip(values, reference).map { $0 - $1 }) / rms(reference)
       #expect(error <= (isGradient ? 1e-3 : 1e-4), "\(result.name): \(error)")
       if isGradient, error > worst.error { worst = (error, result.name) }
       if !isGradient { print("\(name), \(backend.name): \(result.name) \(error)") }
@@ -48,14 +57,7 @@ import Testing
     print("\(name), \(backend.name): worst gradient \(worst.error) (\(worst.name))")
   }
 
-  /// Gradients that are zero in exact arithmetic (a key's bias; a bias before a norm with a channel per group) hold only rounding:
-  /// 1e-7 an element is below any gradient that means something here.
-  private func gradientFloor(_ reference: [Float]) -> Double { 1e-7 * Double(reference.count).squareRoot() }
-
-  /// ‖a − b‖ / max(‖b‖, floor).
-  private func relativeL2(_ a: [Float], _ b: [Float], floor: Double) -> Double {
-    let difference = zip(a, b).reduce(0) { $0 + (Double($1.0) - Double($1.1)) * (Double($1.0) - Double($1.1)) }
-    let norm = b.reduce(0) { $0 + Double($1) * Double($1) }
-    return difference.squareRoot() / max(norm.squareRoot(), floor)
+  private func rms(_ values: [Float]) -> Double {
+    (values.reduce(0) { $0 + Double($1) * Double($1) } / Double(values.count)).squareRoot()
   }
 }
