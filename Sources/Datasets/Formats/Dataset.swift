@@ -1,0 +1,105 @@
+/// Labelled images of one shape: what training and evaluation read.
+///
+/// ```swift
+/// let data = try Dataset.open("photos", split: .train, imageSize: 64)
+/// print(data)                              // photos: 5,120 images, 3×64×64, 4 classes (split train)
+/// let example = try data.load(7)           // example.pixels: channels × height × width bytes
+/// ```
+public struct Dataset: Sendable, CustomStringConvertible {
+  /// Which part of the data.
+  public enum Split: String, Sendable, CaseIterable {
+    case train
+    case test
+  }
+
+  /// Where the images come from.
+  public let source: any ImageSource
+  /// What the user called it: a path, or `glyphs`.
+  public let name: String
+  /// The format, in words.
+  public let format: String
+  /// The part that was found; nil where the data knows no parts, and all of it was taken.
+  public let split: Split?
+  /// The classes' names, by label; empty when the images are not labelled.
+  public let classes: [String]
+  /// Images that were left out because they could not be used, with the reason.
+  public let skipped: [DataError]
+  /// Whether a mirrored image is as good as the original: so for photographs, not for characters.
+  public let isMirrorable: Bool
+
+  public init(
+    _ source: any ImageSource, name: String, format: String, split: Split? = nil, classes: [String] = [],
+    skipped: [DataError] = [], isMirrorable: Bool = false
+  ) {
+    self.source = source
+    self.name = name
+    self.format = format
+    self.split = split
+    self.classes = classes
+    self.skipped = skipped
+    self.isMirrorable = isMirrorable
+  }
+
+  /// The number of images; of an endless source, the number that count as an epoch.
+  public var count: Int { source.count }
+  /// An endless source makes a new image for every index, beyond ``count`` too.
+  public var isEndless: Bool { source.isEndless }
+  public var shape: ImageShape { source.shape }
+
+  /// One example, a pure function of the index.
+  ///
+  /// - Throws: ``DataError`` or ``FileError`` naming the file that is damaged or gone.
+  public func load(_ index: Int) throws -> Example { try source.load(index) }
+
+  public var description: String {
+    var text = "\(name): \(isEndless ? "endless" : "\(count)") images, \(shape)"
+    if !classes.isEmpty { text += ", \(classes.count) classes" }
+    if let split { text += " (split \(split.rawValue))" }
+    if !skipped.isEmpty { text += ", \(skipped.count) skipped" }
+    return text
+  }
+}
+
+/// Anything that has images of one shape.
+public protocol ImageSource: Sendable {
+  var count: Int { get }
+  var isEndless: Bool { get }
+  var shape: ImageShape { get }
+  /// One example, a pure function of the index. Called from several threads at once.
+  func load(_ index: Int) throws -> Example
+}
+
+extension ImageSource {
+  public var isEndless: Bool { false }
+}
+
+/// One image and its class.
+public struct Example: Sendable, Equatable {
+  /// Channels × height × width, one byte a sample.
+  public let pixels: [UInt8]
+  /// The class, from 0; 0 when the images are not labelled.
+  public let label: Int32
+
+  public init(pixels: [UInt8], label: Int32) {
+    self.pixels = pixels
+    self.label = label
+  }
+}
+
+/// Channels × height × width.
+public struct ImageShape: Sendable, Equatable, Hashable, CustomStringConvertible {
+  public let channels: Int
+  public let height: Int
+  public let width: Int
+
+  public init(channels: Int, height: Int, width: Int) {
+    self.channels = channels
+    self.height = height
+    self.width = width
+  }
+
+  /// The number of samples (dimensions) of an image.
+  public var count: Int { channels * height * width }
+
+  public var description: String { "\(channels)×\(height)×\(width)" }
+}

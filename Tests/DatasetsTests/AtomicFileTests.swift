@@ -1,0 +1,76 @@
+import Datasets
+import Testing
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+@Suite struct AtomicFileTests {
+  @Test func writesWholeAndReplaces() throws {
+    try withFolder { folder in
+      let url = folder.appending(path: "a.bin")
+      try AtomicFile.write([1, 2, 3], to: url)
+      let file = try AtomicFile(url)
+      try file.write(contentsOf: [4] as [UInt8])
+      try file.write(contentsOf: [Float(1)])
+      #expect(try FileBytes.read(url.path) == [1, 2, 3], "the old file stands until the new one is committed")
+      try file.commit()
+      #expect(try FileBytes.read(url.path) == [4, 0, 0, 0x80, 0x3f])
+      #expect(try FileBytes.read(url.path, limit: 2) == [4, 0])
+      #expect(try names(in: folder) == ["a.bin"])
+    }
+  }
+
+  @Test func anAbandonedFileVanishes() throws {
+    try withFolder { folder in
+      do {
+        let file = try AtomicFile(folder.appending(path: "a"))
+        try file.write(contentsOf: "half")
+        #expect(try names(in: folder).count == 1)
+      }
+      #expect(try names(in: folder) == [])
+    }
+  }
+
+  @Test func leftoversOfAKilledProcessAreRemoved() throws {
+    try withFolder { folder in
+      let file = try AtomicFile(folder.appending(path: "a"))
+      try AtomicFile.write("kept", to: folder.appending(path: ".b"))
+      AtomicFile.removeLeftovers(in: folder)
+      #expect(try names(in: folder) == [".b"])
+      withExtendedLifetime(file) {}
+    }
+  }
+
+  @Test func errorsNameTheFileAndTheCause() throws {
+    try withFolder { folder in
+      let missing = folder.appending(path: "no/where.txt")
+      let error = #expect(throws: FileError.self) { try AtomicFile.write("x", to: missing) }
+      #expect(error?.description.contains("no/where.txt: no such file") == true)
+      #expect(throws: FileError.self) { try AtomicFile.write("x", to: folder) }
+      #expect(throws: FileError.self) { try FileBytes.read(folder.path) }
+    }
+  }
+
+  @Test(.enabled(if: FileManager.default.fileExists(atPath: "/dev/full")))
+  func aFullDiskIsSaid() {
+    let error = FileError(verb: "write", path: "/data/x.png", code: 28)
+    #expect(error.isDiskFull)
+    #expect(error.description.hasPrefix("cannot write /data/x.png: no space left on device (free some space"))
+  }
+}
+
+func names(in folder: URL) throws -> [String] {
+  try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+}
+
+/// Runs `body` with a fresh folder, removed afterwards.
+func withFolder<Result>(_ body: (URL) throws -> Result) throws -> Result {
+  var generator = SystemRandomNumberGenerator()
+  let folder = FileManager.default.temporaryDirectory.appending(path: "datasets-\(generator.next())")
+  try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+  defer { try? FileManager.default.removeItem(at: folder) }
+  return try body(folder)
+}
