@@ -7,7 +7,8 @@ let strict: [SwiftSetting] = Context.environment["CI"] == nil ? [] : [.treatAllW
 let package = Package(
   name: "swift-ddpm",
   products: [
-    .library(name: "DDPM", targets: ["DDPM"]),
+    .library(
+      name: "DDPM", targets: ["DDPM", "CPUBackend", "Datasets", "Networks", "Diffusion", "TensorGraph"]),
     .executable(name: "ddpm", targets: ["ddpm-cli"]),
   ],
   dependencies: [

@@ -1,4 +1,292 @@
+// dw[tap][i][o] = Σ_position u[pixel(position, tap)][i] · dy[position][o], as tile products that sum over positions:
+// A = dy with 16 output channels as rows, B = u with 16 input channels as columns, C = dw transposed.
+//
+// Each thread owns a range of position rows (image part) and of input channels (channel part). Unit by unit it lays dy out
+// as A tiles, then for each pair of 16-channel input blocks lays out u and adds to its sums; at the end the parts'
+// sums are added in order.
 #include "amx_stream.h"
-size_t ck_amx_conv_backward_weights_scratch(const struct ck_conv *c){(void)c;return 64;}
+
+enum { UNIT_BYTES = 5 << 18 };
+
+struct gradient {
+  struct ck_stream stream;
+  struct ck_conv conv;
+  long image_parts, channel_parts;
+  long thread_bytes;
+  float *dw, *dbias;
+  const float *x, *dy;
+  const struct ck_conv_prologue *prologue;
+  char *scratch;
+};
+
+struct work {
+  char *a;        // [Co/16][blocks][hi, lo][16 o][32 positions]
+  char *b;        // [2][hi, lo][panels][max_panel / 2][16 i][2 positions]
+  char *line;     // [stream pixels][16 i as split lanes]
+  float *sums;    // [input pairs][output pairs][taps][2 o][2 i][16 o][16 i]
+  float *bias;    // [Co]
+  int32_t *a_step, *b_step;
+  struct ck_blocks blocks;  // of 32 positions
+};
+
+static long in_pairs(const struct gradient *job) { return ck_ceil(job->conv.Ci, 32); }
+static long out_pairs(const struct gradient *job) { return ck_ceil(job->conv.Co, 32); }
+
+/// Bytes of one plane (hi or lo) of u, 16 channels.
+static long plane_bytes(const struct gradient *job) { return job->stream.panels * job->stream.max_panel * 32; }
+
+static long lay_out(const struct gradient *job, char *base, struct work *work) {
+  const struct ck_stream *s = &job->stream;
+  const long blocks = s->max_blocks + 1, pairs = ck_ceil(in_pairs(job), job->channel_parts);
+  char *cursor = base;
+  work->a = ck_take(&cursor, job->conv.Co / 16 * blocks * 2048);
+  work->b = ck_take(&cursor, 4 * plane_bytes(job));
+  work->line = ck_take(&cursor, s->max_pixels * 64);
+  work->sums = ck_take(&cursor, pairs * out_pairs(job) * s->of.taps * 4096);
+  work->bias = ck_take(&cursor, job->conv.Co * sizeof(float));
+  work->a_step = ck_take(&cursor, blocks * sizeof(int32_t));
+  work->b_step = ck_take(&cursor, blocks * sizeof(int32_t));
+  work->blocks.start = ck_take(&cursor, blocks * sizeof(int32_t));
+  work->blocks.pixel = ck_take(&cursor, blocks * 32 * sizeof(int32_t));
+  return cursor - base;
+}
+
+/// Rough cycles of the slowest thread where images are split in `parts`, input channels in threads / parts.
+static double cost(const struct gradient *job, const struct ck_correlation *of, long threads, long parts) {
+  double positions = (double)ck_ceil(of->N * of->rows, parts) * of->columns;
+  double products = ck_ceil(in_pairs(job), threads / parts) * out_pairs(job) * of->taps;
+  double weights = (double)job->conv.Ci * job->conv.Co * of->taps;
+  return products * positions / 32 * 192 + positions * job->conv.Co / 16 * 8 + (parts > 1 ? weights * 1.5 : 0);
+}
+
+static void plan(const struct ck_conv *conv, struct gradient *job) {
+  struct ck_correlation of;
+  ck_correlation_forward(conv, &of);
+  *job = (struct gradient){.conv = *conv, .image_parts = 1, .channel_parts = ck_threads()};
+  const long threads = ck_threads();
+  for (long parts = 2; parts <= threads; parts++)
+    if (threads % parts == 0 && cost(job, &of, threads, parts) < cost(job, &of, threads, job->image_parts)) {
+      job->image_parts = parts;
+      job->channel_parts = threads / parts;
+    }
+  ck_stream_init(&job->stream, &of, 1, 1);
+  long row_bytes = job->stream.panel_pitch * (job->stream.panels * 128 + conv->Co * 4);
+  long fitting = ck_max(1, UNIT_BYTES / row_bytes), part = ck_ceil(of.N * of.rows, job->image_parts);
+  ck_stream_init(&job->stream, &of, ck_ceil(part, ck_ceil(part, fitting)), 1);
+  struct work work;
+  job->thread_bytes = lay_out(job, NULL, &work);
+}
+
+size_t ck_amx_conv_backward_weights_scratch(const struct ck_conv *conv) {
+  struct gradient job;
+  plan(conv, &job);
+  return (size_t)(job.thread_bytes * job.image_parts * job.channel_parts) + 64;
+}
+
+#if defined(__x86_64__)
+#include "amx_prologue.h"
+
+/// A tiles of dy for one block of 16 output channels, and its sum over positions added to bias[16].
+CK_AMX static void fill_a(const struct gradient *job, const struct work *work, long out_block) {
+  const struct ck_blocks *blocks = &work->blocks;
+  const float *dy = job->dy + out_block * job->stream.of.out_h * job->stream.of.out_w * 16;
+  char *to = work->a + out_block * blocks->count * 2048;
+  __m512 sum = _mm512_setzero_ps();
+  for (long b = 0; b < blocks->count; b++, to += 2048) {
+    const int32_t *pixel = blocks->pixel + b * 32;
+    __m512i hi[16], lo[16];
+    for (int r = 0; r < 16; r++) {
+      __m512 even = _mm512_setzero_ps(), odd = even;
+      if (pixel[2 * r] >= 0) even = _mm512_loadu_ps(dy + pixel[2 * r] * 16L);
+      if (pixel[2 * r + 1] >= 0) odd = _mm512_loadu_ps(dy + pixel[2 * r + 1] * 16L);
+      sum = _mm512_add_ps(sum, _mm512_add_ps(even, odd));
+      ck_pair(ck_split16(even), ck_split16(odd), &hi[r], &lo[r]);
+    }
+    ck_transpose16(hi);
+    ck_transpose16(lo);
+    for (int r = 0; r < 16; r++) {
+      _mm512_store_si512(to + r * 64, hi[r]);
+      _mm512_store_si512(to + CK_TILE + r * 64, lo[r]);
+    }
+  }
+  float *bias = work->bias + out_block * 16;
+  _mm512_storeu_ps(bias, _mm512_add_ps(_mm512_loadu_ps(bias), sum));
+}
+
+/// The stream of position rows [first_row, last_row) for one block of 16 input channels, each pixel as split lanes.
+CK_AMX static void fill_line(const struct gradient *job, long in_block, long first_row, long last_row, char *to) {
+  const struct ck_stream *s = &job->stream;
+  const struct ck_correlation *of = &s->of;
+  const long blocks = job->conv.Ci / 16, right = s->pitch - s->pad_left - of->in_w;
+  for (long g = first_row; g < last_row;) {
+    const long n = g / of->rows, i = g % of->rows, rows = ck_min(of->rows - i, last_row - g);
+    const long first = i * of->stride + s->first_dy, lines = (rows - 1) * of->stride + s->span;
+    const struct ck_prologue16 prologue = ck_prologue_at(job->prologue, n, job->conv.Ci, in_block * 16);
+    const float *x = job->x + (n * blocks + in_block) * of->in_h * of->in_w * 16;
+    for (long y = first; y < first + lines; y++) {
+      if (y < 0 || y >= of->in_h) {
+        memset(to, 0, s->pitch * 64);
+        to += s->pitch * 64;
+        continue;
+      }
+      memset(to, 0, s->pad_left * 64);
+      to += s->pad_left * 64;
+      for (long j = 0; j < of->in_w; j++, to += 64) {
+        __m512 u = ck_prologue_apply(prologue, _mm512_loadu_ps(x + (y * of->in_w + j) * 16));
+        _mm512_store_si512(to, ck_split16(u));
+      }
+      memset(to, 0, right * 64);
+      to += right * 64;
+    }
+    g += rows;
+  }
+  memset(to, 0, (s->pitch + 2) * 64);  // a panel may look one line beyond
+}
+
+/// B tiles of u for one block: the stream's lines without borders, consecutive positions in pairs.
+CK_AMX static void fill_b(const struct gradient *job, const struct work *work, long first_row, long last_row,
+                          char *panel) {
+  const struct ck_stream *s = &job->stream;
+  const struct ck_correlation *of = &s->of;
+  const long plane = plane_bytes(job), next = of->stride * 64;
+  for (long k = 0; k < s->panels; k++, panel += s->max_panel * 32) {
+    const char *segment = work->line + (s->panel_phase[k] * s->pitch + s->panel_dx[k] + s->pad_left) * 64;
+    char *to = panel;
+    for (long g = first_row; g < last_row;) {
+      const long rows = ck_min(of->rows - g % of->rows, last_row - g);
+      for (long i = 0; i < rows - 1 + s->panel_span; i++) {
+        const char *from = segment + i * of->stride * s->pitch * 64;
+        for (long j = 0; j < of->columns; j += 2, from += 2 * next, to += 64) {
+          __m512i even = _mm512_load_si512(from), odd = _mm512_setzero_si512(), hi, lo;
+          if (j + 1 < of->columns) odd = _mm512_load_si512(from + next);
+          ck_pair(even, odd, &hi, &lo);
+          _mm512_store_si512(to, hi);
+          _mm512_store_si512(to + plane, lo);
+        }
+      }
+      segment += ((rows - 1) * of->stride + s->span) * s->pitch * 64;
+      g += rows;
+    }
+    memset(to, 0, CK_TILE);  // a last block may look beyond: what it multiplies by zero must be finite
+    memset(to + plane, 0, CK_TILE);
+  }
+}
+
+/// Adds the products of input pair `pair` with every output channel to sums: [output pairs][taps][2][2][16][16].
+CK_AMX static void multiply(const struct gradient *job, const struct work *work, long pair, int accumulate,
+                            float *sums) {
+  const struct ck_stream *s = &job->stream;
+  const long plane = plane_bytes(job), a_bytes = work->blocks.count * 2048;
+  const int columns = pair * 32 + 16 < job->conv.Ci ? 2 : 1;
+  for (long o = 0; o < out_pairs(job); o++) {
+    const int rows = o * 32 + 16 < job->conv.Co ? 2 : 1;
+    for (long k = 0; k < s->of.taps; k++, sums += 1024) {
+      struct ck_product product = {.a_step = work->a_step, .b_step = work->b_step, .a_lo = CK_TILE, .b_lo = plane,
+                                   .a_pitch = 64, .steps = work->blocks.count};
+      for (int i = 0; i < 2; i++) {
+        product.a[i] = work->a + (o * 2 + i) * a_bytes;
+        product.b[i] = work->b + i * 2 * plane + s->tap_offset[k] * 32;
+      }
+      ck_multiply(&product, rows, columns, accumulate, sums);
+    }
+  }
+}
+
+struct part {
+  long first_row, last_row, first_pair, last_pair;
+  struct work work;
+};
+
+static struct part part_of(const struct gradient *job, long image_part, long channel_part) {
+  struct part part;
+  ck_share(job->stream.of.N * job->stream.of.rows, image_part, job->image_parts, &part.first_row, &part.last_row);
+  ck_share(in_pairs(job), channel_part, job->channel_parts, &part.first_pair, &part.last_pair);
+  long thread = image_part * job->channel_parts + channel_part;
+  lay_out(job, job->scratch + thread * job->thread_bytes, &part.work);
+  return part;
+}
+
+CK_AMX static void sum_body(void *context, int thread, int threads) {
+  const struct gradient *job = context;
+  const struct ck_stream *s = &job->stream;
+  (void)threads;
+  struct part part = part_of(job, thread / job->channel_parts, thread % job->channel_parts);
+  struct work *work = &part.work;
+  const long rows = part.last_row - part.first_row, units = ck_ceil(rows, s->max_rows);
+  const long pair_sums = out_pairs(job) * s->of.taps * 1024;
+  memset(work->bias, 0, job->conv.Co * sizeof(float));
+  if (rows == 0) memset(work->sums, 0, (part.last_pair - part.first_pair) * pair_sums * sizeof(float));
+  ck_tiles_begin();
+  for (long unit = 0; unit < units; unit++) {
+    long from, to;
+    ck_share(rows, unit, units, &from, &to);
+    from += part.first_row, to += part.first_row;
+    ck_stream_blocks(s, from, to, 32, 2, &work->blocks);
+    for (long b = 0; b < work->blocks.count; b++) {
+      work->a_step[b] = (int32_t)(b * 2048);
+      work->b_step[b] = work->blocks.start[b] * 32;
+    }
+    for (long o = 0; o < job->conv.Co / 16; o++) fill_a(job, work, o);
+    for (long pair = part.first_pair; pair < part.last_pair; pair++) {
+      for (long half = 0; half < 2 && pair * 2 + half < job->conv.Ci / 16; half++) {
+        fill_line(job, pair * 2 + half, from, to, work->line);
+        fill_b(job, work, from, to, work->b + half * 2 * plane_bytes(job));
+      }
+      multiply(job, work, pair, unit > 0, work->sums + (pair - part.first_pair) * pair_sums);
+    }
+  }
+  _tile_release();
+}
+
+/// dw = Σ_part sums, transposed to [16 i][16 o].
+CK_AMX static void reduce_body(void *context, int thread, int threads) {
+  const struct gradient *job = context;
+  const long taps = job->stream.of.taps, in16 = job->conv.Ci / 16, out16 = job->conv.Co / 16;
+  (void)threads;
+  const long image_part = thread / job->channel_parts, channel_part = thread % job->channel_parts;
+  long first, last;
+  ck_share(out_pairs(job) * taps, image_part, job->image_parts, &first, &last);
+  const struct part own = part_of(job, 0, channel_part);
+  for (long pair = own.first_pair; pair < own.last_pair; pair++) {
+    for (long item = first; item < last; item++) {
+      for (long tile = 0; tile < 4; tile++) {
+        const long o = item / taps * 2 + tile / 2, i = pair * 2 + tile % 2, k = item % taps;
+        if (o >= out16 || i >= in16) continue;
+        const long offset = (((pair - own.first_pair) * out_pairs(job) * taps + item) * 4 + tile) * 256;
+        __m512i row[16];
+        for (int r = 0; r < 16; r++) {
+          __m512 sum = _mm512_setzero_ps();
+          for (long p = 0; p < job->image_parts; p++) {
+            const float *sums = (const float *)((const char *)own.work.sums + p * job->channel_parts * job->thread_bytes);
+            sum = _mm512_add_ps(sum, _mm512_load_ps(sums + offset + r * 16));
+          }
+          row[r] = _mm512_castps_si512(sum);
+        }
+        ck_transpose16(row);
+        for (int r = 0; r < 16; r++) _mm512_storeu_si512(job->dw + ((o * in16 + i) * taps + k) * 256 + r * 16, row[r]);
+      }
+    }
+  }
+  if (!job->dbias || thread) return;
+  for (long o = 0; o < job->conv.Co; o++) {
+    float sum = 0;
+    for (long p = 0; p < job->image_parts; p++) sum += part_of(job, p, 0).work.bias[o];
+    job->dbias[o] = sum;
+  }
+}
+
 void ck_amx_conv_backward_weights(const struct ck_conv *conv, float *dw, float *dbias, const float *x,
-                                  const struct ck_conv_prologue *prologue, const float *dy, void *scratch){(void)conv;(void)dw;(void)dbias;(void)x;(void)prologue;(void)dy;(void)scratch;}
+                                  const struct ck_conv_prologue *prologue, const float *dy, void *scratch) {
+  struct gradient job;
+  plan(conv, &job);
+  job.dw = dw, job.dbias = dbias, job.x = x, job.prologue = prologue, job.dy = dy;
+  job.scratch = (char *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
+  ck_parallel(sum_body, &job);
+  ck_parallel(reduce_body, &job);
+}
+#else
+void ck_amx_conv_backward_weights(const struct ck_conv *conv, float *dw, float *dbias, const float *x,
+                                  const struct ck_conv_prologue *prologue, const float *dy, void *scratch) {
+  (void)conv, (void)dw, (void)dbias, (void)x, (void)prologue, (void)dy, (void)scratch;
+}
+#endif

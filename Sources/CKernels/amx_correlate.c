@@ -4,17 +4,17 @@
 // pair of 16-channel output blocks streams the packed weights past 32 positions at a time.
 #include "amx_correlate.h"
 
-enum { STREAM_BYTES = 1 << 20, NARROW = 12 };
+enum { STREAM_BYTES = 3 << 18 };  // of a unit: with the weights of a pair, less than an L2 cache
 
 static long in_blocks32(const struct ck_correlate *job) { return ck_ceil(job->in_channels, 32); }
 static long out_pairs(const struct ck_correlate *job) { return ck_ceil(job->out_channels, 32); }
 
 /// Pixels in one plane (hi or lo) of one block of 32 channels that tiles are loaded from.
-static long plane_pixels(const struct ck_stream *s) { return s->expanded ? s->of.taps * s->max_panel : s->max_pixels; }
+static long plane_pixels(const struct ck_stream *s) { return s->panels ? s->panels * s->max_panel : s->max_pixels; }
 
 struct work {
   char *planes;  // [in blocks][hi, lo][plane pixels][32]
-  char *line;    // expanded: [hi, lo][stream pixels][32], of the block being expanded
+  char *line;    // with panels: [hi, lo][stream pixels][32], of the block being expanded
   int32_t *a_step, *b_step, *b_step_narrow;  // [in blocks][taps]
   struct ck_blocks blocks;
 };
@@ -25,7 +25,7 @@ static long lay_out(const struct ck_correlate *job, char *base, struct work *wor
   char *cursor = base;
   long steps = in_blocks32(job) * s->of.taps;
   work->planes = ck_take(&cursor, in_blocks32(job) * 2 * plane_pixels(s) * 64);
-  work->line = ck_take(&cursor, s->expanded ? 2 * s->max_pixels * 64 : 0);
+  work->line = ck_take(&cursor, s->panels ? 2 * s->max_pixels * 64 : 0);
   work->a_step = ck_take(&cursor, steps * sizeof(int32_t));
   work->b_step = ck_take(&cursor, steps * sizeof(int32_t));
   work->b_step_narrow = ck_take(&cursor, steps * sizeof(int32_t));
@@ -47,11 +47,12 @@ void ck_correlate_init(struct ck_correlate *job, const struct ck_correlation *of
     job->image_parts = parts;
     job->channel_parts = threads / parts;
   }
-  ck_stream_init(&job->stream, of, 1, NARROW);
-  long row_pixels = job->stream.expanded ? of->columns * of->taps : job->stream.pitch * of->stride;
+  const int expanded = ck_stream_narrow(of);
+  ck_stream_init(&job->stream, of, 1, expanded);
+  long row_pixels = expanded ? job->stream.panels * job->stream.panel_pitch : job->stream.pitch * of->stride;
   long fitting = ck_max(1, STREAM_BYTES / (in_blocks32(job) * 128 * row_pixels));
   long part = ck_ceil(rows, job->image_parts);
-  ck_stream_init(&job->stream, of, ck_ceil(part, ck_ceil(part, fitting)), NARROW);
+  ck_stream_init(&job->stream, of, ck_ceil(part, ck_ceil(part, fitting)), expanded);
   struct work work;
   job->thread_bytes = lay_out(job, NULL, &work);
 }
@@ -110,19 +111,19 @@ CK_AMX static void fill_stream(const struct ck_correlate *job, long block, long 
   zero_pixels(hi, lo, s->pad_left + 1);  // right border of the last row
 }
 
-/// Copies the pixels each tap reads, in the order of positions: line: [stream pixels][32], panel: [taps][positions][32].
+/// Copies stream lines to panels, row by row without borders: line: [stream pixels][32], panel: [panels][max_panel][32].
 CK_AMX static void expand(const struct ck_stream *s, const char *line, long first_row, long last_row, char *panel) {
   const struct ck_correlation *of = &s->of;
-  for (long k = 0; k < of->taps; k++) {
-    const char *segment = line + ((of->dy[k] - s->first_dy) * s->pitch + of->dx[k] + s->pad_left) * 64;
-    char *to = panel + s->tap_offset[k] * 64;
+  for (long k = 0; k < s->panels; k++, panel += s->max_panel * 64) {
+    const char *segment = line + (s->panel_phase[k] * s->pitch + s->panel_dx[k] + s->pad_left) * 64;
+    char *to = panel;
     for (long g = first_row; g < last_row;) {
-      long count = ck_min(of->rows - g % of->rows, last_row - g);
-      for (long i = 0; i < count; i++)
-        for (long j = 0; j < of->columns; j++, to += 64)
-          _mm512_store_si512(to, _mm512_load_si512(segment + (i * s->pitch + j) * of->stride * 64));
-      segment += ((count - 1) * of->stride + s->span) * s->pitch * 64;
-      g += count;
+      long rows = ck_min(of->rows - g % of->rows, last_row - g);
+      for (long i = 0; i < rows - 1 + s->panel_span; i++, to += s->panel_pitch * 64)
+        for (long j = 0; j < of->columns; j++)
+          _mm512_store_si512(to + j * 64, _mm512_load_si512(segment + (i * s->pitch + j) * of->stride * 64));
+      segment += ((rows - 1) * of->stride + s->span) * s->pitch * 64;
+      g += rows;
     }
   }
 }
@@ -132,7 +133,7 @@ CK_AMX static void fill(const struct ck_correlate *job, const struct work *work,
   const long plane = plane_pixels(s) * 64;
   for (long block = 0; block < in_blocks32(job); block++) {
     char *hi = work->planes + block * 2 * plane, *lo = hi + plane;
-    if (!s->expanded) {
+    if (!s->panels) {
       fill_stream(job, block, first_row, last_row, hi, lo);
     } else {
       char *line_lo = work->line + s->max_pixels * 64;
@@ -160,7 +161,7 @@ CK_AMX static void multiply(const struct ck_correlate *job, const struct work *w
   const struct ck_stream *s = &job->stream;
   const struct ck_blocks *blocks = &work->blocks;
   const long steps = in_blocks32(job) * s->of.taps, pair_bytes = in_blocks32(job) * job->slots * 4 * CK_TILE;
-  const long position_bytes = s->expanded ? 64 : 64 * s->of.stride;
+  const long position_bytes = s->panels ? 64 : 64 * s->of.stride;
   float c[1024] __attribute__((aligned(64)));
   for (long pair = first_pair; pair < last_pair; pair++) {
     const int columns = pair * 32 + 16 < job->out_channels ? 2 : 1;

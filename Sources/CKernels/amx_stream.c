@@ -32,56 +32,86 @@ void ck_correlation_backward_data(const struct ck_conv *c, long row, long column
   }
 }
 
-long ck_stream_pixels(const struct ck_stream *s, long rows) {
-  long segments = ck_min(rows, (rows - 1) / s->of.rows + 2);
-  long lines = s->of.stride * rows + segments * (s->span - s->of.stride);
-  if (s->span < s->of.stride) lines = s->of.stride * rows;
-  return lines * s->pitch + 2 * s->pitch + 64 * s->of.stride;  // a last block may run past the last row
+int ck_stream_narrow(const struct ck_correlation *of) {
+  if (of->taps == 1) return 0;
+  struct ck_stream s;
+  ck_stream_init(&s, of, 1, 0);
+  long dense = ck_ceil(of->rows * of->columns, 16), bordered = ck_ceil((of->rows - 1) * s.pitch + of->columns, 16);
+  if (of->columns % 16 == 0) bordered = dense;
+  return bordered * 100 > dense * 108;
 }
 
-void ck_stream_init(struct ck_stream *s, const struct ck_correlation *of, long max_rows, long narrow) {
+/// Pixels of a unit of `rows` rows whose segments have `span - 1` rows more, and slack for a last block.
+static long unit_pixels(const struct ck_correlation *of, long rows, long stride, long span, long pitch) {
+  long segments = ck_min(rows, (rows - 1) / of->rows + 2);
+  long lines = stride * rows + segments * ck_max(0, span - stride);
+  return (lines + 2) * pitch + 64 * stride;
+}
+
+void ck_stream_init(struct ck_stream *s, const struct ck_correlation *of, long max_rows, int expanded) {
+  const long stride = of->stride;
   long dy0 = 0, dy1 = 0, dx0 = 0, dx1 = 0;
   for (long k = 0; k < of->taps; k++) {
     dy0 = ck_min(dy0, of->dy[k]), dy1 = ck_max(dy1, of->dy[k]);
     dx0 = ck_min(dx0, of->dx[k]), dx1 = ck_max(dx1, of->dx[k]);
   }
   *s = (struct ck_stream){.of = *of, .first_dy = dy0, .span = dy1 - dy0 + 1, .pad_left = -dx0, .max_rows = max_rows};
-  long last_column = (of->columns - 1) * of->stride + dx1 - dx0;
+  long last_column = (of->columns - 1) * stride + dx1 - dx0;
   s->pitch = ck_max(s->pad_left + of->in_w, last_column + 1 - s->pad_left);
-  s->pitch = ck_ceil(s->pitch, of->stride) * of->stride;
-  s->expanded = of->columns < narrow && of->taps > 1;
-  s->max_pixels = ck_stream_pixels(s, max_rows);
-  s->max_panel = ck_ceil(max_rows * of->columns, 32) * 32;
+  s->pitch = ck_ceil(s->pitch, stride) * stride;
+  s->max_pixels = unit_pixels(of, max_rows, stride, s->span, s->pitch);
   s->max_blocks = max_rows * (of->columns / 16 + 2);
-  for (long k = 0; k < of->taps; k++)
-    s->tap_offset[k] = s->expanded ? k * s->max_panel : (of->dy[k] - dy0) * s->pitch + of->dx[k] - dx0;
+  // Even, so that pairs of positions never straddle rows.
+  s->panel_pitch = ck_ceil(of->columns, 2) * 2;
+  s->panel_span = (s->span - 1) / stride + 1;
+  s->max_panel = unit_pixels(of, max_rows, 1, s->panel_span, s->panel_pitch);
+  // A panel's size is no multiple of 4 KB, so that the tiles of different panels do not evict one another.
+  s->max_panel = ck_ceil(s->max_panel, 64) * 64 + 36;
+  s->max_pixels = ck_ceil(s->max_pixels, 64) * 64 + 36;
+  for (long k = 0; k < of->taps; k++) {
+    long row = of->dy[k] - dy0, phase = row % stride, panel = 0;
+    if (!expanded) {
+      s->tap_offset[k] = row * s->pitch + of->dx[k] - dx0;
+      continue;
+    }
+    while (panel < s->panels && (s->panel_dx[panel] != of->dx[k] || s->panel_phase[panel] != phase)) panel++;
+    if (panel == s->panels) {
+      s->panel_dx[panel] = of->dx[k], s->panel_phase[panel] = phase;
+      s->panels++;
+    }
+    s->tap_offset[k] = panel * s->max_panel + row / stride * s->panel_pitch;
+  }
 }
 
 void ck_stream_blocks(const struct ck_stream *s, long first_row, long last_row, long lanes, long align,
                       struct ck_blocks *blocks) {
   const struct ck_correlation *of = &s->of;
+  const long pitch = s->panels ? s->panel_pitch : s->pitch;  // positions from row to row
+  long covered = 0;                                          // positions before this one are in a block
+  long base = 0;                                             // position of the segment's first pixel
   blocks->count = 0;
-  long covered = 0;  // positions before this one are in a block
-  long base = 0;     // position of the segment's first pixel, in the stream
-  for (long g = first_row; g < last_row; g++) {
-    long n = g / of->rows, i = g % of->rows;
-    long segment_first = ck_max(first_row, n * of->rows);
-    long row = s->expanded ? (g - first_row) * of->columns : base + (g - segment_first) * s->pitch;
-    for (long j = 0; j < of->columns; j++) {
-      long position = row + j;
-      if (position >= covered) {
-        long start = position / align * align, b = blocks->count++;
-        blocks->start[b] = (int32_t)start;
-        for (long r = 0; r < lanes; r++) blocks->pixel[b * lanes + r] = -1;
-        covered = start + lanes;
+  for (long g = first_row; g < last_row;) {
+    const long n = g / of->rows, i0 = g % of->rows, rows = ck_min(of->rows - i0, last_row - g);
+    for (long i = 0; i < rows; i++) {
+      for (long j = 0; j < of->columns; j++) {
+        long position = base + i * pitch + j;
+        if (position >= covered) {
+          long start = position / align * align, b = blocks->count++;
+          blocks->start[b] = (int32_t)start;
+          for (long r = 0; r < lanes; r++) blocks->pixel[b * lanes + r] = -1;
+          covered = start + lanes;
+        }
+        long b = blocks->count - 1;
+        long y = (i0 + i) * of->out_stride + of->out_row, x = j * of->out_stride + of->out_column;
+        blocks->pixel[b * lanes + position - blocks->start[b]] =
+            (int32_t)((n * of->out_blocks * of->out_h + y) * of->out_w + x);
       }
-      long b = blocks->count - 1;
-      long y = i * of->out_stride + of->out_row, x = j * of->out_stride + of->out_column;
-      blocks->pixel[b * lanes + position - blocks->start[b]] = (int32_t)((n * of->out_blocks * of->out_h + y) * of->out_w + x);
     }
-    if (i == of->rows - 1) {
-      long rows = g + 1 - segment_first;
-      base += ((rows - 1) * of->stride + s->span) * s->pitch / of->stride;
+    if (s->panels) {
+      base += (rows - 1 + s->panel_span) * pitch;
+    } else {
+      base += ((rows - 1) * of->stride + s->span) * pitch / of->stride;
     }
+    g += rows;
   }
 }

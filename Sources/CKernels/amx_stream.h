@@ -7,8 +7,8 @@
 // border of one row being the left border of the next. Every tap is then one offset into the stream, and consecutive
 // positions are equidistant pixels of it: what a tile load wants.
 //
-// Narrow images would waste much of each tile on borders. For them the stream is expanded into one panel for each tap
-// (im2col), where positions are dense; a tap is again one offset.
+// Narrow images would waste much of each tile on borders. For them the stream is expanded into panels without border
+// columns, one for each dx (and each parity of dy where strided); a tap is again one offset.
 #include "ck_amx.h"
 #include "ck_parallel.h"
 #include <stdint.h>
@@ -28,17 +28,19 @@ struct ck_correlation {
 
 struct ck_stream {
   struct ck_correlation of;
-  long first_dy, span;      // input rows dy for the first tap row, and how many tap rows
-  long pad_left, pitch;     // zeros left of a row, and pixels from row to row
-  int expanded;             // a panel for each tap
+  long first_dy, span;           // input rows dy for the first tap row, and how many tap rows
+  long pad_left, pitch;          // zeros left of a row, and pixels from row to row
+  long panels;                   // 0 where tiles come from the stream itself
+  long panel_dx[CK_MAX_TAPS], panel_phase[CK_MAX_TAPS];
+  long panel_pitch, panel_span;  // positions from row to row, and rows more than position rows, plus 1
   long tap_offset[CK_MAX_TAPS];  // of position 0, in pixels
-  long max_rows;            // position rows of a unit, at most
-  long max_pixels;          // of the stream, borders and slack included
-  long max_panel;           // positions of a panel, slack included
-  long max_blocks;          // blocks of positions of a unit
+  long max_rows;                 // position rows of a unit, at most
+  long max_pixels;               // of the stream, borders and slack included
+  long max_panel;                // of a panel, likewise
+  long max_blocks;               // blocks of positions of a unit
 };
 
-/// A run of consecutive positions: `start` is its first one, counted in positions of the stream or panel;
+/// Runs of consecutive positions: `start` is the first one, counted in positions of the stream or panel;
 /// `pixel` says where in [N][out_blocks][out_h·out_w], at block 0, each belongs, or -1.
 struct ck_blocks {
   long count;
@@ -46,11 +48,11 @@ struct ck_blocks {
   int32_t *pixel;  // [count][lanes]
 };
 
-/// Geometry of `of`; units of at most `max_rows` position rows; images narrower than `narrow` are expanded.
-void ck_stream_init(struct ck_stream *stream, const struct ck_correlation *of, long max_rows, long narrow);
+/// Geometry of `of` for units of at most `max_rows` position rows, expanded or not.
+void ck_stream_init(struct ck_stream *stream, const struct ck_correlation *of, long max_rows, int expanded);
 
-/// Pixels in the largest stream, and positions in the largest panel, of units of `rows` position rows.
-long ck_stream_pixels(const struct ck_stream *stream, long rows);
+/// Whether tiles of 16 positions save enough by expansion.
+int ck_stream_narrow(const struct ck_correlation *of);
 
 /// Cuts unit [first_row, last_row) into blocks of `lanes` positions that begin at multiples of `align`.
 void ck_stream_blocks(const struct ck_stream *stream, long first_row, long last_row, long lanes, long align,

@@ -64,3 +64,9 @@ void ck_amx_conv_backward_data(const struct ck_conv *conv, float *dx, const floa
 /// dw (master layout) and, where not null, dbias [Co] of y = conv(u) + bias, u = prologue(x). Both are overwritten.
 void ck_amx_conv_backward_weights(const struct ck_conv *conv, float *dw, float *dbias, const float *x,
                                   const struct ck_conv_prologue *prologue, const float *dy, void *scratch);
+
+/// C = alpha·op(A)·op(B) + beta·C, row-major, any sizes: op(A) is M×K, op(B) K×N, op(X) = Xᵀ where its `trans` is 1.
+/// With beta = 0, C is not read.
+void ck_amx_gemm(int transA, int transB, long M, long N, long K, float alpha, const float *A, long lda, const float *B,
+                 long ldb, float beta, float *C, long ldc, void *scratch);
+size_t ck_amx_gemm_scratch(long M, long N, long K);

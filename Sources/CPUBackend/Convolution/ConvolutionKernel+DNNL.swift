@@ -6,21 +6,20 @@ extension ConvolutionKernel {
   /// oneDNN's convolution: direct for every shape, Winograd where the library has it.
   static func dnnl(_ problem: ConvolutionProblem, winograd: Bool) throws(ExecutionError) -> ConvolutionKernel? {
     guard let plan = try DNNLConvolution(problem, winograd: winograd, accumulate: false) else { return nil }
-    // Adding to the result is another primitive; made only where the algorithm can.
+    // Adding to the result is another primitive, which only forward has, and not where the result is reordered.
     let adding =
       problem.direction == .weightGradient ? nil : try DNNLConvolution(problem, winograd: winograd, accumulate: true)
     let byteCount = (problem.direction == .forward ? problem.output : problem.input).count * MemoryLayout<Float>.stride
     return ConvolutionKernel(
       algorithm: winograd ? .dnnlWinograd : .direct, name: plan.name, packedByteCount: plan.packedByteCount,
-      scratchByteCount: max(plan.scratchByteCount, adding?.scratchByteCount ?? 0),
+      scratchByteCount: max(plan.scratchByteCount, adding?.scratchByteCount ?? 0), addsInPlace: adding != nil,
       pack: { w, packed, scratch in try plan.pack(w, packed, scratch) },
-      run: { o, scratch in
+      run: { [adding] o, scratch in
         guard let addend = o.addend else { return try plan.run(o, scratch) }
-        if let adding, adding.packedByteCount == plan.packedByteCount {
+        if let adding {
           if addend != o.target { UnsafeMutableRawPointer(o.target).copyMemory(from: addend, byteCount: byteCount) }
           try adding.run(o, scratch)
         } else {
-          // oneDNN's input gradient cannot add.
           try plan.run(o, scratch)
           ck_accumulate(addend, o.target, byteCount / MemoryLayout<Float>.stride)
         }

@@ -17,7 +17,8 @@ extension Lowering {
     emit(
       Step(
         label: "\(problem.label) \(kernel.name)", reads: source.buffers + [weights] + [bias, add].compactMap { $0 },
-        writes: [y], scratch: kernel.scratchByteCount, flops: problem.flops, inPlace: add.map { (y, $0) }
+        writes: [y], scratch: kernel.scratchByteCount, flops: problem.flops,
+        inPlace: kernel.addsInPlace ? add.map { (y, $0) } : nil
       ) { scratch in
         try kernel.run(
           .init(
@@ -40,7 +41,7 @@ extension Lowering {
     emit(
       Step(
         label: "\(problem.label) \(kernel.name)", reads: [source, weights] + (add.map { [$0] } ?? []), writes: [dx],
-        scratch: kernel.scratchByteCount, flops: problem.flops, inPlace: add.map { (dx, $0) }
+        scratch: kernel.scratchByteCount, flops: problem.flops, inPlace: kernel.addsInPlace ? add.map { (dx, $0) } : nil
       ) { scratch in
         try kernel.run(
           .init(source: source.floats, weights: weights.raw, target: dx.floats, addend: add?.floats), scratch)

@@ -1,0 +1,98 @@
+import CKernels
+import Testing
+
+struct ConvCase: CustomTestStringConvertible, Sendable {
+  var samples: Int, inputs: Int, outputs: Int, height: Int, width: Int
+  var threads: Int32 = 2
+  var testDescription: String { "N\(samples) \(inputs)→\(outputs) \(height)×\(width) threads \(threads)" }
+
+  static let table = [
+    ConvCase(samples: 2, inputs: 32, outputs: 32, height: 8, width: 8),
+    ConvCase(samples: 1, inputs: 16, outputs: 48, height: 7, width: 5),
+    ConvCase(samples: 3, inputs: 48, outputs: 16, height: 14, width: 14),
+    ConvCase(samples: 1, inputs: 16, outputs: 16, height: 28, width: 28, threads: 3),
+    ConvCase(samples: 2, inputs: 16, outputs: 32, height: 1, width: 1),
+    ConvCase(samples: 1, inputs: 80, outputs: 64, height: 4, width: 9, threads: 5),
+    ConvCase(samples: 1, inputs: 64, outputs: 32, height: 3, width: 2, threads: 1),
+    ConvCase(samples: 7, inputs: 272, outputs: 288, height: 5, width: 6, threads: 2),
+  ]
+}
+
+/// Calls `body` for each (output, input, tap) that a 3×3 convolution with padding 1 multiplies.
+private func forEachTap(_ k: ConvCase, _ body: (_ y: Int, _ x: Int, _ w: Int) -> Void) {
+  let (h, w) = (k.height, k.width)
+  for n in 0..<k.samples {
+    for o in 0..<k.outputs {
+      for i in 0..<k.inputs {
+        for row in 0..<h {
+          for column in 0..<w {
+            for tap in 0..<9 {
+              let (r, c) = (row + tap / 3 - 1, column + tap % 3 - 1)
+              guard r >= 0, r < h, c >= 0, c < w else { continue }
+              body(
+                ((n * k.outputs + o) * h + row) * w + column, ((n * k.inputs + i) * h + r) * w + c,
+                (o * k.inputs + i) * 9 + tap)
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+extension KernelTests {
+  @Test(arguments: ConvCase.table) func winograd(_ k: ConvCase) {
+    var noise = Noise(11)
+    let pixels = k.height * k.width
+    let x = noise.array(k.samples * k.inputs * pixels)
+    let w = noise.array(k.outputs * k.inputs * 9)
+    let bias = noise.array(k.outputs)
+    let dy = noise.array(k.samples * k.outputs * pixels)
+    let residual = noise.array(dy.count)
+    var y = [Double](repeating: 0, count: dy.count)
+    var dx = [Double](repeating: 0, count: x.count)
+    var dw = [Double](repeating: 0, count: w.count)
+    let (xd, wd, dyd) = (x.map(Double.init), w.map(Double.init), dy.map(Double.init))
+    forEachTap(k) { at, from, tap in
+      y[at] += xd[from] * wd[tap]
+      dx[from] += dyd[at] * wd[tap]
+      dw[tap] += xd[from] * dyd[at]
+    }
+    let plainY = y
+    for at in y.indices { y[at] += Double(bias[at / pixels % k.outputs]) + Double(residual[at]) }
+
+    func input<T: Numeric>(_ v: [T]) -> [T] { blocked(v, samples: k.samples, channels: k.inputs, pixels: pixels) }
+    func output<T: Numeric>(_ v: [T]) -> [T] { blocked(v, samples: k.samples, channels: k.outputs, pixels: pixels) }
+    func weights<T: Numeric>(_ v: [T]) -> [T] { blockedWeights(v, outputs: k.outputs, inputs: k.inputs, taps: 9) }
+
+    var conv = ck_winograd(samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width)
+    withThreads(k.threads) {
+      let transformed = Guarded(empty: ck_winograd_weights(&conv))
+      ck_winograd_transform(&conv, weights(w), transformed.pointer)
+      let workspace = Guarded(empty: ck_winograd_forward_workspace(&conv))
+      let found = Guarded(output(residual))
+      ck_winograd_forward(&conv, input(x), transformed.pointer, bias, found.pointer, found.pointer, workspace.pointer)
+      #expect(relativeError(found.values, output(y)) < 1e-5)
+      let unfused = Guarded(empty: found.count)
+      ck_winograd_forward(&conv, input(x), transformed.pointer, nil, nil, unfused.pointer, workspace.pointer)
+      #expect(relativeError(unfused.values, output(plainY)) < 1e-5)
+
+      let turned = Guarded(empty: ck_winograd_weights(&conv))
+      ck_winograd_transform_backward(&conv, weights(w), turned.pointer)
+      let dataWorkspace = Guarded(empty: ck_winograd_backward_data_workspace(&conv))
+      let foundDx = Guarded(empty: input(x).count)
+      ck_winograd_backward_data(&conv, output(dy), turned.pointer, nil, foundDx.pointer, dataWorkspace.pointer)
+      #expect(relativeError(foundDx.values, input(dx)) < 1e-5)
+
+      let weightsWorkspace = Guarded(empty: ck_winograd_backward_weights_workspace(&conv))
+      let foundDw = Guarded(empty: weights(w).count)
+      ck_winograd_backward_weights(&conv, input(x), output(dy), foundDw.pointer, weightsWorkspace.pointer)
+      #expect(relativeError(foundDw.values, weights(dw)) < 1e-5)
+
+      for buffer in [transformed, turned, workspace, dataWorkspace, weightsWorkspace, found, unfused, foundDx, foundDw]
+      {
+        #expect(buffer.isIntact)
+      }
+    }
+  }
+}
