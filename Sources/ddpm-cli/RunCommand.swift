@@ -1,0 +1,57 @@
+import ArgumentParser
+import CPUBackend
+import DDPM
+import TensorGraph
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// `ddpm run`: one evaluation of a network on tensors from a file.
+struct RunCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Run a model's network once on tensors from a file.",
+    discussion: """
+      The input file holds 'sample' (N, C, H, W), 'timestep' (N), counted from 0 as diffusers does, and 'class_labels' where
+      the model has classes. The output file gets 'output'; with --gradients and a tensor 'target' also 'loss', the mean
+      squared error, and 'grad.NAME' for each parameter.
+      """)
+
+  @Argument(help: "A diffusers pipeline directory.")
+  var model: String
+
+  @Option(help: "The safetensors file to read.")
+  var inputs: String
+
+  @Option(help: "The safetensors file to write.")
+  var outputs: String
+
+  @Flag(help: "Also write the loss and its gradients.")
+  var gradients = false
+
+  @Option(help: "What runs the network: cpu or reference (slow, 64 bits).")
+  var backend = BackendChoice.cpu
+
+  func run() throws {
+    let written = try NetworkRun.run(
+      model: URL(filePath: model), inputs: URL(filePath: inputs), outputs: URL(filePath: outputs), gradients: gradients,
+      on: backend.make())
+    print("\(outputs): \(written.count) tensors")
+    for tensor in written where !tensor.name.hasPrefix("grad.") { print("  \(tensor.name) \(tensor.shape)") }
+  }
+}
+
+/// The engines that this command was built with.
+enum BackendChoice: String, CaseIterable, ExpressibleByArgument {
+  case cpu, reference
+
+  func make() -> any Backend {
+    switch self {
+    case .cpu: CPUBackend()
+    case .reference: ReferenceBackend()
+    }
+  }
+}
