@@ -1,0 +1,215 @@
+/// Pictures in folders: a sub-folder is a class.
+struct ImageFolder {
+  static func isImage(_ path: String) -> Bool { [".png", ".jpg", ".jpeg"].contains(FileTree.suffix(of: path)) }
+
+  let tree: FileTree
+  let options: Dataset.Options
+
+  /// A picture that will be used.
+  private struct Item: Sendable {
+    let file: FileTree.File
+    let label: Int32
+  }
+
+  func open(split: Dataset.Split) throws -> Dataset {
+    let (chosen, part) = try Self.select(split, of: tree)
+    let classes = Self.classes(of: tree)
+    let all = chosen.map { path, file in
+      Item(file: file, label: Int32(classes.firstIndex(of: Self.className(path) ?? "") ?? 0))
+    }
+    var skipped = tree.damage
+    let (items, headers) = try readHeaders(all, &skipped)
+    let shape = try commonShape(items, headers)
+
+    let source: any ImageSource
+    let total = items.count.multipliedReportingOverflow(by: shape.count)
+    if !total.overflow && total.partialValue <= options.memoryLimit {
+      source = try decodeAll(items, shape, &skipped)
+    } else {
+      source = LazyImages(
+        shape: shape, tree: tree, files: items.map(\.file), labels: items.map(\.label), side: options.imageSize)
+    }
+    guard source.count > 0 else { throw nothingLeft(skipped) }
+    return Dataset(
+      source, name: tree.path, format: tree.isArchive ? "archive of images" : "folder of images", split: part,
+      classes: classes, skipped: skipped, isMirrorable: true)
+  }
+
+  // MARK: Names
+
+  /// The files of a part, with their paths inside it. Folders named `train` and `test` (or `val`, `validation`) are parts;
+  /// without them everything is for training.
+  private static func select(
+    _ split: Dataset.Split, of tree: FileTree
+  ) throws -> ([(path: String, file: FileTree.File)], Dataset.Split?) {
+    let files = relative(tree)
+    let parts = files.map { partName($0.path) }
+    guard parts.contains(.train) || parts.contains(.test) else {
+      guard split == .train else { throw noTestSplit(tree) }
+      return (files, nil)
+    }
+    let chosen = zip(files, parts).filter { $0.1 == split }.map(\.0)
+    guard !chosen.isEmpty else {
+      if split == .test { throw noTestSplit(tree) }
+      throw DataError(
+        .missing, file: tree.path, "has no train split", remedy: "put those images into a sub-folder 'train'")
+    }
+    return (chosen, split)
+  }
+
+  private static func noTestSplit(_ tree: FileTree) -> DataError {
+    DataError(
+      .missing, file: tree.path, "has no test split",
+      remedy: "put test images into a sub-folder 'test', or use the train split")
+  }
+
+  private static func partName(_ path: String) -> Dataset.Split? {
+    guard path.contains("/") else { return nil }
+    switch path.prefix(while: { $0 != "/" }).lowercased() {
+    case "train", "training": return .train
+    case "test", "testing", "val", "valid", "validation": return .test
+    default: return nil
+    }
+  }
+
+  /// All images, without the folders that every one of them is in (an archive's single top folder, say).
+  private static func relative(_ tree: FileTree) -> [(path: String, file: FileTree.File)] {
+    var files = tree.files.map { (path: $0.path, file: $0) }
+    while let first = files.first?.path, let slash = first.firstIndex(of: "/") {
+      let folder = first[...slash]
+      guard partName(first) == nil, files.allSatisfy({ $0.path.hasPrefix(folder) }) else { break }
+      files = files.map { (path: String($0.path.dropFirst(folder.count)), file: $0.file) }
+    }
+    return files
+  }
+
+  /// The sub-folder, past the part's own.
+  private static func className(_ path: String) -> String? {
+    let folders = path.split(separator: "/").dropLast()
+    let inside = partName(path) == nil ? folders : folders.dropFirst()
+    return inside.first.map(String.init)
+  }
+
+  /// The classes of all parts together, so that labels mean the same in each. None unless every image is in one of several.
+  private static func classes(of tree: FileTree) -> [String] {
+    var names: Set<String> = []
+    for (path, _) in relative(tree) {
+      guard let name = className(path) else { return [] }
+      names.insert(name)
+    }
+    return names.count > 1 ? names.sorted() : []
+  }
+
+  // MARK: Pixels
+
+  /// Headers tell shapes and reveal much damage before anything is decoded.
+  private func readHeaders(_ items: [Item], _ skipped: inout [DataError]) throws -> ([Item], [ImageHeader]) {
+    let results = Monitor([Result<ImageHeader, any Error>?](repeating: nil, count: items.count))
+    let tree = tree
+    concurrently(items.count) { i in
+      let result = Result { () throws -> ImageHeader in
+        let name = tree.name(of: items[i].file)
+        let start = try tree.read(items[i].file, limit: 1 << 16)
+        // A large EXIF block can push the header out of the first piece.
+        do { return try ImageHeader(start, name: name) } catch  where start.count == 1 << 16 {
+          return try ImageHeader(tree.read(items[i].file), name: name)
+        }
+      }
+      results.change { $0[i] = result }
+    }
+    var kept: [Item] = []
+    var headers: [ImageHeader] = []
+    for (item, result) in zip(items, results.change { $0 }) {
+      switch result {
+      case .success(let header):
+        kept.append(item)
+        headers.append(header)
+      case .failure(let error): try skip(error, item.file, &skipped)
+      case nil: break
+      }
+    }
+    guard !kept.isEmpty else { throw nothingLeft(skipped) }
+    return (kept, headers)
+  }
+
+  /// Passes over a bad image if asked to, or throws.
+  private func skip(_ error: any Error, _ file: FileTree.File, _ skipped: inout [DataError]) throws {
+    guard options.skipBadImages else {
+      guard let error = error as? DataError else { throw error }
+      throw DataError(error.kind, file: error.file, error.problem, remedy: "replace it, or pass --skip-bad-images")
+    }
+    skipped.append(error as? DataError ?? DataError(.missing, file: tree.name(of: file), "\(error)"))
+  }
+
+  private func nothingLeft(_ skipped: [DataError]) -> DataError {
+    let first = skipped.first.map { "; the first: \($0)" } ?? ""
+    return DataError(.empty, file: tree.path, "none of its \(skipped.count) images can be used\(first)")
+  }
+
+  private func commonShape(_ items: [Item], _ headers: [ImageHeader]) throws -> ImageShape {
+    let channels = options.channels ?? (headers.contains { $0.channels == 3 } ? 3 : 1)
+    if let side = options.imageSize { return ImageShape(channels: channels, height: side, width: side) }
+    let first = headers[0]
+    if let other = headers.firstIndex(where: { $0.width != first.width || $0.height != first.height }) {
+      throw DataError(
+        .mixedSizes, file: tree.path,
+        "images of several sizes (\(items[0].file.path) is \(first.width)×\(first.height), \(items[other].file.path) is "
+          + "\(headers[other].width)×\(headers[other].height))",
+        remedy: "pass --image-size N to resize and centre-crop them all to N×N")
+    }
+    return ImageShape(channels: channels, height: first.height, width: first.width)
+  }
+
+  private func decodeAll(_ items: [Item], _ shape: ImageShape, _ skipped: inout [DataError]) throws -> PixelStore {
+    let pixels = UnsafePixels(count: items.count * shape.count)
+    let state = Monitor((failures: [Int: any Error](), done: 0))
+    let (tree, options) = (tree, options)
+    concurrently(items.count) { i in
+      // One failure is enough, unless they are to be counted.
+      guard options.skipBadImages || state.change({ $0.failures.isEmpty }) else { return }
+      do {
+        let image = try Self.decode(items[i].file, in: tree, to: shape, side: options.imageSize)
+        pixels.set(image.planes, at: i * shape.count)
+      } catch {
+        state.change { $0.failures[i] = error }
+      }
+      state.change {
+        $0.done += 1; options.progress?($0.done, items.count)
+      }
+    }
+    let failures = state.change { $0.failures }
+    for (i, error) in failures.sorted(by: { $0.key < $1.key }) { try skip(error, items[i].file, &skipped) }
+    let kept = items.indices.map { failures[$0] == nil }
+    return PixelStore(
+      shape: shape, pixels: pixels.take(keeping: kept), labels: zip(items, kept).filter(\.1).map(\.0.label))
+  }
+
+  fileprivate static func decode(
+    _ file: FileTree.File, in tree: FileTree, to shape: ImageShape, side: Int?
+  ) throws -> Image8 {
+    let name = tree.name(of: file)
+    let image = try Image8(decoding: tree.read(file), name: name, shrinkingTo: side)
+      .fitted(side: side, channels: shape.channels)
+    guard image.width == shape.width, image.height == shape.height else {
+      throw DataError(
+        .corrupt, file: name, "is no longer \(shape.width)×\(shape.height)", remedy: "it changed while in use")
+    }
+    return image
+  }
+}
+
+/// Images decoded each time they are asked for: more than memory may hold.
+struct LazyImages: ImageSource {
+  let shape: ImageShape
+  let tree: FileTree
+  let files: [FileTree.File]
+  let labels: [Int32]
+  let side: Int?
+
+  var count: Int { files.count }
+
+  func load(_ index: Int) throws -> Example {
+    let image = try ImageFolder.decode(files[index], in: tree, to: shape, side: side)
+    return Example(pixels: image.planes, label: labels[index])
+  }
+}
