@@ -11,7 +11,9 @@ extension TrainingConfiguration {
   /// The configuration as a JSON object.
   public var object: [String: JSONValue] {
     // Encoding numbers, strings and lists of them cannot fail.
-    guard let data = try? JSONEncoder().encode(self), let value = try? JSONValue(parsing: Array(data)) else { return [:] }
+    guard let data = try? JSONEncoder().encode(self), let value = try? JSONValue(parsing: Array(data)) else {
+      return [:]
+    }
     return value.object ?? [:]
   }
 

@@ -35,7 +35,8 @@ extension TrainingConfiguration {
     try require(adamEpsilon > 0, "adam-epsilon is \(adamEpsilon); it must be positive")
     try require(weightDecay >= 0 && weightDecay.isFinite, "weight-decay is \(weightDecay); it must not be negative")
     try require(
-      gradientClip >= 0 && gradientClip.isFinite, "gradient-clip is \(gradientClip); it must be positive, or 0 for none")
+      gradientClip >= 0 && gradientClip.isFinite, "gradient-clip is \(gradientClip); it must be positive, or 0 for none"
+    )
     try require((0..<1).contains(emaDecay), "ema-decay is \(emaDecay); it must be at least 0 and less than 1")
     try require(minSNRGamma > 0, "min-snr-gamma is \(minSNRGamma); it must be positive")
     try require(seed >= 0, "seed is \(seed); it must not be negative")

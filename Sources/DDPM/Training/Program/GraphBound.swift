@@ -13,11 +13,15 @@ import TensorGraph
 struct GraphBound {
   let process: ReverseProcess
 
-  func callAsFunction(output: Tensor, x0: Tensor, xt: Tensor, at: TimestepCoefficients) -> Tensor {
+  /// - Returns: The bound, and the value that differentiation must take for a constant.
+  func callAsFunction(
+    output: Tensor, x0: Tensor, xt: Tensor, at: TimestepCoefficients
+  ) -> (bits: Tensor, constant: Tensor) {
     let halves = output.split(axis: 1, parts: 2)
     let (level, posterior) = (at.level, at.posterior)
-    let x̂0 = process.prediction.x0(
-      halves[0].detached(), xt: xt, level: level, posterior: posterior)
+    // A value of its own, so that it can be held while L_simple moves the prediction.
+    let constant = halves[0].unary(.scale(1))
+    let x̂0 = process.prediction.x0(constant, xt: xt, level: level, posterior: posterior)
     let difference = posterior.mean(x0: x0, xt: xt) - posterior.mean(x0: x̂0, xt: xt)
 
     // ln σ² = (v + 1)/2 · ln β + (1 − v)/2 · ln β̃ = ln β̃ + (v + 1)/2 · (ln β − ln β̃)
@@ -33,7 +37,7 @@ struct GraphBound {
 
     let isFirst = at { $0 == 1 ? 1 : 0 }
     let nats = kl * (1 - isFirst) + l0 * isFirst
-    return nats.mean([1, 2, 3]) * (1 / log(2))
+    return (nats.mean([1, 2, 3]) * (1 / log(2)), constant)
   }
 
   /// ln of the mass of N(μ, σ²) on the bin of x_0, whose half width is 1/255 and whose ends at ±1 are open, with `difference` = x_0 − μ.

@@ -6,22 +6,25 @@ struct GraphObjective {
   let process: ReverseProcess
   let objective: Objective
 
-  /// One number a sample (N).
+  /// One number a sample (N), and the values that differentiation must take for constants.
   ///
   /// - Parameters:
   ///   - output: the network's (N, C, H, W), or (N, 2C, H, W) where the variance is learned.
   ///   - x0, ε, xt: (N, C, H, W) with x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε.
   ///   - timestep: int32 (N), 1…T.
-  func callAsFunction(output: Tensor, x0: Tensor, ε: Tensor, xt: Tensor, timestep: Tensor) -> Tensor {
+  func callAsFunction(output: Tensor, x0: Tensor, ε: Tensor, xt: Tensor, timestep: Tensor) -> (
+    losses: Tensor, constants: [Tensor]
+  ) {
     let at = TimestepCoefficients(process: process, timestep: timestep)
     switch objective {
     case .squaredError(let weight):
-      return squaredError(prediction(output), x0: x0, ε: ε, xt: xt, at: at) * each(at { process.weight(weight, at: $0) })
+      let weights = each(at { process.weight(weight, at: $0) })
+      return (squaredError(prediction(output), x0: x0, ε: ε, xt: xt, at: at) * weights, [])
     case .hybrid(let λ):
       // L_hybrid = L_simple + λ L_vlb (Nichol & Dhariwal 2021, eq. 16)
       let simple = squaredError(prediction(output), x0: x0, ε: ε, xt: xt, at: at)
-      let bound = GraphBound(process: process)(output: output, x0: x0, xt: xt, at: at)
-      return simple + (λ ?? Double(process.schedule.T) / 1000) * bound
+      let (bound, constant) = GraphBound(process: process)(output: output, x0: x0, xt: xt, at: at)
+      return (simple + (λ ?? Double(process.schedule.T) / 1000) * bound, [constant])
     }
   }
 

@@ -51,9 +51,8 @@ public struct TrainingProgram: Sendable {
   public func step() throws -> Program {
     let builder = GraphBuilder()
     let unet = try UNet(network, in: builder)
-    let loss = lossAndOutputs(unet, in: builder)
     let trained = unet.trained
-    update(trained, gradients: builder.gradients(of: loss, withRespectTo: trained.map(\.tensor)), in: builder)
+    update(trained, gradients: gradients(unet, trained, in: builder), in: builder)
     return try builder.finish()
   }
 
@@ -61,9 +60,8 @@ public struct TrainingProgram: Sendable {
   public func accumulate() throws -> Program {
     let builder = GraphBuilder()
     let unet = try UNet(network, in: builder)
-    let loss = lossAndOutputs(unet, in: builder)
     let trained = unet.trained
-    let gradients = builder.gradients(of: loss, withRespectTo: trained.map(\.tensor))
+    let gradients = gradients(unet, trained, in: builder)
     let keep = builder.input("keep", .scalar)
     for ((parameter, _), gradient) in zip(trained, gradients) {
       // a ← keep · a + g/k: the mean over the batch is the mean of the parts' means.
@@ -83,7 +81,10 @@ public struct TrainingProgram: Sendable {
     return try builder.finish()
   }
 
-  private func lossAndOutputs(_ unet: UNet, in builder: GraphBuilder) -> Tensor {
+  /// ∇_θ L, with the loss as output.
+  private func gradients(
+    _ unet: UNet, _ trained: [(parameter: Parameter, tensor: Tensor)], in builder: GraphBuilder
+  ) -> [Tensor] {
     let n = batchSize
     let sample: Shape = [network.inChannels, height, width]
     let x0 = builder.input("x0", Shape([n] + sample.dimensions))
@@ -103,12 +104,12 @@ public struct TrainingProgram: Sendable {
       sample: xt, timestep: t.toFloat() - 1,
       classLabels: network.classEmbedding == nil ? nil : builder.input("class_labels", [n], .int32),
       dropout: network.dropout > 0 ? DropoutSource(counters: counters, key: key) : nil)
-    let losses = GraphObjective(process: process, objective: objective)(
+    let (losses, constants) = GraphObjective(process: process, objective: objective)(
       output: output, x0: x0, ε: ε, xt: xt, timestep: t)
     let loss = (weight * losses).mean()
     builder.output("loss", loss)
     builder.output("losses", losses)
-    return loss
+    return builder.gradients(of: loss, withRespectTo: trained.map(\.tensor), holding: constants)
   }
 
   private func update(

@@ -1,5 +1,5 @@
-import Diffusion
 import Datasets
+import Diffusion
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
