@@ -1,1 +1,19 @@
-print("ddpm")
+import ArgumentParser
+
+/// `ddpm`: one file a subcommand.
+struct DDPMCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "ddpm",
+    abstract: "Denoising diffusion probabilistic models (Ho, Jain & Abbeel 2020).",
+    discussion: """
+      Train a model on the embedded characters, then draw from it:
+
+        ddpm train --out runs/glyphs
+        ddpm sample runs/glyphs --out samples.png
+
+      'ddpm help COMMAND' explains each command with examples.
+      """,
+    subcommands: [TrainCommand.self, SampleCommand.self, NoiseCommand.self, RunCommand.self])
+}
+
+DDPMCommand.main()

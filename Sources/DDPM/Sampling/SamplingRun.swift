@@ -1,0 +1,250 @@
+import Datasets
+import Diffusion
+import Networks
+import TensorGraph
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// Draws images from a model: what `ddpm sample` does.
+public struct SamplingRun {
+  /// What to draw, and how.
+  public struct Options: Sendable {
+    public var count = 16
+    /// Images that are computed together. It changes the speed and the memory, never the images.
+    public var batchSize = 16
+    public var method = SamplingMethod.ddpm
+    /// nil: the method's own choice; all T for `ddpm`.
+    public var steps: Int?
+    public var spacing: TimestepSpacing?
+    /// Of DDIM: the noise of each step as a fraction of the ancestral one.
+    public var η = 0.0
+    public var seed: UInt64 = 0
+    /// nil: the model's own.
+    public var variance: ReverseVariance?
+    /// How the last step's Gaussian becomes 8-bit pixels.
+    public var decoder = DiscretizedDecoder.PixelChoice.mostProbable
+    /// nil: for a model with classes, sample i is of class i mod the number of classes.
+    public var label: Int?
+    /// x_T (N, C, H, W), and the noise of each step; drawn from `seed` unless given.
+    public var initialNoise: Images?
+    public var stepNoise: [Images]?
+    /// So many views of x̂_0 (`progressive`) and of x_t (`frames`) on the way are kept.
+    public var progressiveCount = 0
+    public var frameCount = 0
+    /// Whether the noise that was drawn is kept in the result.
+    public var recordsNoise = false
+
+    public init() {}
+  }
+
+  /// What was drawn.
+  public struct Result: Sendable {
+    /// (N, C, H, W) in about [−1, 1], before any 8-bit decoding.
+    public var final: Images
+    public var pictures: [Image8]
+    /// x̂_0 on the way, for each view all samples.
+    public var progressive: [[Image8]]
+    /// x_t on the way, for each frame all samples.
+    public var frames: [[Image8]]
+    /// What was drawn, where the options ask for it.
+    public var initialNoise: Images?
+    public var stepNoise: [Images] = []
+  }
+
+  public let options: Options
+  public let network: UNetConfig
+  public let process: ReverseProcess
+  public let timesteps: [Timestep]
+  /// Height and width of the images.
+  public let size: (height: Int, width: Int)
+  private let sampler: any Sampler
+  private let denoiser: UNetDenoiser
+
+  /// Reads a model and compiles its network.
+  ///
+  /// - Throws: ``SamplingError`` for options that do not fit the model, and what reading and compiling throw.
+  public init(model directory: URL, options: Options, on backend: any Backend) throws {
+    let (pipeline, weights) = try PipelineDirectory.load(directory)
+    guard let schedulerJSON = pipeline.schedulerJSON else { throw SamplingError.noScheduler(directory.path) }
+    let scheduler = try SchedulerConfig(json: Data(JSONValue.object(schedulerJSON).canonicalText.utf8))
+    try self.init(network: pipeline.unet, scheduler: scheduler, options: options, on: backend)
+    try weights.load(into: denoiser.executable)
+  }
+
+  private init(network: UNetConfig, scheduler: SchedulerConfig, options: Options, on backend: any Backend) throws {
+    self.options = options
+    self.network = network
+    var scheduler = options.method.scheduler(for: scheduler)
+    if let spacing = options.spacing { scheduler.spacing = spacing }
+    if let variance = options.variance { scheduler.variance = variance }
+    process = try scheduler.process()
+    let steps = options.steps ?? options.method.defaultSteps(T: scheduler.T)
+    guard (1...scheduler.T).contains(steps) else { throw SamplingError.steps(steps, T: scheduler.T) }
+    timesteps = try scheduler.timesteps(steps)
+
+    guard (1...SamplingError.largestCount).contains(options.count) else { throw SamplingError.count(options.count) }
+    guard (1...SamplingError.largestBatch).contains(options.batchSize) else {
+      throw SamplingError.batchSize(options.batchSize)
+    }
+    guard (0...1).contains(options.η) else { throw SamplingError.eta(options.η) }
+    guard options.η == 0 || options.method == .ddim else { throw SamplingError.etaWithout(options.method) }
+    guard process.variance.isLearned == (network.outChannels == 2 * network.inChannels) else {
+      throw SamplingError.variance(process.variance.rawValue, outChannels: network.outChannels)
+    }
+    sampler = options.method.sampler(scheduler, η: options.η)
+
+    let sampleSize = network.sampleSize.map { ($0.height, $0.width) }
+    guard let size = options.initialNoise.map({ ($0.shape.height, $0.shape.width) }) ?? sampleSize else {
+      throw SamplingError.noSize
+    }
+    try network.validate(height: size.0, width: size.1)
+    self.size = size
+    for images in [options.initialNoise].compactMap(\.self) + (options.stepNoise ?? []) {
+      let wanted = Images.Shape(options.count, network.inChannels, size.0, size.1)
+      guard images.shape == wanted else { throw RecordedNoiseError.shape(images.shape, wanted: wanted) }
+    }
+
+    switch network.classEmbedding {
+    case nil: if options.label != nil { throw SamplingError.noClasses }
+    case .learned(let classes):
+      if let label = options.label, !(0..<classes).contains(label) {
+        throw SamplingError.label(label, classes: classes)
+      }
+    default: throw SamplingError.unsupportedClasses
+    }
+    denoiser = try UNetDenoiser(
+      network, batchSize: min(options.batchSize, options.count), height: size.0, width: size.1, on: backend)
+  }
+
+  /// What the network's program needs.
+  public var memoryPlan: MemoryPlan { denoiser.executable.memoryPlan }
+
+  /// The executable of the network, for a profile.
+  public var executable: any Executable { denoiser.executable }
+
+  /// Draws the images.
+  ///
+  /// - Parameter observe: called after each step of each batch with the steps done of all; throw from it to stop.
+  public func callAsFunction(observe: ((_ done: Int, _ total: Int) throws -> Void)? = nil) throws -> Result {
+    var finals: [Images] = []
+    var starts: [Images] = []
+    var result = Result(
+      final: Images(shape: .init(0, network.inChannels, size.height, size.width), scalars: []), pictures: [],
+      progressive: [], frames: [])
+    let batches = stride(from: 0, to: options.count, by: options.batchSize).map {
+      $0..<min($0 + options.batchSize, options.count)
+    }
+    for (index, samples) in batches.enumerated() {
+      let batch = try draw(samples) { done, count in
+        try observe?(index * count + done, batches.count * count)
+      }
+      finals.append(batch.final)
+      if let start = batch.initialNoise { starts.append(start) }
+      result.stepNoise =
+        index == 0 ? batch.stepNoise : zip(result.stepNoise, batch.stepNoise).map { Images(joining: [$0, $1]) }
+      result.pictures += batch.pictures
+      Self.append(batch.progressive, to: &result.progressive)
+      Self.append(batch.frames, to: &result.frames)
+    }
+    result.final = Images(joining: finals)
+    if !starts.isEmpty { result.initialNoise = Images(joining: starts) }
+    return result
+  }
+
+  private static func append(_ views: [[Image8]], to all: inout [[Image8]]) {
+    if all.isEmpty { all = views } else { for i in views.indices { all[i] += views[i] } }
+  }
+
+  private func draw(_ samples: Range<Int>, observe: (Int, Int) throws -> Void) throws -> Result {
+    if case .learned(let classes) = network.classEmbedding {
+      denoiser.labels = samples.map { Int32(options.label ?? $0 % classes) }
+    }
+    var noise = SamplingNoise(
+      seed: options.seed, samples: samples, initial: options.initialNoise, steps: options.stepNoise,
+      records: options.recordsNoise)
+    var progressive: [[Image8]] = []
+    var frames: [[Image8]] = []
+    let shape = Images.Shape(samples.count, network.inChannels, size.height, size.width)
+    let start = try noise.initialNoise(shape: shape)
+    if options.frameCount > 0 { frames.append(start.pictures) }
+
+    let final = try withoutActuallyEscaping(observe) { observe in
+      try sampler.sample(
+        shape: shape, timesteps: timesteps, process: process, denoiser: denoiser, noise: &noise, start: start
+      ) { step in
+        // Views at equal distances, the last step always among them.
+        if Self.isView(step.done, of: step.count, views: options.progressiveCount) {
+          progressive.append(step.x0.pictures)
+        }
+        if Self.isView(step.done, of: step.count, views: options.frameCount) { frames.append(step.x.pictures) }
+        try observe(step.done, step.count)
+      }
+    }
+    return Result(
+      final: final, pictures: final.pictures(of: pixels(final, samples)), progressive: progressive, frames: frames,
+      initialNoise: options.recordsNoise ? start : nil, stepNoise: noise.recorded)
+  }
+
+  /// Whether one of `views` equidistant views of `count` steps falls on step `done`.
+  private static func isView(_ done: Int, of count: Int, views: Int) -> Bool {
+    done * min(views, count) / count > (done - 1) * min(views, count) / count
+  }
+
+  /// 8-bit pixels of the last step's Gaussian.
+  private func pixels(_ final: Images, _ samples: Range<Int>) -> [UInt8] {
+    let last = timesteps.last ?? 1
+    let key = Philox4x32.key(seed: options.seed)
+    let dimension = final.shape.dimension
+    return DiscretizedDecoder.pixels(
+      mean: final, logVariance: .uniform(process.fixedLogVariance(at: last, to: .data)), choosing: options.decoder
+    ) { i in
+      let (sample, element) = i.quotientAndRemainder(dividingBy: dimension)
+      let counter = SIMD4(
+        UInt32(truncatingIfNeeded: element / 4), UInt32(truncatingIfNeeded: samples.lowerBound + sample), 0,
+        RandomStream.decoder.rawValue)
+      return Double(Philox4x32.uniforms(of: Philox4x32.block(counter: counter, key: key))[element % 4])
+    }
+  }
+}
+
+/// Options that do not fit the model.
+public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
+  case noScheduler(String)
+  case steps(Int, T: Int)
+  case count(Int)
+  case batchSize(Int)
+  case eta(Double)
+  case etaWithout(SamplingMethod)
+  case variance(String, outChannels: Int)
+  case noSize
+  case noClasses
+  case label(Int, classes: Int)
+  case unsupportedClasses
+  case noiseShape(file: String, tensor: String, found: [Int], wanted: String)
+
+  static let largestCount = 1_000_000
+  static let largestBatch = 65_536
+
+  public var description: String {
+    switch self {
+    case .noScheduler(let path): "\(path): has no scheduler/scheduler_config.json, which says how the model was trained"
+    case .steps(let steps, let T): "steps is \(steps); the model has \(T) timesteps: choose 1 to \(T)"
+    case .count(let count): "count is \(count); choose 1 to \(Self.largestCount)"
+    case .batchSize(let size): "batch-size is \(size); choose 1 to \(Self.largestBatch)"
+    case .eta(let η): "eta is \(η); it is a fraction of the noise: choose 0 to 1"
+    case .etaWithout(let method): "eta belongs to the sampler ddim, not to \(method.rawValue)"
+    case .variance(let name, let channels):
+      "variance \(name) does not fit a network of \(channels) output channels: leave out --variance"
+    case .noSize: "the model does not say how large its images are (sample_size in unet/config.json): add it there"
+    case .noClasses: "the model was trained without classes: leave out --class"
+    case .label(let label, let classes): "class is \(label); the model knows 0 to \(classes - 1)"
+    case .unsupportedClasses: "class embeddings other than a learned table are not sampled here: use ddpm run"
+    case .noiseShape(let file, let tensor, let found, let wanted):
+      "\(file): tensor '\(tensor)' has shape \(found); it should be \(wanted)"
+    }
+  }
+}

@@ -1,0 +1,84 @@
+import Datasets
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// A folder of checkpoints `step-00001000`, each whole or absent whatever happens to the process.
+///
+/// A checkpoint is written under a hidden name, file by file to the disk, and then renamed, which is atomic.
+public struct CheckpointStore: Sendable {
+  public let folder: URL
+
+  public init(_ folder: URL) { self.folder = folder }
+
+  /// Writes a checkpoint with `contents`, which fills the folder it is given.
+  ///
+  /// - Throws: `FileError`, with the earlier checkpoints as they were.
+  @discardableResult
+  public func write(step: Int, contents: (URL) throws -> Void) throws -> URL {
+    let final = folder.appending(path: Self.name(step))
+    let partial = folder.appending(path: ".\(Self.name(step)).partial")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    remove(partial)
+    do {
+      try makeDirectory(partial)
+      try contents(partial)
+      AtomicFile.synchronise(folder: partial)
+      // A checkpoint of the same step can only be an equal one, from before the run was resumed.
+      if FileManager.default.fileExists(atPath: final.path) { remove(final) }
+      guard rename(partial.path, final.path) == 0 else {
+        throw FileError(verb: "write", path: final.path, code: errno)
+      }
+    } catch {
+      remove(partial)
+      throw error
+    }
+    AtomicFile.synchronise(folder: folder)
+    return final
+  }
+
+  /// The steps of the finished checkpoints, oldest first.
+  public var steps: [Int] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+    return names.compactMap(Self.step).sorted()
+  }
+
+  public func url(step: Int) -> URL { folder.appending(path: Self.name(step)) }
+
+  /// Removes all but the newest `count`, and what killed processes left behind.
+  public func prune(keeping count: Int) {
+    for step in steps.dropLast(count) {
+      // Hidden first, so that a kill in the middle leaves no half checkpoint under a good name.
+      let hidden = folder.appending(path: ".\(Self.name(step)).partial")
+      remove(hidden)
+      if rename(url(step: step).path, hidden.path) == 0 { remove(hidden) }
+    }
+  }
+
+  /// Removes partial checkpoints of killed processes. Call it only where nobody else is writing.
+  public func removeLeftovers() {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+    for name in names where name.hasPrefix(".") && name.hasSuffix(".partial") { remove(folder.appending(path: name)) }
+  }
+
+  static func name(_ step: Int) -> String {
+    let digits = String(step)
+    return "step-" + String(repeating: "0", count: max(0, 8 - digits.count)) + digits
+  }
+
+  private static func step(_ name: String) -> Int? { name.hasPrefix("step-") ? Int(name.dropFirst(5)) : nil }
+
+  private func makeDirectory(_ url: URL) throws {
+    guard mkdir(url.path, 0o777) == 0 else { throw FileError(verb: "write", path: url.path, code: errno) }
+  }
+
+  private func remove(_ url: URL) { try? FileManager.default.removeItem(at: url) }
+}

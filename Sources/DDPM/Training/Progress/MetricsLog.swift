@@ -1,0 +1,98 @@
+import Datasets
+import Diffusion
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// What is logged every so many steps: means over the steps since the last time.
+public struct Metrics: Sendable, Equatable {
+  public var step: Int
+  public var loss: Double
+  /// Means over the samples whose t lies in each quarter of 1…T; nil where there was none.
+  public var lossByQuartile: [Double?]
+  public var gradientNorm: Double
+  public var learningRate: Double
+  public var emaDecay: Double
+  public var imagesPerSecond: Double
+  /// Since the start of this process's part of the run.
+  public var seconds: Double
+
+  public var json: JSONValue {
+    [
+      "step": .integer(step),
+      "loss": .number(loss),
+      "loss_by_t_quartile": .array(lossByQuartile.map { $0.map { .number($0) } ?? .null }),
+      "gradient_norm": .number(gradientNorm),
+      "learning_rate": .number(learningRate),
+      "ema_decay": .number(emaDecay),
+      "images_per_second": .number(imagesPerSecond),
+      "seconds": .number(seconds),
+    ]
+  }
+}
+
+/// `metrics.jsonl`: one JSON object a line.
+public final class MetricsLog {
+  private let file: AppendingFile
+
+  /// Opens the log to go on after `step`; lines beyond it, left by a run that died after its last checkpoint, are dropped.
+  ///
+  /// - Throws: `FileError`.
+  public init(_ url: URL, after step: Int) throws {
+    if FileManager.default.fileExists(atPath: url.path) {
+      let kept = try Self.lines(of: url).filter { $0.step <= step }
+      try AtomicFile.write(kept.map { $0.text + "\n" }.joined(), to: url)
+    }
+    file = try AppendingFile(url)
+  }
+
+  public func append(_ metrics: Metrics) throws { try file.append(metrics.json.compactText + "\n") }
+
+  func synchronise() { file.synchronise() }
+
+  /// (step, loss) of every line: the curve to plot.
+  public static func losses(_ url: URL) throws -> [(step: Int, loss: Double)] {
+    try lines(of: url).compactMap { line in line.object["loss"]?.double.map { (line.step, $0) } }
+  }
+
+  /// The whole lines of the file; a last one that was cut short is no line.
+  private static func lines(of url: URL) throws -> [(text: String, step: Int, object: [String: JSONValue])] {
+    let text = String(decoding: try FileBytes.read(url.path), as: UTF8.self)
+    return text.split(separator: "\n").compactMap { line in
+      guard let object = try? JSONValue(parsing: String(line)).object, let step = object["step"]?.integer else {
+        return nil
+      }
+      return (String(line), step, object)
+    }
+  }
+}
+
+/// Sums over the steps between two log lines.
+struct MetricsWindow {
+  private let T: Int
+  private var loss = 0.0
+  private var gradientNorm = 0.0
+  private var steps = 0
+  private var quartiles = [(sum: Double, count: Int)](repeating: (0, 0), count: 4)
+
+  init(T: Int) { self.T = T }
+
+  mutating func add(loss: Double, gradientNorm: Double, losses: [Float], t: [Timestep]) {
+    self.loss += loss
+    self.gradientNorm += gradientNorm
+    steps += 1
+    for (loss, t) in zip(losses, t) {
+      let quartile = t.zeroBased * 4 / T
+      quartiles[quartile].sum += Double(loss)
+      quartiles[quartile].count += 1
+    }
+  }
+
+  var isEmpty: Bool { steps == 0 }
+  var meanLoss: Double { loss / Double(max(1, steps)) }
+  var meanGradientNorm: Double { gradientNorm / Double(max(1, steps)) }
+  var lossByQuartile: [Double?] { quartiles.map { $0.count > 0 ? $0.sum / Double($0.count) : nil } }
+}

@@ -1,0 +1,34 @@
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// Ctrl-C and SIGTERM as a polite request: the run finishes its step, saves and ends. A second one ends it at once.
+public enum StopSignals {
+  /// The signal that arrived; 0 before.
+  private static let received = Atomic<Int32>(0)
+
+  /// Starts to watch for SIGINT and SIGTERM.
+  public static func watch() {
+    received.store(0, ordering: .relaxed)
+    var action = sigaction()
+    #if canImport(Glibc)
+      action.__sigaction_handler.sa_handler = { StopSignals.received.store($0, ordering: .relaxed) }
+    #else
+      action.__sigaction_u.__sa_handler = { StopSignals.received.store($0, ordering: .relaxed) }
+    #endif
+    // After the first signal the default action is back: a second one kills.
+    action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND)) | Int32(SA_RESTART)
+    sigaction(SIGINT, &action, nil)
+    sigaction(SIGTERM, &action, nil)
+  }
+
+  /// The signal that asked for an end, if one has.
+  public static var pending: Int32? {
+    let signal = received.load(ordering: .relaxed)
+    return signal == 0 ? nil : signal
+  }
+}

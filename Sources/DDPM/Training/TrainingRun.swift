@@ -1,0 +1,370 @@
+import Datasets
+import Diffusion
+import Networks
+import TensorGraph
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// A whole training run: data in, a model directory out. What `ddpm train` does.
+///
+/// ```swift
+/// var configuration = TrainingConfiguration(.glyphs)
+/// configuration.steps = 500
+/// let run = try TrainingRun(configuration, output: folder, on: CPUBackend())
+/// try run { event in if case .logged(let metrics) = event { print(metrics.step, metrics.loss) } }
+/// ```
+public final class TrainingRun {
+  public let configuration: TrainingConfiguration
+  public let directory: RunDirectory
+  public let data: Dataset
+  public let network: UNetConfig
+  public let process: ReverseProcess
+  public private(set) var state = TrainingState()
+  public let engine: TrainingEngine
+
+  private let scheduler: SchedulerConfig
+  private let initialWeights: NetworkWeights?
+  private let backend: any Backend
+  private let threads: Int
+  private let resumes: Bool
+  private let replaces: Bool
+  private var draw: TimestepDraw
+  private var previewDenoiser: UNetDenoiser?
+  private var warnings: [String] = []
+
+  /// Prepares a new run: opens the data, compiles the step. Nothing is written yet.
+  ///
+  /// - Parameters:
+  ///   - start: A model directory whose network and weights are trained on.
+  ///   - replaces: Whether an earlier run in `output` is removed.
+  ///   - threads: What `backend` uses; recorded, because other numbers sum in other orders.
+  ///   - progress: Told how many images of how many are read.
+  public convenience init(
+    _ configuration: TrainingConfiguration, output: URL, start: URL? = nil, replaces: Bool = false,
+    on backend: any Backend, threads: Int = 1, progress: (@Sendable (Int, Int) -> Void)? = nil
+  ) throws {
+    let directory = RunDirectory(output)
+    if directory.isUsed && !replaces { throw TrainingError.outputExists(output.path) }
+    try self.init(
+      configuration, directory, start: start, resumes: false, replaces: replaces, on: backend, threads: threads,
+      progress: progress)
+  }
+
+  /// Prepares to go on where the newest checkpoint of a run is.
+  ///
+  /// - Parameter changes: Options that a resumed run may change: its length and what it records.
+  public convenience init(
+    resuming output: URL, changes: [String: JSONValue] = [:], on backend: any Backend, threads: Int = 1,
+    progress: (@Sendable (Int, Int) -> Void)? = nil
+  ) throws {
+    let directory = RunDirectory(output)
+    let earlier = try directory.readConfiguration()
+    let configuration = try TrainingConfiguration(over: earlier, layers: [("the command line", changes)])
+    let (before, after) = (earlier.object, configuration.object)
+    for key in TrainingConfiguration.CodingKeys.allCases where before[key.rawValue] != after[key.rawValue] {
+      guard TrainingConfiguration.changeable.contains(key) else {
+        throw TrainingError.changed(
+          key: key.rawValue, from: (before[key.rawValue] ?? .null).compactText,
+          to: (after[key.rawValue] ?? .null).compactText)
+      }
+    }
+    guard let step = directory.checkpoints.steps.last else { throw TrainingError.nothingToResume(output.path) }
+    guard step < configuration.steps else { throw TrainingError.alreadyFinished(output.path, steps: step) }
+    try self.init(
+      configuration, directory, start: nil, resumes: true, replaces: false, on: backend, threads: threads,
+      progress: progress)
+    let checkpoint = Checkpoint(folder: directory.checkpoints.url(step: step))
+    state = try checkpoint.state()
+    try checkpoint.load(into: engine.updating, network: network)
+    if draw.importance != nil { draw.restore(try checkpoint.history(T: process.schedule.T)) }
+    if state.threads != threads {
+      warnings.append(
+        "the run was computed by \(state.threads) threads and goes on with \(threads): sums are taken in another order, "
+          + "so the result will differ in its last digits; --threads \(state.threads) continues exactly")
+      state.threads = threads
+    }
+  }
+
+  private init(
+    _ configuration: TrainingConfiguration, _ directory: RunDirectory, start: URL?, resumes: Bool, replaces: Bool,
+    on backend: any Backend, threads: Int, progress: (@Sendable (Int, Int) -> Void)?
+  ) throws {
+    try configuration.validate()
+    self.directory = directory
+    self.backend = backend
+    self.threads = threads
+    self.resumes = resumes
+    self.replaces = replaces
+    data = try Dataset.open(
+      configuration.data,
+      options: .init(
+        imageSize: configuration.imageSize, channels: configuration.channels,
+        skipBadImages: configuration.skipBadImages, seed: UInt64(configuration.seed), progress: progress))
+
+    // What was left open is now known.
+    var resolved = configuration
+    resolved.flip = configuration.flip ?? data.isMirrorable
+    resolved.threads = threads
+    scheduler = try resolved.scheduler()
+    process = try scheduler.process()
+    if let start {
+      let (pipeline, weights) = try PipelineDirectory.load(start)
+      network = try resolved.adopt(pipeline.unet, from: start.path, data: data)
+      initialWeights = weights
+    } else if resumes {
+      // The network of a run that started from a model is not in its configuration.
+      network = try PipelineDirectory(readingConfigurationOf: directory.url).unet
+      initialWeights = nil
+    } else {
+      network = try resolved.network(data)
+      initialWeights = nil
+    }
+    self.configuration = resolved
+    state.threads = threads
+    state.seed = configuration.seed
+    draw = TimestepDraw(
+      T: process.schedule.T, seed: UInt64(configuration.seed), sampling: configuration.timestepSampling)
+    var program = TrainingProgram(
+      network: network, process: process, objective: try configuration.objective(), adam: configuration.adam,
+      gradientClip: configuration.gradientClip, batchSize: configuration.batchSize / configuration.accumulate,
+      height: data.shape.height, width: data.shape.width)
+    program.parts = configuration.accumulate
+    engine = try TrainingEngine(program, seed: UInt64(configuration.seed), on: backend)
+  }
+
+  /// Trains to the end, or until a signal asks to stop.
+  ///
+  /// - Throws: ``TrainingError/interrupted(signal:step:)`` after saving; ``TrainingError/notFinite(step:loss:gradientNorm:checkpoint:)``;
+  ///   and what reading data and writing files throw.
+  public func callAsFunction(observe: (TrainingEvent) throws -> Void) throws {
+    try begin()
+    let log = try MetricsLog(directory.metrics, after: state.step)
+    let events = try EventFile(folder: directory.tensorBoard, firstStep: state.step)
+    for skipped in data.skipped.prefix(20) { warnings.append("skipped \(skipped)") }
+    if data.skipped.count > 20 { warnings.append("skipped \(data.skipped.count) images in all") }
+    try observe(.prepared(summary))
+    for warning in warnings { try observe(.warning(warning)) }
+
+    let loader = BatchLoader(
+      data, batchSize: configuration.batchSize, seed: UInt64(configuration.seed), cursor: state.cursor,
+      mirrors: configuration.flip ?? false)
+    var window = MetricsWindow(T: process.schedule.T)
+    var clock = StepClock(batchSize: configuration.batchSize)
+
+    while state.step < configuration.steps {
+      clock.start()
+      let k = state.step + 1
+      let batch = try loader.next()
+      let (t, weights) = draw.draw(step: k, first: batch.cursor, count: configuration.batchSize)
+      let schedule = TrainingEngine.Schedule(
+        step: k, learningRate: configuration.learningRate(step: k), emaDecay: configuration.emaDecay(step: k))
+      let result = try engine.step(
+        .init(x0: batch.x0, t: t, weights: weights, first: batch.cursor, labels: batch.labels), schedule)
+      guard result.loss.isFinite, result.gradientNorm.isFinite else {
+        let last = directory.checkpoints.steps.last.map { directory.checkpoints.url(step: $0).path }
+        throw TrainingError.notFinite(
+          step: k, loss: result.loss, gradientNorm: result.gradientNorm, checkpoint: last)
+      }
+      draw.record(result.losses, at: t)
+      window.add(loss: result.loss, gradientNorm: result.gradientNorm, losses: result.losses, t: t)
+      state.step = k
+      state.cursor = loader.cursor
+      state.smoothedLoss = state.smoothedLoss.map { 0.98 * $0 + 0.02 * result.loss } ?? result.loss
+      clock.stop()
+      try observe(
+        .step(
+          StepReport(
+            step: k, steps: configuration.steps, loss: result.loss, smoothedLoss: state.smoothedLoss ?? result.loss,
+            gradientNorm: result.gradientNorm, imagesPerSecond: clock.imagesPerSecond,
+            secondsLeft: clock.secondsPerStep * Double(configuration.steps - k))))
+
+      let isLast = k == configuration.steps
+      let signal = StopSignals.pending
+      if k % configuration.logEvery == 0 || isLast {
+        let metrics = Metrics(
+          step: k, loss: window.meanLoss, lossByQuartile: window.lossByQuartile,
+          gradientNorm: window.meanGradientNorm, learningRate: schedule.learningRate, emaDecay: schedule.emaDecay,
+          imagesPerSecond: clock.imagesPerSecond, seconds: clock.total)
+        window = MetricsWindow(T: process.schedule.T)
+        state.bestLoss = min(state.bestLoss ?? .infinity, metrics.loss)
+        try log.append(metrics)
+        try events.write(metrics)
+        try observe(.logged(metrics))
+      }
+      if configuration.sampleEvery > 0, k % configuration.sampleEvery == 0 || isLast, signal == nil {
+        let url = directory.picture(step: k)
+        let picture = try preview()
+        try picture.writePNG(to: url)
+        try events.image("samples", picture, step: k)
+        try observe(.samples(url))
+      }
+      if k % configuration.checkpointEvery == 0 || isLast || signal != nil {
+        log.synchronise()
+        events.synchronise()
+        try observe(.checkpoint(save()))
+      }
+      if let signal, !isLast { throw TrainingError.interrupted(signal: signal, step: k) }
+    }
+    try writeLossPlot()
+    try observe(.finished(state, model: directory.url))
+  }
+
+  private var summary: TrainingSummary {
+    TrainingSummary(
+      data: "\(data)", parameterCount: engine.program.parameterCount, backend: backend.name,
+      memory: engine.memoryPlan, firstStep: state.step, steps: configuration.steps,
+      batchSize: configuration.batchSize)
+  }
+
+  /// Makes the directory ready, and for a new run draws the first weights.
+  private func begin() throws {
+    if replaces { try directory.clear() }
+    try directory.create()
+    directory.checkpoints.removeLeftovers()
+    for folder in [directory.url, directory.samples, directory.url.appending(path: "unet")] {
+      AtomicFile.removeLeftovers(in: folder)
+    }
+    try directory.write(configuration)
+    guard !resumes else { return }
+    let initialization = WeightInitialization(rawValue: configuration.initialization) ?? .ddpm
+    try engine.start(
+      from: initialWeights
+        ?? NetworkWeights(initializing: network, by: initialization, seed: UInt64(configuration.seed)))
+    // So that a run that is killed before its first checkpoint can be resumed, and its model opened.
+    _ = try save()
+  }
+
+  /// Writes a checkpoint, and the average as the model.
+  private func save() throws -> URL {
+    let url = try directory.checkpoints.write(step: state.step) { folder in
+      try Checkpoint.write(state, engine.updating, network: network, history: draw.importance, to: folder)
+    }
+    let schedulerJSON = try JSONValue(parsing: Array(scheduler.json.utf8)).object ?? [:]
+    let average = try NetworkWeights(reading: engine.updating, of: network, prefix: StateName.ema)
+    try PipelineDirectory(unet: network, scheduler: schedulerJSON).write(average.tensors, to: directory.url)
+    directory.checkpoints.prune(keeping: configuration.keepCheckpoints)
+    return url
+  }
+
+  /// Samples of the average, with the same noise each time: DDIM in a few steps.
+  private func preview() throws -> Image8 {
+    let shape = Images.Shape(
+      configuration.sampleCount, network.inChannels, data.shape.height, data.shape.width)
+    let denoiser =
+      try previewDenoiser
+      ?? UNetDenoiser(
+        network, batchSize: min(configuration.sampleCount, 16), height: shape.height, width: shape.width,
+        on: backend, prefix: StateName.ema, sharing: engine.updating)
+    previewDenoiser = denoiser
+    var parts: [Images] = []
+    let timesteps = try TimestepSpacing.trailing.timesteps(configuration.sampleSteps, of: process.schedule.T)
+    for start in stride(from: 0, to: shape.count, by: denoiser.batchSize) {
+      var part = shape
+      part.count = min(denoiser.batchSize, shape.count - start)
+      if case .learned(let classes) = network.classEmbedding {
+        denoiser.labels = (start..<start + part.count).map { Int32($0 % classes) }
+      }
+      var noise = CounterNoise(seed: UInt64(configuration.seed), firstSample: start)
+      parts.append(
+        try DDIM().sample(shape: part, timesteps: timesteps, process: process, denoiser: denoiser, noise: &noise))
+    }
+    return ImageGrid().picture(of: Images(joining: parts).pictures)
+  }
+
+  private func writeLossPlot() throws {
+    let losses = try MetricsLog.losses(directory.metrics)
+    guard losses.count > 1 else { return }
+    let (x, y) = (losses.map { Double($0.step) }, losses.map(\.loss))
+    var plot = Plot(title: "Training", x: "step", y: "loss")
+    plot.series = [.init("mean of \(configuration.logEvery) steps", x: x, y: y, style: .faint)]
+    plot.series.append(.init("smoothed", x: x, y: Plot.smoothed(y)))
+    for name in ["loss.png", "loss.svg"] { try plot.write(to: directory.url.appending(path: name)) }
+  }
+}
+
+/// How fast steps are, without what lies between them.
+private struct StepClock {
+  let batchSize: Int
+  private(set) var total = 0.0
+  private var started = 0.0
+  private var mean: Double?
+
+  init(batchSize: Int) { self.batchSize = batchSize }
+
+  mutating func start() { started = Self.now }
+
+  mutating func stop() {
+    let seconds = Self.now - started
+    total += seconds
+    mean = mean.map { 0.95 * $0 + 0.05 * seconds } ?? seconds
+  }
+
+  var secondsPerStep: Double { mean ?? 0 }
+  var imagesPerSecond: Double { Double(batchSize) / max(secondsPerStep, 1e-9) }
+
+  private static var now: Double { ProcessInfo.processInfo.systemUptime }
+}
+
+extension EventFile {
+  func write(_ metrics: Metrics) throws {
+    try scalar("loss", metrics.loss, step: metrics.step)
+    for (index, loss) in metrics.lossByQuartile.enumerated() {
+      if let loss { try scalar("loss by quarter of t/\(index + 1)", loss, step: metrics.step) }
+    }
+    try scalar("gradient norm", metrics.gradientNorm, step: metrics.step)
+    try scalar("learning rate", metrics.learningRate, step: metrics.step)
+    try scalar("images per second", metrics.imagesPerSecond, step: metrics.step)
+  }
+}
+
+extension TrainingProgram {
+  /// The network's numbers that are trained or fixed.
+  public var parameterCount: Int {
+    ((try? UNet.parameters(of: network)) ?? []).reduce(0) { $0 + $1.shape.count }
+  }
+}
+
+extension TrainingConfiguration {
+  /// Takes a model's network as it is, if it fits the data and the objective.
+  mutating func adopt(_ network: UNetConfig, from path: String, data: Dataset) throws -> UNetConfig {
+    let shape = data.shape
+    guard network.inChannels == shape.channels else {
+      throw ConfigurationError(
+        "\(path): the network takes \(network.inChannels) channels and the data has \(shape.channels): "
+          + "add --channels \(network.inChannels)")
+    }
+    guard network.outChannels == (variance == "learned_range" ? 2 : 1) * shape.channels else {
+      throw ConfigurationError(
+        "\(path): \(network.outChannels) output channels do not fit variance \(variance) of \(shape.channels)-channel data"
+      )
+    }
+    guard network.timeEmbedding == .positional else {
+      throw TrainingError.unsupportedNetwork("\(path): networks with a Fourier time embedding are not trained here")
+    }
+    switch network.classEmbedding {
+    case nil: classes = false
+    case .learned(let count):
+      guard count >= data.classes.count else {
+        throw ConfigurationError("\(path): knows \(count) classes and the data has \(data.classes.count)")
+      }
+      classes = true
+    default:
+      throw TrainingError.unsupportedNetwork("\(path): only class embeddings by a learned table are trained here")
+    }
+    do { try network.validate(height: shape.height, width: shape.width) } catch {
+      throw ConfigurationError("\(data.name): \(error.description) (--image-size resizes)")
+    }
+    blockOutChannels = network.blockOutChannels
+    layersPerBlock = network.layersPerBlock
+    attentionHeadChannels = network.attentionHeadChannels
+    normGroups = network.normGroups
+    var network = network
+    network.dropout = dropout
+    network.sampleSize = .init(height: shape.height, width: shape.width)
+    return network
+  }
+}

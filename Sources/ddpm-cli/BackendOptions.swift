@@ -1,0 +1,33 @@
+import ArgumentParser
+import CPUBackend
+import DDPM
+import TensorGraph
+
+/// What computes: options of every command that runs a network.
+struct BackendOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("Threads that share the computation (default: all processors).", valueName: "n"))
+  var threads: Int?
+
+  @Flag(
+    help: ArgumentHelp(
+      "Choose algorithms by a fixed rule instead of by timing them: the same on every run of this machine."))
+  var deterministic = false
+
+  func validate() throws {
+    if let threads, !(1...1024).contains(threads) {
+      throw ValidationError("threads is \(threads); choose 1 to 1024")
+    }
+  }
+
+  /// The threads that will be used.
+  var threadCount: Int { threads ?? CPUBackend.processorCount }
+
+  func make(fixed: Bool = false, profiles: Bool = false, threads: Int? = nil) -> CPUBackend {
+    var options = CPUBackend.Options(threads: threads ?? threadCount, tuning: deterministic || fixed ? .fixed : .timed)
+    options.profiles = profiles
+    return CPUBackend(options)
+  }
+
+  /// The times of an executable that was compiled for profiling.
+  func profile(of executable: any Executable) -> Profile? { (executable as? CPUExecutable)?.profile }
+}

@@ -1,0 +1,180 @@
+import ArgumentParser
+import CPUBackend
+import DDPM
+import Datasets
+import TensorGraph
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// `ddpm train`: data in, a model directory out.
+struct TrainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train",
+    abstract: "Train a model.",
+    discussion: """
+      Without any option it learns to draw the embedded characters, in minutes:
+
+        ddpm train --out runs/glyphs
+
+      Data is a folder of PNG or JPEG images (sub-folder = class), MNIST's IDX files, CIFAR-10's binary batches, a .tar, \
+      .tar.gz or .zip of these, or 'glyphs':
+
+        ddpm train --preset mnist --data data/mnist --out runs/mnist
+        ddpm train --preset small --data photos --image-size 64 --out runs/photos
+
+      Options come from the defaults, then the preset, then --config (JSON or YAML, with the options' names and underscores \
+      for hyphens), then the command line; each overrides what comes before. OUT/training.json holds what was used.
+
+      OUT is a diffusers pipeline whose weights are the moving average. Beside it lie checkpoints/, samples/, metrics.jsonl, \
+      loss.png, loss.svg and tensorboard/ (open with: tensorboard --logdir OUT/tensorboard).
+
+      Ctrl-C or SIGTERM finishes the step, saves and exits with 130 or 143; a second one exits at once. After that, or after \
+      a crash, this goes on exactly where the last checkpoint is:
+
+        ddpm train --resume runs/mnist
+
+      Presets:
+      \(TrainingConfiguration.Preset.allCases.map { "  \($0.rawValue): \($0.summary)" }.joined(separator: "\n"))
+      """)
+
+  // MARK: Where
+
+  @Option(help: ArgumentHelp("The directory to write; 'runs/' and the preset's name by default.", valueName: "dir"))
+  var out: String?
+
+  @Option(help: ArgumentHelp("Go on with the run in this directory.", valueName: "dir"))
+  var resume: String?
+
+  @Flag(help: "Replace a run that is in the output directory.")
+  var force = false
+
+  @Option(help: ArgumentHelp("Train on from the weights of this model.", valueName: "model"))
+  var startFrom: String?
+
+  @Option(help: "A recipe: \(TrainingConfiguration.Preset.allCases.map(\.rawValue).joined(separator: ", ")).")
+  var preset: TrainingConfiguration.Preset?
+
+  @Option(help: ArgumentHelp("A JSON or YAML file with options.", valueName: "file"))
+  var config: String?
+
+  @OptionGroup(title: "Data") var data: DataOptions
+  @OptionGroup(title: "Network") var network: NetworkOptions
+  @OptionGroup(title: "Diffusion") var diffusion: DiffusionOptions
+  @OptionGroup(title: "Optimisation") var optimisation: OptimisationOptions
+  @OptionGroup(title: "Records") var records: RecordOptions
+  @OptionGroup(title: "Computation") var backend: BackendOptions
+
+  @Flag(
+    help: "Time every operator of 20 steps (or of --steps), print the table and write OUT/profile.json, a Chrome trace."
+  )
+  var profile = false
+
+  private var overrides: [String: JSONValue] {
+    var object: [String: JSONValue] = [:]
+    for group in [data.object, network.object, diffusion.object, optimisation.object, records.object] {
+      object.merge(group) { _, new in new }
+    }
+    if let threads = backend.threads { object["threads"] = .integer(threads) }
+    return object
+  }
+
+  func run() throws {
+    let terminal = Terminal()
+    StopSignals.watch()
+    let progress: @Sendable (Int, Int) -> Void = { done, total in
+      // Reading thousands of pictures takes a while.
+      if done == total || done % 1000 == 0 { Terminal.complain("read \(done) of \(total) images") }
+    }
+    let run: TrainingRun
+    if let resume {
+      guard out == nil, preset == nil, config == nil, startFrom == nil, !force else {
+        throw ValidationError(
+          "--resume takes everything from its directory: leave out --out, --preset, --config, --start-from and --force")
+      }
+      let directory = URL(filePath: resume)
+      // Exactly as before, unless asked otherwise.
+      let threads = try backend.threads ?? RunDirectory(directory).readConfiguration().threads ?? backend.threadCount
+      run = try TrainingRun(
+        resuming: directory, changes: overrides, on: backend.make(profiles: profile, threads: threads),
+        threads: threads, progress: progress)
+    } else {
+      let configuration = try newConfiguration()
+      let threads = configuration.threads ?? backend.threadCount
+      let directory = out ?? "runs/\(preset?.rawValue ?? "glyphs")"
+      run = try TrainingRun(
+        configuration, output: URL(filePath: directory), start: startFrom.map { URL(filePath: $0) }, replaces: force,
+        on: backend.make(profiles: profile, threads: threads), threads: threads, progress: progress)
+    }
+
+    do { try run { show($0, on: terminal) } } catch let error as TrainingError {
+      terminal.end()
+      guard case .interrupted(let signal, _) = error else { throw error }
+      Terminal.complain("\(error); go on with: ddpm train --resume \(run.directory.url.relativePath)")
+      throw ExitCode(128 + signal)
+    }
+    if profile { try report(run, on: terminal) }
+  }
+
+  private func newConfiguration() throws -> TrainingConfiguration {
+    var layers: [(source: String, object: [String: JSONValue])] = []
+    var chosen = preset
+    if let config {
+      let file = try TrainingConfiguration.readFile(URL(filePath: config))
+      chosen = preset ?? file.preset
+      layers.append((config, file.object))
+    }
+    layers.append(("the command line", overrides))
+    if profile, optimisation.steps == nil { layers.append(("--profile", ["steps": 20])) }
+    return try TrainingConfiguration(over: TrainingConfiguration(chosen ?? .glyphs), layers: layers)
+  }
+
+  private func show(_ event: TrainingEvent, on terminal: Terminal) {
+    switch event {
+    case .prepared(let summary):
+      terminal.print("data        \(summary.data)")
+      terminal.print("network     \(Text.grouped(summary.parameterCount)) parameters")
+      terminal.print("backend     \(summary.backend)")
+      let memory = summary.memory
+      terminal.print(
+        "memory      \(Text.mebibytes(memory.total)): states \(Text.mebibytes(memory.states)), activations "
+          + "\(Text.mebibytes(memory.activations)), working space \(Text.mebibytes(memory.scratch))")
+      let from = summary.firstStep > 0 ? " from step \(summary.firstStep)" : ""
+      terminal.print("training    \(Text.grouped(summary.steps)) steps of \(summary.batchSize) images\(from)")
+    case .warning(let text): Terminal.complain("warning: \(text)")
+    case .step(let report): terminal.live(line(report))
+    case .logged(let metrics):
+      if !terminal.isInteractive {
+        terminal.print(
+          "step \(metrics.step)  loss \(Text.fixed(metrics.loss, 5))  |g| \(Text.fixed(metrics.gradientNorm, 3))  "
+            + "lr \(metrics.learningRate)  \(Text.short(metrics.imagesPerSecond)) images/s")
+      }
+    case .checkpoint(let url): if !terminal.isInteractive { terminal.print("saved \(url.relativePath)") }
+    case .samples(let url): terminal.print("samples     \(url.relativePath)")
+    case .finished(let state, let model):
+      terminal.print(
+        "finished    \(Text.grouped(state.step)) steps, loss \(Text.fixed(state.smoothedLoss ?? .nan, 5)); "
+          + "the model is \(model.relativePath)")
+      terminal.print("            ddpm sample \(model.relativePath) --out samples.png")
+    }
+  }
+
+  private func line(_ report: StepReport) -> String {
+    "step \(report.step)/\(report.steps)  loss \(Text.fixed(report.smoothedLoss, 5))  "
+      + "\(Text.short(report.imagesPerSecond)) images/s  \(Text.duration(report.secondsLeft)) left  "
+      + Text.mebibytes(residentBytes())
+  }
+
+  private func report(_ run: TrainingRun, on terminal: Terminal) throws {
+    guard let profile = (run.engine.executable as? CPUExecutable)?.profile else { return }
+    ProfileTable(profile).print(on: terminal)
+    let url = run.directory.url.appending(path: "profile.json")
+    try AtomicFile.write(profile.chromeTrace, to: url)
+    terminal.print("wrote \(url.relativePath): open it in chrome://tracing or ui.perfetto.dev")
+  }
+}
+
+extension TrainingConfiguration.Preset: ExpressibleByArgument {}
