@@ -264,6 +264,23 @@ struct GraphBuilderTests {
     #expect(!kinds.contains(.convolutionInputGradient))
   }
 
+  /// Equal operators of equal operands are one node; the order of operands and the operator's own numbers count.
+  @Test func equalExpressionsAreComputedOnce() throws {
+    let builder = GraphBuilder()
+    let x = builder.input("x", [4])
+    let y = builder.input("y", [4])
+    builder.output("same", x.exp() * y + x.exp() * y)
+    builder.output("other", (y - x) * (x - y) + 2 * x + 3 * x)
+    // exp, *, + and −, −, *, two scales, +, +
+    #expect(try builder.finish().nodes.count == 2 + 3 + 7)
+    let noise = GraphBuilder()
+    let counters = noise.input("counters", [1, 2], .int32)
+    let key = noise.input("key", [2], .int32)
+    let z = (0..<2).map { Tensor.gaussianNoise(sample: [3], counters: counters, key: key, stream: $0) }
+    noise.output("z", z[0] - z[1])
+    #expect(try noise.finish().nodes.count == 5)
+  }
+
   // MARK: Verification
 
   @Test func verifyFindsBrokenPrograms() throws {
