@@ -266,8 +266,9 @@ static job make_job(const ck_attention *attention) {
   j.padded = round_up(j.channels, 16);
   j.columns = round_up(attention->keys, 16);
   j.score_row = (j.columns / 16 | 1) * 16 + (j.columns / 16 % 2 ? 32 : 0);
-  // Scores of about 128 KiB a block.
-  j.block = max_long(16, min_long(96, (1L << 15) / j.columns / 16 * 16));
+  // Scores of a block: 32 KiB, within the first-level cache; 128 KiB for wide heads, which then use packed K and V more often.
+  long scores = j.channels <= 32 ? 1L << 13 : 1L << 15;
+  j.block = max_long(16, min_long(96, scores / j.columns / 16 * 16));
   j.block = min_long(j.block, round_up(attention->queries, 16));
   return j;
 }
@@ -302,9 +303,13 @@ CK_INLINE void hide_padding(float *scores, long keys, long columns) {
 /// Turns rows of scores into exp(s − max); the factor that normalizes each row, and its log Σ exp.
 CK_CLONES static void softmax_block(
   float *scores, long rows, long row, long keys, long columns, float *factors, float *log_sum_exp) {
-  for (long i = 0; i < rows; i++, scores += row) {
-    hide_padding(scores, keys, columns);
-    float largest = row_max(scores, columns), total = exp_row(scores, scores, columns, 1, largest);
+  // Two loops: the maxima of several rows overlap in the pipeline, as do their exponentials.
+  for (long i = 0; i < rows; i++) {
+    hide_padding(scores + i * row, keys, columns);
+    factors[i] = row_max(scores + i * row, columns);
+  }
+  for (long i = 0; i < rows; i++) {
+    float largest = factors[i], total = exp_row(scores + i * row, scores + i * row, columns, 1, largest);
     factors[i] = 1.f / total;
     if (log_sum_exp) log_sum_exp[i] = largest + logf(total);
   }
