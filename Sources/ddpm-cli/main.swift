@@ -13,7 +13,7 @@ struct DDPMCommand: ParsableCommand {
 
       'ddpm help COMMAND' explains each command with examples.
       """,
-    subcommands: [TrainCommand.self, SampleCommand.self, NoiseCommand.self, RunCommand.self])
+    subcommands: [TrainCommand.self, SampleCommand.self, NoiseCommand.self, RunCommand.self, InfoCommand.self])
 }
 
 DDPMCommand.main()
