@@ -170,5 +170,5 @@ enum DecoderChoice: String, CaseIterable, ExpressibleByArgument {
 }
 
 extension SamplingMethod: ExpressibleByArgument {}
-extension TimestepSpacing: @retroactive ExpressibleByArgument {}
-extension ReverseVariance: @retroactive ExpressibleByArgument {}
+extension TimestepSpacing: ExpressibleByArgument {}
+extension ReverseVariance: ExpressibleByArgument {}
