@@ -1,9 +1,9 @@
 // dw[tap][i][o] = Σ_position u[pixel(position, tap)][i] · dy[position][o], as tile products that sum over positions:
 // A = dy with 16 output channels as rows, B = u with 16 input channels as columns, C = dw transposed.
 //
-// Each thread owns a range of position rows (image part) and of input channels (channel part). Unit by unit it lays dy out
-// as A tiles, then for each pair of 16-channel input blocks lays out u and adds to its sums; at the end the parts'
-// sums are added in order.
+// Each part (a thread's, as a rule) owns a range of position rows (image part) and of input channels (channel part).
+// Unit by unit it lays dy out as A tiles, then for each pair of 16-channel input blocks lays out u and adds to its
+// sums; at the end the image parts' sums are added in order.
 #include "amx_stream.h"
 
 enum { UNIT_BYTES = 5 << 18 };
@@ -94,19 +94,21 @@ CK_AMX static void fill_a(const struct gradient *job, const struct work *work, l
   __m512 sum = _mm512_setzero_ps();
   for (long b = 0; b < blocks->count; b++, to += 2048) {
     const int32_t *pixel = blocks->pixel + b * 32;
-    __m512i hi[16], lo[16];
+    __m512i x0[16], x1[16];
     for (int r = 0; r < 16; r++) {
-      __m512 even = _mm512_setzero_ps(), odd = even;
-      if (pixel[2 * r] >= 0) even = _mm512_loadu_ps(dy + pixel[2 * r] * 16L);
-      if (pixel[2 * r + 1] >= 0) odd = _mm512_loadu_ps(dy + pixel[2 * r + 1] * 16L);
-      sum = _mm512_add_ps(sum, _mm512_add_ps(even, odd));
-      ck_pair(ck_split16(even), ck_split16(odd), &hi[r], &lo[r]);
+      __m512 first = _mm512_setzero_ps(), second = first;
+      if (pixel[r] >= 0) first = _mm512_loadu_ps(dy + pixel[r] * 16L);
+      if (pixel[16 + r] >= 0) second = _mm512_loadu_ps(dy + pixel[16 + r] * 16L);
+      sum = _mm512_add_ps(sum, _mm512_add_ps(first, second));
+      x0[r] = _mm512_castps_si512(first), x1[r] = _mm512_castps_si512(second);
     }
-    ck_transpose16(hi);
-    ck_transpose16(lo);
+    ck_transpose16(x0);
+    ck_transpose16(x1);
     for (int r = 0; r < 16; r++) {
-      _mm512_store_si512(to + r * 64, hi[r]);
-      _mm512_store_si512(to + CK_TILE + r * 64, lo[r]);
+      __m512i hi, lo;
+      ck_split32(_mm512_castsi512_ps(x0[r]), _mm512_castsi512_ps(x1[r]), &hi, &lo);
+      _mm512_store_si512(to + r * 64, hi);
+      _mm512_store_si512(to + CK_TILE + r * 64, lo);
     }
   }
   float *bias = work->bias + out_block * 16;
@@ -206,17 +208,14 @@ static struct part part_of(const struct gradient *job, long image_part, long cha
   return part;
 }
 
-CK_AMX static void sum_body(void *context, int thread, int threads) {
-  const struct gradient *job = context;
+CK_AMX static void sum_part(const struct gradient *job, long index) {
   const struct ck_stream *s = &job->stream;
-  (void)threads;
-  struct part part = part_of(job, thread / job->channel_parts, thread % job->channel_parts);
+  struct part part = part_of(job, index / job->channel_parts, index % job->channel_parts);
   struct work *work = &part.work;
   const long rows = part.last_row - part.first_row, units = ck_ceil(rows, s->max_rows);
   const long pair_sums = out_pairs(job) * s->of.taps * 1024;
   memset(work->bias, 0, job->conv.Co * sizeof(float));
   if (rows == 0) memset(work->sums, 0, (part.last_pair - part.first_pair) * pair_sums * sizeof(float));
-  ck_tiles_begin();
   for (long unit = 0; unit < units; unit++) {
     long from, to;
     ck_share(rows, unit, units, &from, &to);
@@ -235,15 +234,19 @@ CK_AMX static void sum_body(void *context, int thread, int threads) {
       multiply(job, work, pair, unit > 0, work->sums + (pair - part.first_pair) * pair_sums);
     }
   }
+}
+
+CK_AMX static void sum_body(void *context, int thread, int threads) {
+  const struct gradient *job = context;
+  ck_tiles_begin();
+  for (long part = thread; part < job->image_parts * job->channel_parts; part += threads) sum_part(job, part);
   _tile_release();
 }
 
 /// dw = Σ_part sums, transposed to [16 i][16 o].
-CK_AMX static void reduce_body(void *context, int thread, int threads) {
-  const struct gradient *job = context;
+CK_AMX static void reduce_part(const struct gradient *job, long index) {
   const long taps = job->stream.of.taps, in16 = job->conv.Ci / 16, out16 = job->conv.Co / 16;
-  (void)threads;
-  const long image_part = thread / job->channel_parts, channel_part = thread % job->channel_parts;
+  const long image_part = index / job->channel_parts, channel_part = index % job->channel_parts;
   long first, last;
   ck_share(out_pairs(job) * taps, image_part, job->image_parts, &first, &last);
   const struct part own = part_of(job, 0, channel_part);
@@ -257,7 +260,7 @@ CK_AMX static void reduce_body(void *context, int thread, int threads) {
         for (int r = 0; r < 16; r++) {
           __m512 sum = _mm512_setzero_ps();
           for (long p = 0; p < job->image_parts; p++) {
-            const float *sums = (const float *)((const char *)own.work.sums + p * job->channel_parts * job->thread_bytes);
+            const float *sums = part_of(job, p, channel_part).work.sums;
             sum = _mm512_add_ps(sum, _mm512_load_ps(sums + offset + r * 16));
           }
           row[r] = _mm512_castps_si512(sum);
@@ -267,12 +270,17 @@ CK_AMX static void reduce_body(void *context, int thread, int threads) {
       }
     }
   }
-  if (!job->dbias || thread) return;
+  if (!job->dbias || index) return;
   for (long o = 0; o < job->conv.Co; o++) {
     float sum = 0;
     for (long p = 0; p < job->image_parts; p++) sum += part_of(job, p, 0).work.bias[o];
     job->dbias[o] = sum;
   }
+}
+
+static void reduce_body(void *context, int thread, int threads) {
+  const struct gradient *job = context;
+  for (long part = thread; part < job->image_parts * job->channel_parts; part += threads) reduce_part(job, part);
 }
 
 void ck_amx_conv_backward_weights(const struct ck_conv *conv, float *dw, float *dbias, const float *x,

@@ -66,6 +66,10 @@ void ck_amx_conv_pack_backward(const struct ck_conv *c, const float *w, void *pa
   ck_parallel(pack_body, &job);
 }
 #else
-void ck_amx_conv_pack_forward(const struct ck_conv *c, const float *w, void *packed) { (void)c, (void)w, (void)packed; }
-void ck_amx_conv_pack_backward(const struct ck_conv *c, const float *w, void *packed) { (void)c, (void)w, (void)packed; }
+void ck_amx_conv_pack_forward(const struct ck_conv *c, const float *w, void *packed) {
+  (void)c, (void)w, (void)packed;
+}
+void ck_amx_conv_pack_backward(const struct ck_conv *c, const float *w, void *packed) {
+  (void)c, (void)w, (void)packed;
+}
 #endif

@@ -1,7 +1,8 @@
 // Forward convolution, and backward data, as tile products.
 //
-// Each thread owns a range of position rows and of output channels. It splits the input its rows need into scratch that stays in its L2 cache, then for every
-// pair of 16-channel output blocks streams the packed weights past 32 positions at a time.
+// Each part (a thread's, as a rule) owns a range of position rows and of output channels. Unit by unit it splits the
+// input its rows need into scratch that stays in the L2 cache, then for every pair of 16-channel output blocks streams
+// the packed weights past 32 positions at a time.
 #include "amx_correlate.h"
 
 enum { STREAM_BYTES = 3 << 18 };  // of a unit: with the weights of a pair, less than an L2 cache
@@ -111,7 +112,7 @@ CK_AMX static void fill_stream(const struct ck_correlate *job, long block, long 
   zero_pixels(hi, lo, s->pad_left + 1);  // right border of the last row
 }
 
-/// Copies stream lines to panels, row by row without borders: line: [stream pixels][32], panel: [panels][max_panel][32].
+/// Copies stream lines to panels, without borders: line: [stream pixels][32], panel: [panels][max_panel][32].
 CK_AMX static void expand(const struct ck_stream *s, const char *line, long first_row, long last_row, char *panel) {
   const struct ck_correlation *of = &s->of;
   for (long k = 0; k < s->panels; k++, panel += s->max_panel * 64) {
@@ -183,12 +184,10 @@ CK_AMX static void multiply(const struct ck_correlate *job, const struct work *w
   }
 }
 
-CK_AMX static void body(void *context, int thread, int threads) {
-  const struct ck_correlate *job = context;
+CK_AMX static void run_part(const struct ck_correlate *job, long part) {
   const struct ck_stream *s = &job->stream;
-  (void)threads;
   struct work work;
-  lay_out(job, job->scratch + thread * job->thread_bytes, &work);
+  lay_out(job, job->scratch + part * job->thread_bytes, &work);
   for (long block = 0; block < in_blocks32(job); block++)
     for (long k = 0; k < s->of.taps; k++) {
       long step = block * s->of.taps + k, slot = block * job->slots + s->of.slot[k];
@@ -197,11 +196,10 @@ CK_AMX static void body(void *context, int thread, int threads) {
       work.b_step_narrow[step] = (int32_t)(slot * 2 * CK_TILE);
     }
   long first, last, first_pair, last_pair;
-  ck_share(s->of.N * s->of.rows, thread / job->channel_parts, job->image_parts, &first, &last);
-  ck_share(out_pairs(job), thread % job->channel_parts, job->channel_parts, &first_pair, &last_pair);
+  ck_share(s->of.N * s->of.rows, part / job->channel_parts, job->image_parts, &first, &last);
+  ck_share(out_pairs(job), part % job->channel_parts, job->channel_parts, &first_pair, &last_pair);
   if (first == last || first_pair == last_pair) return;
   long units = ck_ceil(last - first, s->max_rows);
-  ck_tiles_begin();
   for (long unit = 0; unit < units; unit++) {
     long from, to;
     ck_share(last - first, unit, units, &from, &to);
@@ -209,6 +207,12 @@ CK_AMX static void body(void *context, int thread, int threads) {
     ck_stream_blocks(s, first + from, first + to, 16, 1, &work.blocks);
     multiply(job, &work, first_pair, last_pair);
   }
+}
+
+CK_AMX static void body(void *context, int thread, int threads) {
+  const struct ck_correlate *job = context;
+  ck_tiles_begin();
+  for (long part = thread; part < job->image_parts * job->channel_parts; part += threads) run_part(job, part);
   _tile_release();
 }
 

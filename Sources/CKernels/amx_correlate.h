@@ -1,7 +1,8 @@
 #pragma once
 #include "amx_stream.h"
 
-/// One correlation of a convolution with packed weights: y[position] = Σ_tap,i w[tap][i] · u[pixel(position, tap)][i].
+/// One correlation of a convolution with packed weights:
+/// y[position] = Σ_tap,i w[tap][i] · u[pixel(position, tap)][i] + bias + add.
 struct ck_correlate {
   struct ck_stream stream;
   long in_channels, out_channels;

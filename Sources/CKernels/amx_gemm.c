@@ -1,5 +1,5 @@
-// Matrix products. Each thread owns a block of C; it packs its columns of B once, then its rows of A in chunks that
-// stay in its L2 cache.
+// Matrix products. Each part (a thread's, as a rule) owns a block of C; it packs its columns of B once, then its rows of
+// A in chunks that stay in the L2 cache.
 #include "amx_stream.h"
 
 enum { CHUNK_BYTES = 1 << 19 };
@@ -88,20 +88,17 @@ CK_AMX static void finish(const struct gemm *job, long m, long n, const float *c
   }
 }
 
-CK_AMX static void body(void *context, int thread, int threads) {
-  const struct gemm *job = context;
-  (void)threads;
+CK_AMX static void run_part(const struct gemm *job, long part) {
   struct work work;
-  lay_out(job, job->scratch + thread * job->thread_bytes, &work);
+  lay_out(job, job->scratch + part * job->thread_bytes, &work);
   for (long s = 0; s < job->steps; s++) work.step[s] = (int32_t)(s * 2 * CK_TILE);
   long first_row, last_row, first_column, last_column;
-  ck_share(ck_ceil(job->M, 16), thread / job->column_parts, job->row_parts, &first_row, &last_row);
-  ck_share(ck_ceil(job->N, 16), thread % job->column_parts, job->column_parts, &first_column, &last_column);
+  ck_share(ck_ceil(job->M, 16), part / job->column_parts, job->row_parts, &first_row, &last_row);
+  ck_share(ck_ceil(job->N, 16), part % job->column_parts, job->column_parts, &first_column, &last_column);
   const struct ck_lines a = {job->A, job->transA ? 1 : job->lda, job->transA ? job->lda : 1};
   const struct ck_lines b = {job->B, job->transB ? job->ldb : 1, job->transB ? 1 : job->ldb};
   const long block = job->steps * 2 * CK_TILE;
   float c[1024] __attribute__((aligned(64)));
-  ck_tiles_begin();
   if (first_row < last_row) pack(job, b, job->N, first_column, last_column, 1, work.b);
   for (long row = first_row; row < last_row; row += job->chunk) {
     const long end = ck_min(last_row, row + job->chunk);
@@ -121,6 +118,12 @@ CK_AMX static void body(void *context, int thread, int threads) {
       }
     }
   }
+}
+
+CK_AMX static void body(void *context, int thread, int threads) {
+  const struct gemm *job = context;
+  ck_tiles_begin();
+  for (long part = thread; part < job->row_parts * job->column_parts; part += threads) run_part(job, part);
   _tile_release();
 }
 

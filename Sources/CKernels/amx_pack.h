@@ -18,7 +18,8 @@ CK_AMX_INLINE void ck_pack_tile(struct ck_lines from, long lines, long ks, int b
     const __mmask16 mask1 = ks > 16 ? (__mmask16)((1u << (ks - 16)) - 1) : 0;
     for (long r = 0; r < 16; r++) {
       const float *p = from.p + r * from.line_stride;
-      __m512 x0 = _mm512_maskz_loadu_ps(r < lines ? mask0 : 0, p), x1 = _mm512_maskz_loadu_ps(r < lines ? mask1 : 0, p + 16);
+      __m512 x0 = _mm512_maskz_loadu_ps(r < lines ? mask0 : 0, p);
+      __m512 x1 = _mm512_maskz_loadu_ps(r < lines ? mask1 : 0, p + 16);
       ck_split32(x0, x1, &h[r], &l[r]);
     }
   } else {

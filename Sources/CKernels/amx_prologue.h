@@ -22,7 +22,8 @@ CK_AMX_INLINE struct ck_prologue16 ck_prologue_at(const struct ck_conv_prologue 
 
 /// exp(x) to about 1 ulp: x = n·ln 2 + r, exp(x) = 2^n·exp(r), exp(r) by its Taylor-like minimax polynomial (Cephes).
 CK_AMX_INLINE __m512 ck_exp16(__m512 x) {
-  x = _mm512_max_ps(_mm512_min_ps(x, _mm512_set1_ps(88.7f)), _mm512_set1_ps(-104.0f));
+  // min and max return their second operand where one is NaN.
+  x = _mm512_max_ps(_mm512_set1_ps(-104.0f), _mm512_min_ps(_mm512_set1_ps(88.7f), x));
   __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT);
   __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
   r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
@@ -38,7 +39,10 @@ CK_AMX_INLINE __m512 ck_exp16(__m512 x) {
 
 CK_AMX_INLINE __m512 ck_prologue_apply(struct ck_prologue16 p, __m512 x) {
   if (p.affine) x = _mm512_fmadd_ps(x, p.scale, p.shift);
-  // silu(z) = z / (1 + exp(-z))
-  if (p.silu) x = _mm512_div_ps(x, _mm512_add_ps(_mm512_set1_ps(1), ck_exp16(_mm512_sub_ps(_mm512_setzero_ps(), x))));
-  return x;
+  if (!p.silu) return x;
+  // silu(z) = z / (1 + exp(-z)), the reciprocal by a Newton step from 14 bits: half the time of a division.
+  __m512 d = _mm512_add_ps(_mm512_set1_ps(1), ck_exp16(_mm512_sub_ps(_mm512_setzero_ps(), x)));
+  __m512 r = _mm512_rcp14_ps(d);
+  r = _mm512_fmadd_ps(r, _mm512_fnmadd_ps(d, r, _mm512_set1_ps(1)), r);
+  return _mm512_mul_ps(x, r);
 }

@@ -2,10 +2,10 @@
 // How an image becomes tiles.
 //
 // A correlation reads, for each position (i, j) of an image, the input pixels (i·stride + dy, j·stride + dx) of its taps.
-// A unit is a range of position rows; images follow one another, so row g is row g mod rows of image g / rows. The
-// input rows a unit needs are copied to a stream: image segments one after another, each with its border rows, and columns of zeros between rows, the right
-// border of one row being the left border of the next. Every tap is then one offset into the stream, and consecutive
-// positions are equidistant pixels of it: what a tile load wants.
+// A unit is a range of position rows; images follow one another, so row g is row g mod rows of image g / rows. The input
+// rows a unit needs are copied to a stream: image segments one after another, each with its border rows, and columns of
+// zeros between rows, the right border of one row being the left border of the next. Every tap is then one offset into
+// the stream, and consecutive positions are equidistant pixels of it: what a tile load wants.
 //
 // Narrow images would waste much of each tile on borders. For them the stream is expanded into panels without border
 // columns, one for each dx (and each parity of dy where strided); a tap is again one offset.
@@ -23,7 +23,7 @@ struct ck_correlation {
   long taps, dy[CK_MAX_TAPS], dx[CK_MAX_TAPS];
   long slot[CK_MAX_TAPS];              // which K×K weight the tap multiplies
   long out_blocks, out_h, out_w;         // blocks of 16 channels, and size, of the image positions belong to:
-  long out_stride, out_row, out_column;  // position (i, j) is its pixel (i·out_stride + out_row, j·out_stride + out_column)
+  long out_stride, out_row, out_column;  // position (i, j) is its pixel (i, j)·out_stride + (out_row, out_column)
 };
 
 struct ck_stream {

@@ -194,7 +194,7 @@ CK_AMX_INLINE void ck_multiply_1x2(const struct ck_product *p, int accumulate, f
     _mm512_store_ps(c + i, _mm512_add_ps(_mm512_load_ps(c + i), _mm512_load_ps(cross[0] + i)));
 }
 
-/// The tiles of c: [2][2][16][16] that `rows` × `columns` (1 or 2 each) need; with one row and column, 1×2 with b[1] = b[0].
+/// The tiles of c: [2][2][16][16] that `rows` × `columns` (1 or 2 each) need.
 CK_AMX_INLINE void ck_multiply(struct ck_product *p, int rows, int columns, int accumulate, float *c) {
   if (rows == 2 && columns == 2) {
     ck_multiply_2x2(p, accumulate, c);

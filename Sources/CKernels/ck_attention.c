@@ -12,33 +12,39 @@
 
 /// The largest of n floats. NaN may be passed over: exp_row then makes the whole row NaN.
 CK_INLINE float row_max(const float *x, long n) {
-  float largest = -INFINITY;
-  long i = 0;
-  if (n >= 16) {
-    v16 most = load16(x);
-    for (i = 16; i + 16 <= n; i += 16) {
-      v16 next = load16(x + i);
-      most = select16(most > next, most, next);
-    }
-    for (int lane = 0; lane < 16; lane++) largest = largest > most[lane] ? largest : most[lane];
+  if (n < 16) {
+    float largest = x[0];
+    for (long i = 1; i < n; i++) largest = largest > x[i] ? largest : x[i];
+    return largest;
   }
-  for (; i < n; i++) largest = largest > x[i] ? largest : x[i];
-  return largest;
+  v16 most = load16(x);
+  for (long i = 16; i < n; i += 16) {
+    // The last vector overlaps the one before it.
+    v16 next = load16(x + min_long(i, n - 16));
+    most = select16(most > next, most, next);
+  }
+  float lanes[16];
+  store16(lanes, most);
+  for (int width = 8; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
+  return lanes[0];
 }
 
-/// y = exp(scale·(x − shift)) over a row; returns the sum.
+/// y = exp(scale·(x − shift)) over a row, the exponent not far above zero; returns the sum.
 CK_INLINE float exp_row(const float *x, float *y, long n, float scale, float shift) {
   v16 total = {0};
   long i = 0;
   for (; i + 16 <= n; i += 16) {
-    v16 e = exp16((load16(x + i) - shift) * scale);
+    v16 e = (load16(x + i) - shift) * scale;
+    exp_bounded_in_place(&e);
     store16(y + i, e);
     total += e;
   }
   if (i < n) {
     v16 rest;
     load_part(&rest, x + i, n - i, -INFINITY);
-    rest = exp16((rest - shift) * scale);
+    rest = (rest - shift) * scale;
+    exp_bounded_in_place(&rest);
     store_part(y + i, n - i, &rest);
     for (int lane = 0; lane < n - i; lane++) total[lane] += rest[lane];
   }
@@ -100,70 +106,106 @@ void ck_softmax_backward(const float *dy, const float *y, float *dx, long rows, 
 // MARK: one head of a tensor, as a matrix of positions × channels
 
 typedef struct {
-  float *base;
+  float *base;     ///< the sample's
+  long first;      ///< its first channel
   long channels, length;
   ck_format format;
+  int whole;       ///< blocked, and made of whole blocks
 } head;
 
 static head head_of(const ck_attention *attention, const float *x, long stride, long length, long item) {
-  long sample = item / attention->heads, index = item % attention->heads, channels = attention->head_channels;
-  if (stride == 0) stride = attention->heads * channels * length;
-  return (head){(float *)x + sample * stride + index * channels * length, channels, length, attention->format};
+  long channels = attention->head_channels, all = attention->heads * channels, first = item % attention->heads * channels;
+  int is_blocked = attention->format == CK_BLOCKED;
+  if (stride == 0) stride = (is_blocked ? round_up(all, 16) : all) * length;
+  return (head){
+    (float *)x + item / attention->heads * stride, first, channels, length, attention->format,
+    is_blocked && channels % 16 == 0};
+}
+
+/// A run of neighbouring channels of a blocked head: `count` floats at position 0 of `at`, 16 floats a position.
+typedef struct {
+  float *at;
+  long count;
+} run;
+
+/// The channels of a blocked head from c on, up to `limit` of them, as far as they stand in one block.
+CK_INLINE run run_of(const head *h, long c, long limit) {
+  long channel = h->first + c;
+  return (run){h->base + channel / 16 * 16 * h->length + channel % 16, min_long(limit, 16 - channel % 16)};
+}
+
+/// Copies `positions` × `channels` of a blocked head that shares its blocks with others, out of it or (`put`) into it; tile [16][16].
+CK_INLINE void move_shared(const head *h, long c0, long i0, long channels, long positions, float *tile, int put) {
+  for (long c = 0; c < channels;) {
+    run r = run_of(h, c0 + c, channels - c);
+    for (long i = 0; i < positions; i++) {
+      float *outside = r.at + (i0 + i) * 16, *inside = tile + i * 16 + c;
+      if (put)
+        memcpy(outside, inside, (size_t)r.count * sizeof(float));
+      else
+        memcpy(inside, outside, (size_t)r.count * sizeof(float));
+    }
+    c += r.count;
+  }
 }
 
 /// out[c][i], 16 channels from c0 (those that exist) × 16 positions from i0 (zero beyond the last).
 CK_INLINE void tile_by_channel(const head *h, long c0, long i0, float *out, long out_row) {
   long channels = min_long(16, h->channels - c0), positions = min_long(16, h->length - i0);
-  if (h->format == CK_BLOCKED) {
-    const float *in = h->base + c0 * h->length + i0 * 16;
-    float whole[16][16];
-    if (positions < 16) {
-      memset(whole, 0, sizeof whole);
-      memcpy(whole, in, (size_t)positions * 16 * sizeof(float));
-      in = whole[0];
+  if (h->format == CK_PLAIN) {
+    for (long c = 0; c < channels; c++) {
+      const float *in = h->base + (h->first + c0 + c) * h->length + i0;
+      v16 values;
+      if (positions == 16)
+        values = load16(in);
+      else
+        load_part(&values, in, positions, 0);
+      store16(out + c * out_row, values);
     }
-    transpose16(in, 16, out, out_row);
     return;
   }
-  for (long c = 0; c < channels; c++) {
-    const float *in = h->base + (c0 + c) * h->length + i0;
-    v16 values;
-    if (positions == 16)
-      values = load16(in);
-    else
-      load_part(&values, in, positions, 0);
-    store16(out + c * out_row, values);
-  }
+  if (h->whole && positions == 16) return transpose16(run_of(h, c0, 16).at + i0 * 16, 16, out, out_row);
+  float tile[16][16], turned[16][16];
+  memset(tile, 0, sizeof tile);
+  move_shared(h, c0, i0, channels, positions, tile[0], 0);
+  transpose16(tile[0], 16, turned[0], 16);
+  for (long c = 0; c < channels; c++) store16(out + c * out_row, load16(turned[c]));
 }
 
 /// out[i][c], 16 positions from i0 (those that exist) × 16 channels from c0 (zero beyond the last), times `scale`.
 CK_INLINE void tile_by_position(const head *h, long c0, long i0, float scale, float *out, long out_row) {
   long channels = min_long(16, h->channels - c0), positions = min_long(16, h->length - i0);
-  if (h->format == CK_BLOCKED) {
-    const float *in = h->base + c0 * h->length + i0 * 16;
+  if (h->whole) {
+    const float *in = run_of(h, c0, 16).at + i0 * 16;
     for (long i = 0; i < positions; i++) store16(out + i * out_row, load16(in + i * 16) * scale);
     return;
   }
-  float rows[16][16], turned[16][16];
-  if (channels < 16) memset(rows, 0, sizeof rows);
-  tile_by_channel(h, c0, i0, rows[0], 16);
-  transpose16(rows[0], 16, turned[0], 16);
-  for (long i = 0; i < positions; i++) store16(out + i * out_row, load16(turned[i]) * scale);
+  float tile[16][16], turned[16][16], *rows = tile[0];
+  memset(tile, 0, sizeof tile);
+  if (h->format == CK_PLAIN) {
+    tile_by_channel(h, c0, i0, tile[0], 16);
+    transpose16(tile[0], 16, turned[0], 16);
+    rows = turned[0];
+  } else {
+    move_shared(h, c0, i0, channels, positions, tile[0], 0);
+  }
+  for (long i = 0; i < positions; i++) store16(out + i * out_row, load16(rows + i * 16) * scale);
 }
 
 /// The inverse: the head's tile from in[i][c].
 CK_INLINE void put_tile(const head *h, long c0, long i0, const float *in, long in_row) {
   long channels = min_long(16, h->channels - c0), positions = min_long(16, h->length - i0);
-  if (h->format == CK_BLOCKED) {
-    float *out = h->base + c0 * h->length + i0 * 16;
+  if (h->whole) {
+    float *out = run_of(h, c0, 16).at + i0 * 16;
     for (long i = 0; i < positions; i++) store16(out + i * 16, load16(in + i * in_row));
     return;
   }
-  float rows[16][16], turned[16][16];
-  for (long i = 0; i < 16; i++) store16(rows[i], i < positions ? load16(in + i * in_row) : (v16){0});
-  transpose16(rows[0], 16, turned[0], 16);
+  float tile[16][16], turned[16][16];
+  for (long i = 0; i < 16; i++) store16(tile[i], i < positions ? load16(in + i * in_row) : (v16){0});
+  if (h->format == CK_BLOCKED) return move_shared(h, c0, i0, channels, positions, tile[0], 1);
+  transpose16(tile[0], 16, turned[0], 16);
   for (long c = 0; c < channels; c++) {
-    float *out = h->base + (c0 + c) * h->length + i0;
+    float *out = h->base + (h->first + c0 + c) * h->length + i0;
     v16 values = load16(turned[c]);
     if (positions == 16)
       store16(out, values);
@@ -252,10 +294,17 @@ long ck_attention_backward_workspace(const ck_attention *attention) {
 
 // MARK: forward
 
+/// Scores of keys that do not exist become −∞, so that rows are whole vectors and the exponentials there zero.
+CK_INLINE void hide_padding(float *scores, long keys, long columns) {
+  for (long k = keys; k < columns; k++) scores[k] = -INFINITY;
+}
+
 /// Turns rows of scores into exp(s − max); the factor that normalizes each row, and its log Σ exp.
-CK_CLONES static void softmax_block(float *scores, long rows, long row, long n, float *factors, float *log_sum_exp) {
+CK_CLONES static void softmax_block(
+  float *scores, long rows, long row, long keys, long columns, float *factors, float *log_sum_exp) {
   for (long i = 0; i < rows; i++, scores += row) {
-    float largest = row_max(scores, n), total = exp_row(scores, scores, n, 1, largest);
+    hide_padding(scores, keys, columns);
+    float largest = row_max(scores, columns), total = exp_row(scores, scores, columns, 1, largest);
     factors[i] = 1.f / total;
     if (log_sum_exp) log_sum_exp[i] = largest + logf(total);
   }
@@ -288,7 +337,9 @@ static void forward_body(void *context, int thread, int threads) {
     head o = head_of(attention, j->out, attention->output_stride, queries, item);
     rows_by_position(&q, first, last, attention->scale, q_rows, j->padded);
     ck_gemm(rows, j->columns, j->channels, q_rows, j->padded, 1, packed_k, scores, j->score_row, 0);
-    softmax_block(scores, rows, j->score_row, keys, factors, j->log_sum_exp ? j->log_sum_exp + item * queries + first : NULL);
+    softmax_block(
+      scores, rows, j->score_row, keys, j->columns, factors,
+      j->log_sum_exp ? j->log_sum_exp + item * queries + first : NULL);
     ck_gemm(rows, j->padded, keys, scores, j->score_row, 1, packed_v, o_rows, j->padded, 0);
     scale_rows(o_rows, rows, j->padded, factors);
     put_rows(&o, first, last, o_rows, j->padded);
@@ -324,8 +375,12 @@ static buffers buffers_of(const job *j, int thread) {
 }
 
 /// P = exp(S − log Σ exp) in place of S.
-CK_CLONES static void probabilities(float *scores, long rows, long row, long n, const float *log_sum_exp) {
-  for (long i = 0; i < rows; i++) exp_row(scores + i * row, scores + i * row, n, 1, log_sum_exp[i]);
+CK_CLONES static void probabilities(
+  float *scores, long rows, long row, long keys, long columns, const float *log_sum_exp) {
+  for (long i = 0; i < rows; i++, scores += row) {
+    hide_padding(scores, keys, columns);
+    exp_row(scores, scores, columns, 1, log_sum_exp[i]);
+  }
 }
 
 /// inner_i = Σ_c a_ic·b_ic.
@@ -337,10 +392,10 @@ CK_CLONES static void inner_products(const float *a, const float *b, long rows, 
   }
 }
 
-/// dS = P ⊙ (dP − D) in place of dP; columns beyond n, which no product reads, are left alone.
-CK_CLONES static void score_gradient(const float *p, float *dp, long rows, long row, long n, const float *inner) {
-  for (long i = 0; i < rows; i++)
-    for (long k = 0; k < n; k++) dp[i * row + k] = p[i * row + k] * (dp[i * row + k] - inner[i]);
+/// dS = P ⊙ (dP − D) in place of dP; rows are whole vectors, P being zero in the padding.
+CK_CLONES static void score_gradient(const float *p, float *dp, long rows, long row, long columns, const float *inner) {
+  for (long i = 0; i < rows; i++, p += row, dp += row)
+    for (long k = 0; k < columns; k += 16) store16(dp + k, load16(p + k) * (load16(dp + k) - inner[i]));
 }
 
 /// Query rows first..<last of one head: dq written, dK and dV summed into the buffers.
@@ -360,10 +415,10 @@ static void backward_rows(const job *j, const buffers *b, long item, long first,
     rows_by_position(&o, begin, end, 1, b->o_rows, padded);
     inner_products(b->dO_rows, b->o_rows, rows, padded, b->inner);
     ck_gemm(rows, j->columns, j->channels, b->q_rows, padded, 1, b->k_by_channel, b->scores, row, 0);
-    probabilities(b->scores, rows, row, keys, j->log_sum_exp + item * queries + begin);
+    probabilities(b->scores, rows, row, keys, j->columns, j->log_sum_exp + item * queries + begin);
     ck_gemm(keys, padded, rows, b->scores, 1, row, b->dO_packed, b->dv, padded, begin > first);
     ck_gemm(rows, j->columns, j->channels, b->dO_rows, padded, 1, b->v_by_channel, b->dscores, row, 0);
-    score_gradient(b->scores, b->dscores, rows, row, keys, b->inner);
+    score_gradient(b->scores, b->dscores, rows, row, j->columns, b->inner);
     ck_gemm(rows, padded, keys, b->dscores, row, 1, b->k_by_position, b->dq_rows, padded, 0);
     put_rows(&dq, begin, end, b->dq_rows, padded);
     ck_gemm(keys, padded, rows, b->dscores, 1, row, b->q_packed, b->dk, padded, begin > first);

@@ -71,7 +71,7 @@ CK_CLONES static void gemm_wide(
   }
 }
 
-/// For 16 registers of 8 (AVX2) or 4 floats, and NEON's 32 of 4: 6 × 1 accumulators.
+/// For 16 registers of 8 (AVX2) or 4 floats, and NEON's 32 of 4: 6 × 1 accumulators. `-DCK_NARROW` takes it everywhere, to test it.
 CK_CLONES static void gemm_narrow(
   long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row, int accumulate) {
   for (long l = 0; l < k; l += DEPTH) {
@@ -86,7 +86,7 @@ CK_CLONES static void gemm_narrow(
 }
 
 static int has_wide_registers(void) {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(CK_NARROW)
   return __builtin_cpu_supports("avx512f") != 0;
 #else
   return 0;

@@ -199,7 +199,9 @@ CK_CLONES static void affine(
   if (silu) {
     for (long i = 0; i < count; i++) {
       v16 u = (load16(x + 16 * i) - middle) * a + b;
-      store16(y + 16 * i, u / (1.f + exp16(-u)));
+      v16 s = u;
+      sigmoid_in_place(&s);
+      store16(y + 16 * i, u * s);
     }
   } else {
     for (long i = 0; i < count; i++) store16(y + 16 * i, (load16(x + 16 * i) - middle) * a + b);
@@ -208,7 +210,11 @@ CK_CLONES static void affine(
     v16 u;
     load_part(&u, x + 16 * count, rest, 0);
     u = (u - middle) * a + b;
-    if (silu) u = u / (1.f + exp16(-u));
+    if (silu) {
+      v16 s = u;
+      sigmoid_in_place(&s);
+      u *= s;
+    }
     store_part(y + 16 * count, rest, &u);
   }
 }
@@ -283,7 +289,8 @@ CK_CLONES static void activation_gradient(
     for (long i = begin; i < min_long(begin + CHUNK, count); i++) {
       v16 xhat = (load16(x + 16 * i) - center) * scale + offset, du = load16(dy + 16 * i);
       if (silu) {
-        v16 u = xhat * gamma + beta, s = sigmoid16(u);
+        v16 u = xhat * gamma + beta, s = u;
+        sigmoid_in_place(&s);
         du *= s * (1.f + u * (1.f - s));
       }
       store16(du_out + 16 * i, du);
@@ -301,7 +308,8 @@ CK_CLONES static void activation_gradient(
     load_part(&du, dy + 16 * count, rest, 0);
     xhat = (xhat - center) * scale + offset;
     if (silu) {
-      v16 u = xhat * gamma + beta, s = sigmoid16(u);
+      v16 u = xhat * gamma + beta, s = u;
+        sigmoid_in_place(&s);
       du *= s * (1.f + u * (1.f - s));
     }
     store_part(du_out + 16 * count, rest, &du);

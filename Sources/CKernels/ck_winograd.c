@@ -91,16 +91,18 @@ static tile_grid tiles_of(const ck_winograd *conv) {
   return (tile_grid){across, per_image, per_image * conv->samples};
 }
 
-/// Tiles taken together by one thread: V and M of about a megabyte stay in the second-level cache.
+/// Tiles taken together by one thread: V and M of about a megabyte stay in the second-level cache; with many channels at least 24,
+/// so that U, which then comes from beyond that cache, is used often enough.
 static long tile_block(long inputs, long outputs) {
   long fit = (5L << 18) / (POINTS * (long)sizeof(float) * (inputs + outputs));
-  return max_long(12, min_long(fit / 12 * 12, 192));
+  return max_long(24, min_long(fit / 12 * 12, 192));
 }
 
-/// Tiles taken together by all threads in the gradient of the weights.
+/// Tiles taken together by all threads in the gradient of the weights: about 8 MiB of V and D, in parts of equal size.
 static long gradient_block(const ck_winograd *conv) {
-  long fit = (8L << 20) / (POINTS * (long)sizeof(float) * (conv->inputs + conv->outputs));
-  return min_long(tiles_of(conv).all, max_long(48, fit / 16 * 16));
+  long fit = max_long(48, (8L << 20) / (POINTS * (long)sizeof(float) * (conv->inputs + conv->outputs)));
+  long tiles = max_long(1, tiles_of(conv).all), parts = (tiles + fit - 1) / fit;
+  return (tiles + parts - 1) / parts;
 }
 
 long ck_winograd_weights(const ck_winograd *conv) { return POINTS * point_stride(conv->inputs, conv->outputs); }

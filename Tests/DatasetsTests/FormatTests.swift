@@ -149,6 +149,18 @@ import Testing
     }
   }
 
+  @Test func namesInArchivesMayBeInAnyScript() throws {
+    try withFolder { folder in
+      let image = try pattern(width: 8, height: 8, channels: 1).png()
+      let files: [Packing.File] = [("käse/ü.png", image), ("日本/b.png", image)]
+      try save(Packing.zip(files), folder, "a.zip")
+      try save(Packing.tar(files), folder, "a.tar")
+      for name in ["a.zip", "a.tar"] {
+        #expect(try Dataset.open(folder.appending(path: name).path).classes == ["käse", "日本"])
+      }
+    }
+  }
+
   @Test func trainAndTestFoldersShareTheirClasses() throws {
     try withFolder { folder in
       let image = try pattern(width: 8, height: 8, channels: 1).png()

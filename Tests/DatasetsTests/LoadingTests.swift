@@ -63,6 +63,13 @@ import Testing
     #expect(try (0..<4).flatMap { try pieces.batch(at: 16 * $0).x0 } == batch.x0)
   }
 
+  @Test func bytesSurviveTheModelsNumbers() {
+    for byte in 0...255 as ClosedRange<UInt8> { #expect(PixelScale.byte(PixelScale.x0(byte)) == byte) }
+    #expect(PixelScale.byte(.nan) == 0 && PixelScale.byte(7) == 255 && PixelScale.byte(-.infinity) == 0)
+    let image = pattern(width: 5, height: 4, channels: 3)
+    #expect(image.shape.images(x0: image.x0 + image.x0) == [image, image])
+  }
+
   @Test func errorsArriveAtTheirBatch() throws {
     struct Flaky: ImageSource {
       var count: Int { 10 }

@@ -36,7 +36,8 @@ enum Packing {
     var out: [UInt8] = []
     var directory: [UInt8] = []
     for file in files {
-      var common: [UInt8] = two(20) + two(0) + two(0) + two(0)
+      // Flag 11: names are UTF-8.
+      var common: [UInt8] = two(20) + two(1 << 11) + two(0) + two(0)
       common += two(33) + four(Int(crc32(file.bytes[...])))
       common += four(file.bytes.count) + four(file.bytes.count)
       common += two(file.path.utf8.count) + two(0)

@@ -70,7 +70,10 @@ import Testing
 
   @Test func smoothingIsUnbiased() {
     #expect(Plot.smoothed([3, 3, 3, 3]).allSatisfy { abs($0 - 3) < 1e-12 })
-    #expect(Plot.smoothed([1, .nan, 1]) == [1, 1, 1])
+    #expect(Plot.smoothed([1, .nan, 1]).allSatisfy { abs($0 - 1) < 1e-12 })
+    // Half-life 1: weights 1, ½, ¼ to both sides.
+    let smooth = Plot.smoothed([0, 0, 7, 0, 0], halfLife: 1)
+    #expect(abs(smooth[2] - 7 / 2.5) < 1e-12 && abs(smooth[0] - 7 * 0.25 / (1 + 0.5 + 0.25 + 0.125 + 0.0625)) < 1e-12)
   }
 
   @Test func theFileNameChoosesTheFormat() throws {

@@ -67,7 +67,7 @@ import Testing
     let expected = p.enumerated().reduce(0) { $0 + Double($1.offset) * $1.element }
     #expect(abs(Double(choose(.expectedValue, 0)) - expected) <= 0.5 + 1e-9)
 
-    for u in [0, 0.1, 0.5, 0.9, 0.999] {
+    for u in [0, 0.1, 0.47, 0.9, 0.999] {
       var cumulative = 0.0
       let drawn = p.firstIndex {
         cumulative += $0

@@ -55,7 +55,8 @@ import Testing
     let process = try config.process()
     let denoiser = Self.network(learned: process.variance.isLearned)
     let sampler: any Sampler =
-      run.use_clipped_model_output == true ? DDIM(η: run.eta ?? 0) : config.sampler(η: run.eta ?? 0)
+      run.use_clipped_model_output == true
+      ? DDIM(η: run.eta ?? 0, rederivesNoise: true) : config.sampler(η: run.eta ?? 0)
     let x = try sample(sampler, run, timesteps, process, denoiser)
     expect(relativeL2(x.doubles, run.final), atMost: 1e-5, "runs.json \(run.name)")
   }

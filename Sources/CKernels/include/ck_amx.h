@@ -1,5 +1,6 @@
 #pragma once
 #include <stddef.h>
+#include "ck_attention.h"
 
 // FP32 convolutions and matrix products on Intel AMX, whose tiles multiply bf16 and add in FP32.
 //
@@ -42,7 +43,7 @@ int ck_amx_conv_supported(const struct ck_conv *conv);
 size_t ck_amx_conv_forward_weights_size(const struct ck_conv *conv);
 size_t ck_amx_conv_backward_weights_size(const struct ck_conv *conv);
 
-/// Packs master weights `w`. Call again whenever `w` changes. `packed`: 64-byte aligned.
+/// Packs master weights `w`. Call again whenever `w` changes.
 void ck_amx_conv_pack_forward(const struct ck_conv *conv, const float *w, void *packed);
 void ck_amx_conv_pack_backward(const struct ck_conv *conv, const float *w, void *packed);
 
@@ -65,8 +66,19 @@ void ck_amx_conv_backward_data(const struct ck_conv *conv, float *dx, const floa
 void ck_amx_conv_backward_weights(const struct ck_conv *conv, float *dw, float *dbias, const float *x,
                                   const struct ck_conv_prologue *prologue, const float *dy, void *scratch);
 
-/// C = alpha·op(A)·op(B) + beta·C, row-major, any sizes: op(A) is M×K, op(B) K×N, op(X) = Xᵀ where its `trans` is 1.
+/// C = alpha·op(A)·op(B) + beta·C, row-major, any sizes; op(A) is M×K, op(B) K×N, op(X) = Xᵀ where `trans` is 1.
 /// With beta = 0, C is not read.
 void ck_amx_gemm(int transA, int transB, long M, long N, long K, float alpha, const float *A, long lda, const float *B,
                  long ldb, float beta, float *C, long ldc, void *scratch);
 size_t ck_amx_gemm_scratch(long M, long N, long K);
+
+/// As ck_attention_forward() and ck_attention_backward(), with the same `log_sum_exp`.
+void ck_amx_attention_forward(const ck_attention *attention, const float *q, const float *k, const float *v, float *o,
+                              float *log_sum_exp, void *scratch);
+void ck_amx_attention_backward(const ck_attention *attention, const float *q, const float *k, const float *v,
+                               const float *o, const float *log_sum_exp, const float *dO, float *dq, float *dk,
+                               float *dv, void *scratch);
+
+/// Bytes of scratch of each.
+size_t ck_amx_attention_forward_scratch(const ck_attention *attention);
+size_t ck_amx_attention_backward_scratch(const ck_attention *attention);

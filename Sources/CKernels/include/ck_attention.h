@@ -12,8 +12,8 @@ typedef struct {
   long samples, heads, head_channels;  ///< channels C = heads·head_channels
   long queries, keys;                  ///< lengths L of q and o, and of k and v
   float scale;                         ///< 1/√head_channels
-  ck_format format;                    ///< plain [N][C][L], any head_channels; blocked [N][C/16][L][16], head_channels % 16 = 0
-  /// Floats from one sample to the next, so that q, k, v may be channel ranges of one tensor; 0 means dense, C·L.
+  ck_format format;                    ///< plain [N][C][L] or blocked [N][⌈C/16⌉][L][16]; whole blocks a head are fastest
+  /// Floats from one sample to the next, so that q, k, v may be channel ranges of one tensor; 0 means dense.
   long query_stride, key_stride, value_stride, output_stride;
 } ck_attention;
 
@@ -23,6 +23,7 @@ long ck_attention_backward_workspace(const ck_attention *attention);
 
 /// o_i = Σ_j softmax_j(scale·q_i·k_j)·v_j in each sample and head.
 ///   q, o (N, C, queries);  k, v (N, C, keys);  log_sum_exp (N, heads, queries) or NULL: kept for the gradient.
+/// C % 16 ≠ 0 in blocked form: the outputs' padded lanes are left as they were, in both directions.
 void ck_attention_forward(
   const ck_attention *attention, const float *q, const float *k, const float *v, float *o, float *log_sum_exp, float *workspace);
 

@@ -29,11 +29,13 @@ final class Tuner {
 
   private func choose(_ problem: ConvolutionProblem, _ key: String, _ constantWeights: Bool) throws -> ConvolutionKernel
   {
+    // Where AMX can do it nothing else comes near: no need to time.
+    if options.allows(.amx), let kernel = try ConvolutionKernel.make(problem, .amx) { return kernel }
     if let known = cache?[key], options.allows(known), let kernel = try ConvolutionKernel.make(problem, known) {
       return kernel
     }
     var candidates: [ConvolutionKernel] = []
-    for algorithm in ConvolutionAlgorithm.allCases where options.allows(algorithm) {
+    for algorithm in ConvolutionAlgorithm.allCases where options.allows(algorithm) && algorithm != .amx {
       guard let kernel = try ConvolutionKernel.make(problem, algorithm) else { continue }
       candidates.append(kernel)
       // The order is that of preference.

@@ -2,6 +2,7 @@
 ///
 /// With no more than 256 the picture is exact. Otherwise boxes of the colour cube are halved, always the one with the largest
 /// squared error and across its widest axis (Heckbert 1982; the choice by variance is Wu's, 1991); each becomes its mean.
+/// What a pixel then lacks is passed on to its neighbours (Floyd and Steinberg 1976), so that gradients stay smooth.
 struct Palette {
   private(set) var colours: [[UInt8]] = []
   /// One per pixel.
@@ -77,12 +78,49 @@ struct Palette {
       boxes[worst] = low
       boxes.append(high)
     }
-    var index: [Int: UInt8] = [:]
-    for (i, box) in boxes.enumerated() {
-      colours.append(box.mean.map { UInt8(min(max($0.rounded(), 0), 255)) })
-      for cell in box.cells { index[cell.key] = UInt8(i) }
+    colours = boxes.map { box in box.mean.map { UInt8(min(max($0.rounded(), 0), 255)) } }
+    diffuse(pixels, image.width, image.height)
+  }
+
+  private mutating func diffuse(_ pixels: [UInt8], _ width: Int, _ height: Int) {
+    // The colour nearest to the middle of a cell of 4×4×4 values, once it is asked for.
+    var nearest = [Int16](repeating: -1, count: 1 << 18)
+    let palette = colours.map { colour in colour.map { Int32($0) } }
+    func choose(_ r: Int32, _ g: Int32, _ b: Int32) -> Int {
+      let cell = Int(r >> 2) << 12 | Int(g >> 2) << 6 | Int(b >> 2)
+      if nearest[cell] >= 0 { return Int(nearest[cell]) }
+      let (r, g, b) = (r & ~3 | 2, g & ~3 | 2, b & ~3 | 2)
+      var best = 0
+      var least = Int32.max
+      for (i, colour) in palette.enumerated() {
+        let (dr, dg, db) = (colour[0] - r, colour[1] - g, colour[2] - b)
+        let distance = dr * dr + dg * dg + db * db
+        if distance < least { (best, least) = (i, distance) }
+      }
+      nearest[cell] = Int16(best)
+      return best
     }
-    for i in 0..<area { indices[i] = index[key(i)] ?? 0 }
+
+    // What is owed to the pixels of this row and of the next, in sixteenths; one pixel of margin on both sides.
+    var owed = [Int32](repeating: 0, count: 3 * (width + 2)), next = owed
+    for y in 0..<height {
+      for x in 0..<width {
+        let at = 3 * (y * width + x), here = 3 * (x + 1)
+        func wanted(_ c: Int) -> Int32 { min(max(Int32(pixels[at + c]) + (owed[here + c] + 8) >> 4, 0), 255) }
+        let (r, g, b) = (wanted(0), wanted(1), wanted(2))
+        let index = choose(r, g, b)
+        indices[y * width + x] = UInt8(index)
+        for (c, value) in [r, g, b].enumerated() {
+          let error = value - palette[index][c]
+          owed[here + 3 + c] += 7 * error
+          next[here - 3 + c] += 3 * error
+          next[here + c] += 5 * error
+          next[here + 3 + c] += error
+        }
+      }
+      owed = next
+      next = .init(repeating: 0, count: next.count)
+    }
   }
 
   /// Takes the colours as they are, if they are few enough.

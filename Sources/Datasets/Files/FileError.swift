@@ -31,7 +31,7 @@ public struct FileError: Error, CustomStringConvertible, Sendable {
     case EMFILE, ENFILE: remedy = "raise the limit on open files (ulimit -n)"
     default: remedy = ""
     }
-    return "cannot \(verb) \(path): \(Self.reason(code))" + (remedy.isEmpty ? "" : " (\(remedy))")
+    return ("cannot \(verb) \(path): \(Self.reason(code))" + (remedy.isEmpty ? "" : " (\(remedy))")).onOneLine
   }
 
   private static func reason(_ code: Int32) -> String {

@@ -89,6 +89,13 @@ struct FileTree: Sendable {
     self.path = path
     isArchive = true
     files = []
+    // libarchive turns names into the locale's encoding, and loses those it cannot: give this thread one that has them all.
+    let utf8 = newlocale(Self.characterTypes, "C.UTF-8", nil) ?? newlocale(Self.characterTypes, "en_US.UTF-8", nil)
+    let previous = utf8.map { uselocale($0) }
+    defer {
+      if let previous { uselocale(previous) }
+      if let utf8 { freelocale(utf8) }
+    }
     guard let archive = archive_read_new() else { throw FileError(verb: "read", path: path, code: ENOMEM) }
     defer { archive_read_free(archive) }
     archive_read_support_filter_gzip(archive)
@@ -157,6 +164,9 @@ struct FileTree: Sendable {
     }
     files.sort { $0.path < $1.path }
   }
+
+  /// LC_CTYPE_MASK, a macro of casts that Swift does not see on every platform.
+  private static let characterTypes = Int32(1) << LC_CTYPE
 
   private static func isVisible(_ name: String) -> Bool { !name.hasPrefix(".") && name != "__MACOSX" }
 

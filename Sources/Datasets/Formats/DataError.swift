@@ -30,5 +30,16 @@ public struct DataError: Error, CustomStringConvertible, Equatable, Sendable {
     self.remedy = remedy
   }
 
-  public var description: String { "\(file): \(problem)" + (remedy.isEmpty ? "" : " (\(remedy))") }
+  public var description: String { ("\(file): \(problem)" + (remedy.isEmpty ? "" : " (\(remedy))")).onOneLine }
+}
+
+extension String {
+  /// Without control characters: names come from archives too, and must not speak to the terminal.
+  var onOneLine: String {
+    var text = ""
+    for scalar in unicodeScalars {
+      text.unicodeScalars.append(scalar.properties.generalCategory == .control ? "\u{FFFD}" : scalar)
+    }
+    return text
+  }
 }

@@ -20,8 +20,13 @@ extension Dataset {
     /// Told how many images of how many are decoded, from several threads, one at a time.
     public var progress: (@Sendable (_ done: Int, _ total: Int) -> Void)?
 
+    /// A quarter of the machine's memory, and no more than 4 GiB.
+    public static let defaultMemoryLimit = min(
+      4 << 30, max(256 << 20, sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) / 4))
+
     public init(
-      imageSize: Int? = nil, channels: Int? = nil, skipBadImages: Bool = false, memoryLimit: Int = 4 << 30,
+      imageSize: Int? = nil, channels: Int? = nil, skipBadImages: Bool = false,
+      memoryLimit: Int = Self.defaultMemoryLimit,
       seed: UInt64 = 0, progress: (@Sendable (_ done: Int, _ total: Int) -> Void)? = nil
     ) {
       precondition(channels == nil || channels == 1 || channels == 3, "images have 1 or 3 channels")

@@ -75,19 +75,23 @@ enum IDX {
         remedy: "fetch it again")
     }
     let sizes = (0..<rank).map { i in bytes[4 + 4 * i..<8 + 4 * i].reduce(0) { $0 << 8 | Int($1) } }
-    // Each is below 2³², so the first product fits an Int; with its limit, the second does too.
-    let each = sizes.dropFirst().reduce(1, *)
-    guard each <= ImageHeader.maximumPixels, sizes[0] * each <= limit else {
+    // Sizes are 32 bits each: their product may not fit an Int.
+    var (count, overflows) = (1, false)
+    for size in sizes {
+      let product = count.multipliedReportingOverflow(by: size)
+      (count, overflows) = (product.partialValue, overflows || product.overflow)
+    }
+    guard !overflows, count <= limit else {
       throw DataError(
         .tooLarge, file: name, "asks for \(sizes.map { String($0) }.joined(separator: "×")) bytes",
         remedy: "the file is damaged, or not a data set of small images")
     }
-    guard bytes.count - start >= sizes[0] * each else {
+    guard bytes.count - start >= count else {
       throw DataError(
         .corrupt, file: name,
-        "cut short: \(sizes.map { String($0) }.joined(separator: "×")) needs \(sizes[0] * each + start) bytes, and it has \(bytes.count)",
+        "cut short: \(sizes.map { String($0) }.joined(separator: "×")) needs \(count + start) bytes, and it has \(bytes.count)",
         remedy: "fetch it again")
     }
-    return (sizes, Array(bytes[start..<start + sizes[0] * each]))
+    return (sizes, Array(bytes[start..<start + count]))
   }
 }

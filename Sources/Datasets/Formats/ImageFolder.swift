@@ -161,27 +161,22 @@ struct ImageFolder {
   }
 
   private func decodeAll(_ items: [Item], _ shape: ImageShape, _ skipped: inout [DataError]) throws -> PixelStore {
-    let pixels = UnsafePixels(count: items.count * shape.count)
     let state = Monitor((failures: [Int: any Error](), done: 0))
     let (tree, options) = (tree, options)
-    concurrently(items.count) { i in
+    let (pixels, kept) = PixelStore.filled(count: items.count, size: shape.count) { i in
       // One failure is enough, unless they are to be counted.
-      guard options.skipBadImages || state.change({ $0.failures.isEmpty }) else { return }
-      do {
-        let image = try Self.decode(items[i].file, in: tree, to: shape, side: options.imageSize)
-        pixels.set(image.planes, at: i * shape.count)
-      } catch {
-        state.change { $0.failures[i] = error }
-      }
-      state.change {
-        $0.done += 1; options.progress?($0.done, items.count)
+      guard options.skipBadImages || state.change({ $0.failures.isEmpty }) else { return nil }
+      let result = Result { try Self.decode(items[i].file, in: tree, to: shape, side: options.imageSize).planes }
+      return state.change { state in
+        state.done += 1
+        options.progress?(state.done, items.count)
+        if case .failure(let error) = result { state.failures[i] = error }
+        return try? result.get()
       }
     }
     let failures = state.change { $0.failures }
     for (i, error) in failures.sorted(by: { $0.key < $1.key }) { try skip(error, items[i].file, &skipped) }
-    let kept = items.indices.map { failures[$0] == nil }
-    return PixelStore(
-      shape: shape, pixels: pixels.take(keeping: kept), labels: zip(items, kept).filter(\.1).map(\.0.label))
+    return PixelStore(shape: shape, pixels: pixels, labels: zip(items, kept).filter(\.1).map(\.0.label))
   }
 
   fileprivate static func decode(

@@ -25,41 +25,42 @@ struct PixelStore: ImageSource {
       channels: channels ?? shape.channels, height: side ?? shape.height, width: side ?? shape.width)
     guard target != shape else { return self }
     let source = self
-    let pixels = UnsafePixels(count: count * target.count)
-    concurrently(count) { i in
-      let image = source.shape.image(source.load(i).pixels).fitted(side: side, channels: target.channels)
-      pixels.set(image.planes, at: i * target.count)
+    let (pixels, _) = Self.filled(count: count, size: target.count) { i in
+      source.shape.image(source.load(i).pixels).fitted(side: side, channels: target.channels).planes
     }
-    return PixelStore(shape: target, pixels: pixels.take(), labels: labels)
-  }
-}
-
-/// Memory that many threads fill at once, each its own part.
-final class UnsafePixels: @unchecked Sendable {
-  private let buffer: UnsafeMutableBufferPointer<UInt8>
-
-  init(count: Int) {
-    buffer = .allocate(capacity: count)
-    buffer.initialize(repeating: 0)
+    return PixelStore(shape: target, pixels: pixels, labels: labels)
   }
 
-  deinit { buffer.deallocate() }
-
-  /// Threads must not write the same place.
-  func set(_ bytes: [UInt8], at start: Int) {
-    precondition(
-      start >= 0 && start + bytes.count <= buffer.count, "\(bytes.count) bytes at \(start) of \(buffer.count)")
-    for (i, byte) in bytes.enumerated() { buffer[start + i] = byte }
-  }
-
-  /// A copy of all, once the threads are done; images marked false are left out.
-  func take(keeping kept: [Bool]? = nil) -> [UInt8] {
-    guard let kept, kept.contains(false) else { return Array(buffer) }
-    let size = kept.isEmpty ? 0 : buffer.count / kept.count
-    var out: [UInt8] = []
-    out.reserveCapacity(buffer.count)
-    for (i, keep) in kept.enumerated() where keep { out.append(contentsOf: buffer[i * size..<(i + 1) * size]) }
-    return out
+  /// Images made on all processors, one after another in memory; those that come out nil are left out.
+  static func filled(
+    count: Int, size: Int, _ image: @escaping @Sendable (Int) -> [UInt8]?
+  ) -> (pixels: [UInt8], kept: [Bool]) {
+    /// Memory that many threads write at once, each its own part.
+    struct Shared<Element>: @unchecked Sendable {
+      let buffer: UnsafeMutableBufferPointer<Element>
+    }
+    var kept = [Bool](repeating: false, count: count)
+    let pixels = [UInt8](unsafeUninitializedCapacity: count * size) { buffer, initialized in
+      kept.withUnsafeMutableBufferPointer { flags in
+        let (target, marks) = (Shared(buffer: buffer), Shared(buffer: flags))
+        concurrently(count) { i in
+          guard let planes = image(i) else { return }
+          precondition(planes.count == size, "an image of \(planes.count) samples among images of \(size)")
+          _ = UnsafeMutableBufferPointer(rebasing: target.buffer[i * size..<(i + 1) * size]).initialize(from: planes)
+          marks.buffer[i] = true
+        }
+        // Close the gaps.
+        var end = 0
+        for i in 0..<count where flags[i] {
+          if let base = buffer.baseAddress, end < i {
+            (base + end * size).update(from: base + i * size, count: size)
+          }
+          end += 1
+        }
+        initialized = end * size
+      }
+    }
+    return (pixels, kept)
   }
 }
 

@@ -132,8 +132,7 @@ public struct BatchRecipe: Sendable {
           let start = line * shape.width
           for x in 0..<shape.width {
             let byte = example.pixels[start + (isMirrored ? shape.width - 1 - x : x)]
-            // x0 = byte / 127.5 − 1
-            out[count] = Float(byte) / 127.5 - 1
+            out[count] = PixelScale.x0(byte)
             count += 1
           }
         }

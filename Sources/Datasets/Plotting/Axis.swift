@@ -56,9 +56,10 @@ struct Axis {
   }
 
   private static func linearTicks(_ low: Double, _ high: Double, _ wanted: Int) -> [(Double, String)] {
+    // 1, 2 or 5 times a power of ten: whichever comes closest to the number of ticks wanted.
     let rough = (high - low) / Double(max(wanted, 1))
     let power = pow(10, floor(log10(rough)))
-    let step = ([1, 2, 5, 10].first { $0 * power >= rough } ?? 10) * power
+    let step = ([1, 2, 5, 10].min { abs(log($0 * power / rough)) < abs(log($1 * power / rough)) } ?? 10) * power
     let first = (low / step - 1e-9).rounded(.up), last = (high / step + 1e-9).rounded(.down)
     guard first.isFinite, last.isFinite, last >= first, last - first < 100 else { return [] }
     return (0...Int(last - first)).map { i in

@@ -92,18 +92,26 @@ public struct Plot: Sendable {
     }
   }
 
-  /// A running mean whose memory fades by half every `halfLife` values (a fiftieth of all, unless told), unbiased at the start.
+  /// Each value's mean with its neighbours before and after, whose weight halves every `halfLife` values (a two-hundredth of all,
+  /// unless told). Looking both ways, the curve does not lag behind the data.
   public static func smoothed(_ values: [Double], halfLife: Double? = nil) -> [Double] {
-    let halfLife = max(halfLife ?? Double(values.count) / 50, 1e-9)
+    let halfLife = max(halfLife ?? Double(values.count) / 200, 1e-9)
     let keep = exp2(-1 / halfLife)
-    var sum = 0.0
-    var weight = 0.0
-    return values.map { value in
-      if value.isFinite {
-        sum = keep * sum + (1 - keep) * value
-        weight = keep * weight + (1 - keep)
+    // Σ_j keep^|i−j| y_j / Σ_j keep^|i−j|, from two passes: j ≤ i, and j > i.
+    func pass(_ values: some Sequence<Double>) -> [(sum: Double, weight: Double)] {
+      var sum = 0.0
+      var weight = 0.0
+      return values.map { value in
+        (sum, weight) = (keep * sum, keep * weight)
+        if value.isFinite { (sum, weight) = (sum + value, weight + 1) }
+        return (sum, weight)
       }
-      return weight > 0 ? sum / weight : .nan
+    }
+    let before = pass(values), after = Array(pass(values.reversed()).reversed())
+    return values.indices.map { i in
+      let next = i + 1 < values.count ? after[i + 1] : (sum: 0, weight: 0)
+      let weight = before[i].weight + keep * next.weight
+      return weight > 0 ? (before[i].sum + keep * next.sum) / weight : .nan
     }
   }
 }

@@ -107,7 +107,8 @@ struct PlotScene {
     var x = left
     top += 6
     for i in named {
-      let wide = 30 + Self.textWidth(plot.series[i].name, size: size) + 18
+      // A reader's typeface may be wider than ours.
+      let wide = 30 + 1.15 * Self.textWidth(plot.series[i].name, size: size) + 18
       if x > left && x + wide > right {
         x = left
         top += 20

@@ -2,12 +2,13 @@
 public struct DDIM: Sampler {
   /// η: σ as a fraction of √β̃.
   public let η: Double
-  /// Whether ε̂ is derived again from the limited x̂_0, so that the pair still explains x_t. diffusers' `use_clipped_model_output`, false there.
+  /// Whether ε̂ is derived again from the limited x̂_0, so that the pair still explains x_t: the better choice, but false by default as
+  /// diffusers' `use_clipped_model_output`, so that the same seed noise gives the same image there and here.
   public let rederivesNoise: Bool
   /// What the last step aims at: the data, or level 1 (diffusers' `set_alpha_to_one` false).
   public let final: Timestep
 
-  public init(η: Double = 0, rederivesNoise: Bool = true, final: Timestep = .data) {
+  public init(η: Double = 0, rederivesNoise: Bool = false, final: Timestep = .data) {
     precondition(η >= 0 && η <= 1, "η = \(η) lies outside [0, 1]")
     self.η = η
     self.rederivesNoise = rederivesNoise

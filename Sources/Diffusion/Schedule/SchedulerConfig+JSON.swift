@@ -9,11 +9,11 @@ extension SchedulerConfig {
   ///
   /// - Throws: `SchedulerConfigError`, or the decoder's error where `data` is not JSON.
   public init(json data: Data) throws {
-    guard case .object(let members) = try JSONValue(parsing: data) else { throw SchedulerConfigError.notAnObject }
+    guard case .object(let members) = try JSON(parsing: data) else { throw SchedulerConfigError.notAnObject }
     try self.init(members)
   }
 
-  public init(_ members: [String: JSONValue]) throws(SchedulerConfigError) {
+  public init(_ members: [String: JSON]) throws(SchedulerConfigError) {
     var reader = Reader(members)
     let name = try reader.string("_class_name") ?? Kind.ddpm.rawValue
     guard let kind = Kind(rawValue: name) else { throw .unknownClass(name) }
@@ -101,8 +101,8 @@ extension SchedulerConfig {
   }
 
   /// The keys that diffusers writes for this class.
-  public var members: [String: JSONValue] {
-    var members: [String: JSONValue] = others
+  public var members: [String: JSON] {
+    var members: [String: JSON] = others
     members["_class_name"] = .string(kind.rawValue)
     members["num_train_timesteps"] = .integer(T)
     members["beta_start"] = .number(betaStart)
@@ -145,17 +145,17 @@ extension SchedulerConfig {
   }
 
   /// As diffusers writes the file: sorted keys, 2 spaces, a newline at the end.
-  public var json: String { JSONValue.object(members).text + "\n" }
+  public var json: String { JSON.object(members).text + "\n" }
 }
 
 /// Takes keys out of a JSON object one by one; what nobody took is an error at the end.
 private struct Reader {
-  private var members: [String: JSONValue]
-  private var ignored: [String: JSONValue] = [:]
+  private var members: [String: SchedulerConfig.JSON]
+  private var ignored: [String: SchedulerConfig.JSON] = [:]
 
-  init(_ members: [String: JSONValue]) { self.members = members }
+  init(_ members: [String: SchedulerConfig.JSON]) { self.members = members }
 
-  private mutating func take(_ key: String) -> JSONValue? {
+  private mutating func take(_ key: String) -> SchedulerConfig.JSON? {
     guard let value = members.removeValue(forKey: key), value != .null else { return nil }
     return value
   }
@@ -203,7 +203,7 @@ private struct Reader {
     return choice
   }
 
-  private static func number(_ value: JSONValue, _ key: String) throws(SchedulerConfigError) -> Double {
+  private static func number(_ value: SchedulerConfig.JSON, _ key: String) throws(SchedulerConfigError) -> Double {
     switch value {
     case .integer(let integer): return Double(integer)
     case .number(let number): return number
@@ -214,7 +214,7 @@ private struct Reader {
   }
 
   /// Keeps a value that was read but changes nothing.
-  mutating func keep(_ key: String, _ value: JSONValue) { ignored[key] = value }
+  mutating func keep(_ key: String, _ value: SchedulerConfig.JSON) { ignored[key] = value }
 
   /// Passes over a key that changes nothing, and keeps it.
   mutating func ignore(_ key: String) {
@@ -222,7 +222,7 @@ private struct Reader {
   }
 
   /// What is kept; throws where a key was neither read nor known to be harmless.
-  func rest() throws(SchedulerConfigError) -> [String: JSONValue] {
+  func rest() throws(SchedulerConfigError) -> [String: SchedulerConfig.JSON] {
     var kept = ignored
     for (key, value) in members.sorted(by: { $0.key < $1.key }) {
       // Private keys are metadata; null and false are features left off.

@@ -39,7 +39,7 @@ public struct SchedulerConfig: Sendable, Equatable {
   public var finalSigmaIsZero = true  // final_sigmas_type: zero or sigma_min
   public var minimumλ = -Double.infinity  // lambda_min_clipped
   /// Keys that change nothing, kept for writing: `_diffusers_version` and what other classes or older versions left.
-  public var others: [String: JSONValue] = [:]
+  public var others: [String: JSON] = [:]
 
   /// diffusers' defaults for a class.
   public init(_ kind: Kind = .ddpm) {
@@ -48,6 +48,20 @@ public struct SchedulerConfig: Sendable, Equatable {
       spacing = .linspace
       clipsSample = false
     }
+  }
+
+  /// The configuration with which another of diffusers' classes samples the same model: what they share is kept, the rest, the spacing
+  /// too, is that class's default. DPM-Solver does not clip.
+  public func converted(to kind: Kind) -> SchedulerConfig {
+    var result = SchedulerConfig(kind)
+    (result.T, result.betaStart, result.betaEnd) = (T, betaStart, betaEnd)
+    (result.betaSchedule, result.betas, result.zeroTerminalSNR) = (betaSchedule, betas, zeroTerminalSNR)
+    (result.prediction, result.variance) = (prediction, variance)
+    (result.thresholds, result.thresholdRatio, result.thresholdMaximum) = (thresholds, thresholdRatio, thresholdMaximum)
+    if kind != .dpmSolver && self.kind != .dpmSolver {
+      (result.clipsSample, result.clipRange) = (clipsSample, clipRange)
+    }
+    return result
   }
 
   /// The noise schedule.
@@ -77,7 +91,7 @@ public struct SchedulerConfig: Sendable, Equatable {
   public func sampler(η: Double = 0) -> any Sampler {
     switch kind {
     case .ddpm: Ancestral()
-    case .ddim: DDIM(η: η, rederivesNoise: false, final: finalAlphaIsOne ? .data : 1)
+    case .ddim: DDIM(η: η, final: finalAlphaIsOne ? .data : 1)
     case .dpmSolver:
       DPMSolverPlusPlus2M(
         order: order, correction: correction, lowerOrderFinal: lowerOrderFinal, eulerAtFinal: eulerAtFinal,

@@ -27,9 +27,7 @@ public struct Images: Sendable, Equatable {
   }
 
   public let shape: Shape
-  public var scalars: [Float] {
-    didSet { precondition(scalars.count == shape.scalarCount, "\(scalars.count) scalars in a batch of \(shape)") }
-  }
+  public let scalars: [Float]
 
   public init(shape: Shape, scalars: [Float]) {
     precondition(scalars.count == shape.scalarCount, "\(scalars.count) scalars do not fill a batch of \(shape)")

@@ -14,7 +14,10 @@ extension GradientContext {
   /// ∂L/∂x for each operand: the table of rules. nil where there is none (integers, statistics) or nobody wants it.
   func operandGradients() -> [Tensor?] {
     // Auxiliary results (a norm's statistics, attention's log-sum-exp) are for the backward pass, never for a loss.
-    guard let dy = upstream[0] else { return operands.map { _ in nil } }
+    guard let dy = upstream[0], !upstream.dropFirst().contains(where: { $0 != nil }) else {
+      builder.fail(.notDifferentiable(op: "a later result of \(node.op.name)"))
+      return operands.map { _ in nil }
+    }
     let x = operands[0]
     let y = results[0]
     switch node.op {

@@ -34,7 +34,7 @@ public final class GraphBuilder {
 
   /// A tensor known now, its elements in row-major order.
   public func constant(_ scalars: [Float], shape: Shape) -> Tensor {
-    if shape.count != scalars.count {
+    if shape.isReasonable, shape.count != scalars.count {
       fail(.shape(ShapeError(op: "constant", operands: [TensorType(shape)], reason: "has \(scalars.count) elements")))
     }
     return leaf(.constant(scalars), TensorType(shape), unique: nil)
@@ -50,6 +50,9 @@ public final class GraphBuilder {
           ShapeError(
             op: op.name, operands: [type],
             reason: "every dimension must be at least 1, and the elements at most \(Shape.maximumCount)")))
+      // A stand-in of the same rank, so that nothing that is built on it overflows before `finish()` throws.
+      let ones = Shape([Int](repeating: 1, count: type.shape.rank))
+      return append(op, [], [TensorType(ones, type.dtype)])[0]
     }
     return append(op, [], [type])[0]
   }

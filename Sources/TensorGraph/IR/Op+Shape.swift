@@ -110,7 +110,9 @@ extension Op {
       try given.count(1)
       var shape = try given.float(0)
       try given.axis(axis, shape)
-      guard before >= 0, after >= 0 else { throw given.error("cannot pad by \(before) and \(after)") }
+      guard (0...Shape.maximumCount).contains(before), (0...Shape.maximumCount).contains(after) else {
+        throw given.error("cannot pad by \(before) and \(after)")
+      }
       shape[axis] += before + after
       return [TensorType(shape)]
     case .broadcast(let target):
@@ -296,8 +298,9 @@ extension Convolution {
       throw given.error("wants an image (N, Ci, H, W) and a kernel (Co, Ci, Kh, Kw)")
     }
     guard x[1] == w[1] else { throw given.error("the image has \(x[1]) channels and the kernel takes \(w[1])") }
-    guard stride >= 1, padding.top >= 0, padding.left >= 0, padding.bottom >= 0, padding.right >= 0 else {
-      throw given.error("stride \(stride) must be positive and no padding negative")
+    let sides = [padding.top, padding.left, padding.bottom, padding.right]
+    guard stride >= 1, sides.allSatisfy((0...Shape.maximumCount).contains) else {
+      throw given.error("stride \(stride) must be positive, and the padding \(sides) within 0...\(Shape.maximumCount)")
     }
     let height = x[2] + padding.top + padding.bottom
     let width = x[3] + padding.left + padding.right

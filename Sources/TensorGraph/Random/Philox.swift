@@ -118,7 +118,7 @@ public enum Philox4x32 {
 
 /// What a draw is for: the last word of the counter, so that no two uses of one seed share a number.
 public enum RandomStream: UInt32, Sendable, CaseIterable {
-  /// x_T (step = T + 1 of the sampler's own count, see `Diffusion`) and the noise of each sampling step.
+  /// x_T at step 0, and the noise of the sampling step that leaves t at step t.
   case sampling = 0
   /// ε of a training step.
   case trainingNoise = 1

@@ -1,0 +1,107 @@
+import TensorGraph
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// The equations of a training step as pieces of a differentiable graph, each sample at its own t.
+///
+/// The schedule's tables are constants of the graph, rounded from Double once; each sample gathers its row.
+public struct ProcessGraph {
+  public let process: ReverseProcess
+  /// (N) int32: timesteps 1…T. The network counts from 0: give it `zeroBased`.
+  public let t: Tensor
+
+  public init(_ process: ReverseProcess, t: Tensor) {
+    self.process = process
+    self.t = t
+  }
+
+  /// (N): t − 1, as the network counts.
+  public var zeroBased: Tensor { t.toFloat() - 1 }
+
+  /// √ᾱ_t and √(1−ᾱ_t) of each sample.
+  public var level: NoiseLevel<Tensor> {
+    let schedule = process.schedule
+    return NoiseLevel(
+      sqrtᾱ: coefficient { schedule.sqrtᾱ[$0] }, sqrtOneMinusᾱ: coefficient { schedule.sqrtOneMinusᾱ[$0] })
+  }
+
+  /// The coefficients of μ̃ of each sample.
+  public var posterior: Posterior<Tensor> {
+    let schedule = process.schedule
+    return Posterior(
+      x0Coefficient: coefficient { schedule.posterior($0).x0Coefficient },
+      xtCoefficient: coefficient { schedule.posterior($0).xtCoefficient })
+  }
+
+  /// [N, 1, 1, 1]: a quantity of the schedule at each sample's t.
+  public func coefficient(_ value: (Timestep) -> Double) -> Tensor {
+    // Row 0, the data, is never asked for.
+    let rows = [0] + process.schedule.timesteps.map { Float(value($0)) }
+    return t.builder.constant(rows, shape: [rows.count, 1, 1, 1]).gatherRows(t)
+  }
+
+  /// x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε, all [N, C, H, W].
+  public func noised(_ x0: Tensor, ε: Tensor) -> Tensor { level.xt(x0: x0, ε: ε) }
+
+  /// What the network should say of x_t.
+  public func target(x0: Tensor, ε: Tensor, xt: Tensor) -> Tensor {
+    process.prediction.target(x0: x0, ε: ε, xt: xt, level: level, posterior: posterior)
+  }
+
+  /// The objective of each sample, (N): `ReverseProcess.objective` as a differentiable piece. The loss is its mean.
+  ///
+  /// - Parameters:
+  ///   - x0: [N, C, H, W] in [−1, 1]; for `.hybrid` on the 256 values of 8-bit pixels.
+  ///   - ε: the noise in x_t.
+  ///   - output: what the network said of x_t: [N, C, H, W], or [N, 2C, H, W] where the variance is learned.
+  ///   - detach: gives a tensor of the same value that no gradient flows through; only `.hybrid` uses it, on the prediction.
+  public func losses(
+    _ objective: Objective, x0: Tensor, ε: Tensor, output: Tensor, detach: (Tensor) -> Tensor
+  ) -> Tensor {
+    let xt = noised(x0, ε: ε)
+    let halves = process.variance.isLearned ? output.split(axis: 1, parts: 2) : [output]
+    let squares = (target(x0: x0, ε: ε, xt: xt) - halves[0]).squared()
+    switch objective {
+    case .squaredError(.simple):
+      return squares.mean([1, 2, 3])
+    case .squaredError(let weight):
+      return (coefficient { process.weight(weight, at: $0) } * squares).mean([1, 2, 3])
+    case .hybrid(let λ):
+      precondition(process.variance.isLearned, "the hybrid objective needs a learned variance")
+      let nats = bound(x0: x0, xt: xt, prediction: detach(halves[0]), variance: halves[1])
+      let λ = λ ?? Double(process.schedule.T) / 1000
+      return (squares + λ / log(2.0) * nats).mean([1, 2, 3])
+    }
+  }
+
+  /// L_{t−1} for t > 1 and L_0 for t = 1, [N, C, H, W] in nats. x̂_0 is not limited: training does not.
+  public func bound(x0: Tensor, xt: Tensor, prediction: Tensor, variance: Tensor) -> Tensor {
+    let schedule = process.schedule
+    let posterior = posterior
+    let x̂0 = process.prediction.x0(prediction, xt: xt, level: level, posterior: posterior)
+    let μ = posterior.mean(x0: x̂0, xt: xt)
+    let μ̃ = posterior.mean(x0: x0, xt: xt)
+    let logβ̃ = coefficient { schedule.posteriorLogVariance($0) }
+    let logσ² = logVariance(variance)
+    let kl = gaussianKL(mean1: μ̃, logVariance1: logβ̃, mean2: μ, logVariance2: logσ²)
+    let nll = -DiscretizedDecoder.logLikelihood(x0, mean: μ, logVariance: logσ²)
+    let isFirst = coefficient { $0 == 1 ? 1 : 0 }
+    return isFirst * nll + (1 - isFirst) * kl
+  }
+
+  /// ln σ² of the network's second half of channels.
+  public func logVariance(_ output: Tensor) -> Tensor {
+    guard process.variance == .learnedRange else { return output }
+    // ln σ² = (v+1)/2 · ln β + (1−v)/2 · ln β̃
+    let least = coefficient { process.logVarianceRange(at: $0).least }
+    let most = coefficient { process.logVarianceRange(at: $0).most }
+    return 0.5 * (output + 1) * most + 0.5 * (1 - output) * least
+  }
+}

@@ -1,0 +1,6 @@
+import TensorGraph
+
+/// Graph tensors [N, C, H, W] obey the same equations; a coefficient is a tensor [N, 1, 1, 1], one value a sample.
+extension Tensor: LinearSpace {
+  public typealias Coefficient = Tensor
+}

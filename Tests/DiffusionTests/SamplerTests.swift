@@ -1,0 +1,200 @@
+import Diffusion
+import TestSupport
+import Testing
+
+@Suite struct SamplerTests {
+  let schedule: NoiseSchedule
+  let data: GaussianData
+  let process: ReverseProcess
+
+  init() throws {
+    schedule = try NoiseSchedule()
+    data = GaussianData(schedule: schedule)
+    process = try ReverseProcess(schedule: schedule, variance: .fixedLarge, limit: .none)
+  }
+
+  /// A deterministic sampler of Gaussian data is an affine map x_T ↦ A x_T + f: its samples are N(f, A Aᵀ), no draws needed.
+  private func error(_ sampler: some Sampler, _ timesteps: [Timestep]) throws -> Double {
+    let basis = Images(shape: .init(3, 2, 1, 1), scalars: [0, 0, 1, 0, 0, 1])
+    var noise = RecordedNoise(initial: basis)
+    let x = try sampler.sample(
+      shape: basis.shape, timesteps: timesteps, process: process, denoiser: data, noise: &noise
+    ).doubles
+    let (f, u, v) = ((x[0], x[1]), (x[2] - x[0], x[3] - x[1]), (x[4] - x[0], x[5] - x[1]))
+    return data.error(mean: f, covariance: (u.0 * u.0 + v.0 * v.0, u.0 * u.1 + v.0 * v.1, u.1 * u.1 + v.1 * v.1))
+  }
+
+  @Test func deterministicSamplersReturnTheData() throws {
+    let many = Array(schedule.timesteps.reversed())
+    // Evenly in λ, where these solvers are at home.
+    let ends = (schedule.level(1000).λ, schedule.level(1).λ)
+    let few = Set(
+      (0..<100).map { i in
+        let λ = ends.0 + (ends.1 - ends.0) * Double(i) / 99
+        return schedule.timesteps.min { abs(schedule.level($0).λ - λ) < abs(schedule.level($1).λ - λ) } ?? 1
+      }
+    ).sorted(by: >)
+    expect(try error(DDIM(), many), atMost: 1e-2, "DDIM, 1000 steps, Gaussian data")
+    expect(try error(Euler(), many), atMost: 1e-2, "Euler, 1000 steps, Gaussian data")
+    expect(try error(Heun(), few), atMost: 2e-3, "Heun, \(few.count) steps, Gaussian data")
+    expect(try error(DPMSolverPlusPlus2M(), few), atMost: 2e-3, "DPM-Solver++ 2M, \(few.count) steps, Gaussian data")
+    // Second order pays.
+    #expect(try error(Heun(), few) < error(Euler(), few) / 5)
+    #expect(try error(DPMSolverPlusPlus2M(), few) < error(DPMSolverPlusPlus2M(order: 1), few) / 5)
+  }
+
+  @Test func stochasticSamplersReturnTheData() throws {
+    let shape = Images.Shape(4000, 2, 1, 1)
+    let cases: [(String, any Sampler, ReverseVariance, [Timestep])] = [
+      ("ancestral, fixed large", Ancestral(), .fixedLarge, schedule.timesteps.reversed()),
+      ("ancestral, fixed small", Ancestral(), .fixedSmall, schedule.timesteps.reversed()),
+      ("DDIM, η = 1", DDIM(η: 1), .fixedSmall, try TimestepSpacing.trailing.timesteps(250, of: 1000)),
+    ]
+    for (name, sampler, variance, timesteps) in cases {
+      let process = try ReverseProcess(schedule: schedule, variance: variance, limit: .none)
+      let x = try sample(sampler, shape, timesteps, process)
+      let (first, second) = (
+        stride(from: 0, to: 8000, by: 2).map { x[$0] }, stride(from: 1, to: 8000, by: 2).map { x[$0] }
+      )
+      let (m0, m1) = (moments(first), moments(second))
+      let covariance = zip(first, second).reduce(0) { $0 + ($1.0 - m0.mean) * ($1.1 - m1.mean) } / 3999
+      // Five standard errors of the widest moment, √(2/4000)·0.5, and the discretisation.
+      expect(
+        data.error(mean: (m0.mean, m1.mean), covariance: (m0.variance, covariance, m1.variance)), atMost: 0.06,
+        "\(name), Gaussian data")
+    }
+  }
+
+  private func sample(
+    _ sampler: some Sampler, _ shape: Images.Shape, _ timesteps: [Timestep], _ process: ReverseProcess
+  ) throws -> [Double] {
+    var noise = CounterNoise(seed: 1)
+    return try sampler.sample(
+      shape: shape, timesteps: timesteps, process: process, denoiser: data, noise: &noise
+    ).doubles
+  }
+
+  /// Algorithm 2 of the paper, written out.
+  @Test func ancestralStepIsAlgorithm2() throws {
+    let shape = Images.Shape(1, 2, 1, 1)
+    let (xT, z) = (normals(shape, seed: 1), normals(shape, seed: 2))
+    for t: Timestep in [1, 2, 500, 1000] {
+      var noise = RecordedNoise(initial: xT, steps: [z])
+      var steps: [Images] = []
+      // From t alone: one step to t − 1, watched, and the rest of the way in one.
+      let timesteps = t == 1 ? [t] : [t, t.previous]
+      _ = try Ancestral().sample(
+        shape: shape, timesteps: timesteps, process: process, denoiser: data, noise: &noise
+      ) { steps.append($0.x) }
+      let ε = data.predict(xT, at: [t]).doubles
+      for i in 0..<2 {
+        let (x, z) = (xT.doubles[i], t > 1 ? z.doubles[i] : 0)
+        // x_{t−1} = (x_t − (1−α_t)/√(1−ᾱ_t) ε)/√α_t + σ_t z
+        let expected =
+          (x - (1 - schedule.α[t]) / (1 - schedule.ᾱ[t]).squareRoot() * ε[i]) / schedule.α[t].squareRoot()
+          + schedule.β[t].squareRoot() * z
+        #expect(abs(steps[0].doubles[i] - expected) < 1e-4)
+      }
+    }
+  }
+
+  /// In exact arithmetic Euler on the probability-flow ODE and DPM-Solver++ of order 1 are DDIM.
+  @Test func firstOrderSamplersAgree() throws {
+    let shape = Images.Shape(2, 2, 3, 3)
+    let timesteps = try TimestepSpacing.trailing.timesteps(20, of: 1000)
+    let process = try ReverseProcess(schedule: schedule, limit: .clip())
+    let network = SamplerGoldenTests.network(learned: false)
+    let run = { (sampler: any Sampler) throws -> [Double] in
+      func go(_ sampler: some Sampler) throws -> [Double] {
+        var noise = CounterNoise(seed: 3)
+        return try sampler.sample(
+          shape: shape, timesteps: timesteps, process: process, denoiser: network, noise: &noise
+        ).doubles
+      }
+      return try go(sampler)
+    }
+    let ddim = try run(DDIM(rederivesNoise: true))
+    #expect(try relativeL2(run(Euler()), ddim) < 1e-5)
+    #expect(try relativeL2(run(DPMSolverPlusPlus2M(order: 1)), ddim) < 1e-5)
+  }
+
+  @Test func inversionThenSamplingReturnsTheInput() throws {
+    let x0 = 0.5 * normals(.init(4, 2, 1, 1), seed: 6)
+    let roundTrip = { (steps: Int, refinements: Int) throws -> Double in
+      let timesteps = try TimestepSpacing.trailing.timesteps(steps, of: 1000)
+      var noise = CounterNoise(seed: 0)
+      let xT = try DDIMInversion(refinements: refinements).sample(
+        shape: x0.shape, timesteps: timesteps, process: process, denoiser: data, noise: &noise, start: x0)
+      let back = try DDIM().sample(
+        shape: x0.shape, timesteps: timesteps, process: process, denoiser: data, noise: &noise, start: xT)
+      return relativeL2(back.doubles, x0.doubles)
+    }
+    expect(try roundTrip(1000, 0), atMost: 2e-2, "DDIM inversion, 1000 steps")
+    expect(try roundTrip(50, 30), atMost: 1e-5, "DDIM inversion, 50 steps, refined")
+  }
+
+  /// Image i depends on (seed, i) alone, not on the batch it is made in.
+  @Test func imagesDoNotDependOnTheBatch() throws {
+    let network = SamplerGoldenTests.network(learned: false)
+    let timesteps = try TimestepSpacing.leading.timesteps(10, of: 1000)
+    let make = { (first: Int, count: Int, seed: UInt64) throws -> Images in
+      var noise = CounterNoise(seed: seed, firstSample: first)
+      return try Ancestral().sample(
+        shape: .init(count, 3, 3, 3), timesteps: timesteps, process: process, denoiser: network, noise: &noise)
+    }
+    let all = try make(0, 5, 9)
+    #expect(try make(0, 2, 9) == Images(joining: [all[sample: 0], all[sample: 1]]))
+    #expect(try make(3, 1, 9) == all[sample: 3])
+    #expect(all[sample: 0] != all[sample: 1])
+    #expect(try make(0, 5, 10) != all)
+  }
+
+  @Test func progressShowsEveryStep() throws {
+    struct Stop: Error {}
+    let shape = Images.Shape(1, 2, 1, 1)
+    let timesteps: [Timestep] = [900, 400, 20]
+    var noise = CounterNoise(seed: 0)
+    var seen: [SamplingProgress] = []
+    let x0 = try DDIM().sample(
+      shape: shape, timesteps: timesteps, process: process, denoiser: data, noise: &noise
+    ) { seen.append($0) }
+    #expect(seen.map(\.done) == [1, 2, 3] && seen.allSatisfy { $0.count == 3 })
+    #expect(seen.map(\.transition) == [.init(from: 900, to: 400), .init(from: 400, to: 20), .init(from: 20, to: 0)])
+    #expect(seen.last?.x == x0)
+    #expect(throws: Stop.self) {
+      try DDIM().sample(shape: shape, timesteps: timesteps, process: process, denoiser: data, noise: &noise) {
+        if $0.done == 2 { throw Stop() }
+      }
+    }
+  }
+
+  @Test func shortRecordingsAreErrors() throws {
+    let shape = Images.Shape(1, 2, 1, 1)
+    var noise = RecordedNoise(initial: normals(shape, seed: 1), steps: [])
+    #expect(throws: RecordedNoiseError.exhausted(0, 900)) {
+      try Ancestral().sample(shape: shape, timesteps: [900, 20], process: process, denoiser: data, noise: &noise)
+    }
+    #expect(throws: RecordedNoiseError.shape(shape, wanted: .init(2, 2, 1, 1))) {
+      try Ancestral().sample(
+        shape: .init(2, 2, 1, 1), timesteps: [20], process: process, denoiser: data, noise: &noise)
+    }
+  }
+
+  /// For Gaussian data and the best mean and variance, the bound is the entropy (and what the prior misses).
+  @Test func boundIsTightToTheEntropy() throws {
+    let schedule = try NoiseSchedule(T: 100, rescaled: true)
+    let data = ScalarGaussianData(schedule: schedule)
+    let bound = try VariationalBound(
+      ReverseProcess(schedule: schedule, variance: .learned, limit: .none), decoder: .density)
+    let x0 = normals(.init(1000, 1, 2, 2), seed: 8).map { Float(data.mean) + Float(data.variance.squareRoot()) * $0 }
+    var noise = CounterNoise(seed: 9, stream: .trainingNoise)
+    let report = try bound.evaluate(x0, denoiser: data, noise: &noise)
+    let (mean, variance) = moments(report.bitsPerSample)
+    let expected = data.entropyAndPriorGap / 0.693_147_180_559_945_3
+    #expect(abs(mean - expected) < 5 * (variance / 1000).squareRoot())
+    #expect(abs(report.bits - mean) < 1e-9)
+    #expect(abs(report.rate + report.distortion - report.bits) < 1e-12)
+    // The fixed variances can only be worse.
+    #expect(report.terms.count == 100 && report.prior > 0)
+  }
+}

@@ -1,0 +1,103 @@
+import Diffusion
+import TestSupport
+import Testing
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+@Suite struct SchedulerConfigTests {
+  private func config(_ keys: String, _ name: String = "DDPMScheduler") throws -> SchedulerConfig {
+    try SchedulerConfig(json: Data(#"{"_class_name": "\#(name)"\#(keys.isEmpty ? "" : ", ")\#(keys)}"#.utf8))
+  }
+
+  /// What diffusers wrote is written again, byte for byte.
+  @Test(arguments: SamplerGoldenTests.runs().filter { !["inverse-20", "heun-10", "euler-10"].contains($0.name) })
+  func textSurvives(_ run: SamplerGoldenTests.Run) throws {
+    #expect(try SchedulerConfig(json: Data(run.config.utf8)).json == run.config)
+  }
+
+  @Test(.needsShared, arguments: ["cifar10-thin", "mnist", "classes", "learned-range"])
+  func pipelineFilesSurvive(_ name: String) throws {
+    let data = try Data(contentsOf: SharedFiles.url("reference/pipelines/\(name)/scheduler/scheduler_config.json"))
+    let config = try SchedulerConfig(json: data)
+    #expect(Data(config.json.utf8) == data)
+    #expect(config.variance == (name == "learned-range" ? .learnedRange : .fixedLarge))
+    #expect(config.limit == .clip(1) && config.prediction == .epsilon)
+    #expect(try config.schedule() == NoiseSchedule())
+  }
+
+  @Test func absentKeysAreDiffusersDefaults() throws {
+    #expect(try config("") == SchedulerConfig(.ddpm))
+    let solver = try config("", "DPMSolverMultistepScheduler")
+    #expect(solver.spacing == .linspace && solver.limit == .none && solver.finalSigmaIsZero && solver.order == 2)
+    // As old as google/ddpm-cifar10-32.
+    let old = try config(
+      #""_diffusers_version": "0.1.1", "num_train_timesteps": 1000, "tensor_format": "pt", "timestep_values": null, "predict_epsilon": true, "variance_type": "fixed_large""#
+    )
+    #expect(old.variance == .fixedLarge && old.others["tensor_format"] == .string("pt"))
+    #expect(old.json.contains("\"tensor_format\": \"pt\""))
+  }
+
+  @Test func everyKeyIsRead() throws {
+    let ddim = try config(
+      #""beta_schedule": "scaled_linear", "beta_start": 0.001, "beta_end": 0.01, "num_train_timesteps": 100, "clip_sample": false, "set_alpha_to_one": false, "steps_offset": 1, "prediction_type": "v_prediction", "timestep_spacing": "trailing", "rescale_betas_zero_snr": true"#,
+      "DDIMScheduler")
+    #expect(ddim.T == 100 && ddim.betaStart == 0.001 && ddim.betaEnd == 0.01 && !ddim.finalAlphaIsOne)
+    #expect(ddim.prediction == .velocity && ddim.spacing == .trailing && ddim.stepsOffset == 1 && ddim.limit == .none)
+    #expect(try ddim.schedule().ᾱ[100] == 0)
+    let explicit = try config(#""trained_betas": [0.1, 0.2, 0.5], "num_train_timesteps": 3, "thresholding": true"#)
+    #expect(try explicit.schedule().β.values == [0, 0.1, 0.2, 0.5])
+    #expect(explicit.limit == .dynamic(ratio: 0.995, maximum: 1))
+    #expect(try config(#""lambda_min_clipped": -Infinity"#, "DPMSolverMultistepScheduler").minimumλ == -.infinity)
+  }
+
+  @Test(
+    arguments: [
+      (
+        "DDPMScheduler", #""beta_shedule": "linear""#,
+        SchedulerConfigError.unknownKey("beta_shedule", found: "\"linear\"")
+      ),
+      (
+        "DDPMScheduler", #""variance_type": "wide""#,
+        .value(
+          key: "variance_type", found: "wide", allowed: ["fixed_small", "fixed_large", "learned", "learned_range"])
+      ),
+      (
+        "DDPMScheduler", #""num_train_timesteps": 0"#,
+        .type(key: "num_train_timesteps", found: "0", wanted: "an integer from 1")
+      ),
+      ("DDPMScheduler", #""clip_sample": "yes""#, .type(key: "clip_sample", found: "\"yes\"", wanted: "true or false")),
+      ("PNDMScheduler", "", .unknownClass("PNDMScheduler")),
+      (
+        "DPMSolverMultistepScheduler", #""use_karras_sigmas": true"#,
+        .unsupported(key: "use_karras_sigmas", found: "true", advice: "set it to false and choose a timestep_spacing")
+      ),
+      (
+        "DPMSolverMultistepScheduler", #""algorithm_type": "sde-dpmsolver++""#,
+        .unsupported(key: "algorithm_type", found: "sde-dpmsolver++", advice: "use dpmsolver++")
+      ),
+      (
+        "DPMSolverMultistepScheduler", #""solver_order": 3"#,
+        .unsupported(key: "solver_order", found: "3", advice: "use 2, the order advised for guided sampling")
+      ),
+    ])
+  func whatChangesResultsIsNotIgnored(_ name: String, _ keys: String, _ error: SchedulerConfigError) {
+    #expect(throws: error) { try config(keys, name) }
+    #expect(!error.description.isEmpty && !error.description.contains("\n"))
+  }
+
+  /// Keys of diffusers' other classes are passed over, as diffusers does, and kept.
+  @Test func foreignKeysAreKept() throws {
+    let read = try config(#""set_alpha_to_one": false, "solver_order": 2, "skip_prk_steps": true"#)
+    #expect(read.json.contains("\"set_alpha_to_one\": false"))
+    #expect(try SchedulerConfig(json: Data(read.json.utf8)) == read)
+  }
+
+  @Test func notJSONIsAnError() {
+    #expect(throws: (any Error).self) { try SchedulerConfig(json: Data("{".utf8)) }
+    #expect(throws: SchedulerConfigError.notAnObject) { try SchedulerConfig(json: Data("[1]".utf8)) }
+  }
+}
