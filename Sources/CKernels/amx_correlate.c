@@ -174,7 +174,9 @@ CK_AMX static void multiply(const struct ck_correlate *job, const struct work *w
     for (long b = 0; b < blocks->count; b += 2) {
       const int rows = b + 1 < blocks->count ? 2 : 1;
       for (int i = 0; i < rows; i++) product.a[i] = work->planes + blocks->start[b + i] * position_bytes;
-      ck_multiply(&product, rows, columns, 0, c);
+      // A last single block is multiplied as a pair: then every position sums in one order, wherever batch and threads put it.
+      if (rows == 1) product.a[1] = product.a[0];
+      ck_multiply(&product, 2, columns, 0, c);
       for (int i = 0; i < rows; i++)
         for (int j = 0; j < columns; j++)
           finish(job, blocks->pixel + (b + i) * 16, pair * 2 + j, c + (i * 2 + j) * 256);

@@ -13,7 +13,9 @@ extension Lowering {
     var batch = yShape.count / (m * n)
     // One matrix for the whole batch: the batch is just more rows.
     if bShape.rank == 2, !transposeA { (m, batch) = (m * batch, 1) }
-    let (aStep, bStep) = (aShape.rank == 2 ? 0 : m * k, bShape.rank == 2 ? 0 : k * n)
+    // Libraries sum a row differently by how many rows there are. Row by row, an image does not depend on its batch.
+    if options.tuning == .fixed, bShape.rank == 2, !transposeA { (m, batch) = (1, m) }
+    let (aStep, bStep) = (aShape.rank == 2 && bShape.rank > 2 ? 0 : m * k, bShape.rank == 2 ? 0 : k * n)
     let gemm = Matmul(
       transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, useAMX: options.allows(.amx))
     emit(

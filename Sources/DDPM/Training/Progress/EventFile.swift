@@ -65,7 +65,10 @@ public final class EventFile {
     try file.append(Self.frame(event.bytes))
   }
 
-  static func frame(_ message: [UInt8]) -> [UInt8] {
+  /// CRC-32C, unmasked.
+  package static func checksum(_ bytes: [UInt8]) -> UInt32 { CRC32C.checksum(bytes) }
+
+  package static func frame(_ message: [UInt8]) -> [UInt8] {
     let length = littleEndian(UInt64(message.count))
     return length + littleEndian(CRC32C.masked(length)) + message + littleEndian(CRC32C.masked(message))
   }

@@ -1,0 +1,153 @@
+import CPUBackend
+import DDPM
+import Datasets
+import TensorGraph
+import Testing
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+@Suite struct TrainingRunTests {
+  let backend = CPUBackend(.init(threads: 1, tuning: .fixed))
+
+  /// Small enough for a step of milliseconds.
+  static var tiny: TrainingConfiguration {
+    var configuration = TrainingConfiguration()
+    configuration.imageSize = 8
+    configuration.blockOutChannels = [8, 8]
+    configuration.normGroups = 4
+    configuration.attentionResolutions = [4]
+    configuration.timesteps = 20
+    configuration.batchSize = 4
+    configuration.steps = 6
+    configuration.dropout = 0.1
+    configuration.warmupSteps = 2
+    configuration.logEvery = 2
+    configuration.checkpointEvery = 2
+    configuration.keepCheckpoints = 2
+    configuration.sampleEvery = 3
+    configuration.sampleCount = 2
+    configuration.sampleSteps = 3
+    return configuration
+  }
+
+  private func inFolder<Success>(_ body: (URL) throws -> Success) throws -> Success {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "ddpm-\(UInt64.random(in: 0 ... .max))")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    return try body(folder)
+  }
+
+  private func bytes(_ url: URL) throws -> [UInt8] { try FileBytes.read(url.path) }
+
+  struct Stopped: Error {}
+
+  @Test(
+    arguments: [
+      [:], ["accumulate": 2], ["timestep_sampling": "importance", "timesteps": 1, "sample_steps": 1],
+      ["variance": "learned_range", "loss": "hybrid"],
+      ["classes": true, "loss": "min_snr", "prediction": "v_prediction"],
+      ["weight_decay": 0.01, "gradient_clip": 0, "decay": "cosine"],
+    ] as [[String: JSONValue]]) func resumesToTheLastBit(options: [String: JSONValue]) throws
+  {
+    let configuration = try TrainingConfiguration(over: Self.tiny, layers: [("test", options)])
+    try inFolder { straight in
+      try inFolder { broken in
+        try TrainingRun(configuration, output: straight, on: backend) { _ in }
+        // Dies in the fourth step's report, after the checkpoint of step 2; steps 3 and 4 are lost and done again.
+        let run = try TrainingRun(configuration, output: broken, on: backend)
+        #expect(throws: Stopped.self) {
+          try run { if case .step(let report) = $0, report.step == 4 { throw Stopped() } }
+        }
+        try TrainingRun(resuming: broken, on: backend) { _ in }
+
+        #expect(RunDirectory(broken).checkpoints.steps == [4, 6])
+        let last = RunDirectory(straight).checkpoints.url(step: 6)
+        let files = try FileManager.default.contentsOfDirectory(atPath: last.path).sorted()
+        #expect(files.contains("state.json"))
+        for file in files {
+          let other = RunDirectory(broken).checkpoints.url(step: 6).appending(path: file)
+          #expect(try bytes(last.appending(path: file)) == bytes(other), "\(file)")
+        }
+        for file in [
+          "unet/diffusion_pytorch_model.safetensors", "unet/config.json", "samples/step-00000006.png", "training.json",
+          "scheduler/scheduler_config.json", "model_index.json",
+        ] { #expect(try bytes(straight.appending(path: file)) == bytes(broken.appending(path: file)), "\(file)") }
+        let losses = try [straight, broken].map { try MetricsLog.losses(RunDirectory($0).metrics) }
+        #expect(losses[0].map(\.step) == [2, 4, 6])
+        #expect(losses[0].map(\.loss) == losses[1].map(\.loss))
+      }
+    }
+  }
+
+  @Test func aRunIsNeverOverwritten() throws {
+    try inFolder { folder in
+      var configuration = Self.tiny
+      configuration.steps = 2
+      try TrainingRun(configuration, output: folder, on: backend) { _ in }
+      #expect(throws: TrainingError.self) { try TrainingRun(configuration, output: folder, on: backend) }
+      #expect(throws: TrainingError.self) { try TrainingRun(resuming: folder, on: backend) }
+      #expect(throws: TrainingError.self) {
+        try TrainingRun(resuming: folder, changes: ["learning_rate": 1, "steps": 4], on: backend)
+      }
+      try TrainingRun(resuming: folder, changes: ["steps": 4], on: backend) { _ in }
+      #expect(RunDirectory(folder).checkpoints.steps.last == 4)
+      configuration.steps = 1
+      try TrainingRun(configuration, output: folder, replaces: true, on: backend) { _ in }
+      #expect(RunDirectory(folder).checkpoints.steps == [0, 1])
+    }
+  }
+
+  @Test func aLossThatIsNoNumberStops() throws {
+    try inFolder { folder in
+      var configuration = Self.tiny
+      configuration.learningRate = 1e30
+      configuration.gradientClip = 0
+      configuration.sampleEvery = 0
+      configuration.warmupSteps = 0
+      let error = #expect(throws: TrainingError.self) {
+        try TrainingRun(configuration, output: folder, on: backend) { _ in }
+      }
+      guard case .notFinite = error else {
+        Issue.record("\(String(describing: error))")
+        return
+      }
+      // The checkpoint of step 0 is whole, and the model can be read.
+      #expect(RunDirectory(folder).checkpoints.steps.first == 0)
+      _ = try PipelineDirectory.load(folder)
+    }
+  }
+
+  @Test func sizesThatCannotBeHalvedAreNamed() {
+    var configuration = Self.tiny
+    configuration.imageSize = 30
+    configuration.blockOutChannels = [8, 8, 8, 8]
+    let folder = FileManager.default.temporaryDirectory.appending(path: "ddpm-never")
+    let error = #expect(throws: ConfigurationError.self) {
+      try TrainingRun(configuration, output: folder, on: backend)
+    }
+    #expect(error?.description.contains("32×32") == true)
+    #expect(!FileManager.default.fileExists(atPath: folder.path))
+  }
+}
+
+extension TrainingRun {
+  /// Prepares and runs at once.
+  fileprivate convenience init(
+    _ configuration: TrainingConfiguration, output: URL, replaces: Bool = false, on backend: any Backend,
+    observe: (TrainingEvent) throws -> Void
+  ) throws {
+    try self.init(configuration, output: output, replaces: replaces, on: backend)
+    try self(observe: observe)
+  }
+
+  fileprivate convenience init(
+    resuming output: URL, changes: [String: JSONValue] = [:], on backend: any Backend,
+    observe: (TrainingEvent) throws -> Void
+  ) throws {
+    try self.init(resuming: output, changes: changes, on: backend)
+    try self(observe: observe)
+  }
+}
