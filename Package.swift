@@ -52,7 +52,8 @@ let package = Package(
       dependencies: ["DDPM", "CPUBackend", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: strict),
 
-    .target(name: "TestSupport", dependencies: ["TensorGraph"], path: "Tests/TestSupport", swiftSettings: strict),
+    .target(
+      name: "TestSupport", dependencies: ["TensorGraph", "Networks"], path: "Tests/TestSupport", swiftSettings: strict),
     .testTarget(
       name: "TensorGraphTests", dependencies: ["TensorGraph", "TestSupport"], exclude: ["Golden"], swiftSettings: strict),
     .testTarget(

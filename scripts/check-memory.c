@@ -35,7 +35,8 @@ static void norm(long samples, long channels, long pixels, long groups, ck_forma
 static void winograd(long samples, long inputs, long outputs, long height, long width) {
   ck_winograd conv = {samples, inputs, outputs, height, width};
   long pixels = samples * height * width;
-  float *x = floats(pixels * inputs), *y = floats(pixels * outputs), *w = floats(9 * inputs * outputs), *bias = floats(outputs);
+  float *x = floats(pixels * inputs), *y = floats(pixels * outputs), *bias = floats(outputs);
+  float *w = floats(9 * inputs * outputs);
   float *transformed = floats(ck_winograd_weights(&conv));
   ck_winograd_transform(&conv, w, transformed);
   ck_winograd_forward(&conv, x, transformed, bias, y, y, floats(ck_winograd_forward_workspace(&conv)));
@@ -50,7 +51,8 @@ static void attention(long samples, long heads, long channels, long queries, lon
   long width = heads * channels;
   if (format == CK_BLOCKED) width = (width + 15) / 16 * 16;
   long n = samples * width * queries, m = samples * width * keys;
-  float *q = floats(n), *k = floats(m), *v = floats(m), *o = floats(n), *dO = floats(n), *dq = floats(n), *dk = floats(m), *dv = floats(m);
+  float *q = floats(n), *k = floats(m), *v = floats(m), *o = floats(n), *dO = floats(n);
+  float *dq = floats(n), *dk = floats(m), *dv = floats(m);
   float *log_sum_exp = floats(samples * heads * queries);
   ck_attention_forward(&shape, q, k, v, o, log_sum_exp, floats(ck_attention_forward_workspace(&shape)));
   ck_attention_backward(
@@ -104,7 +106,8 @@ static void layout(long samples, long channels, long height, long width, long fa
     ck_channel_sums(x, floats(channels), samples, channels, pixels, is_blocked);
   }
   float *other = floats(count), *wide = floats(2 * count);
-  long shape[4] = {samples, channels, height, width}, permutation[4] = {0, 2, 3, 1}, strides[4] = {channels * pixels, pixels, width, 1};
+  long shape[4] = {samples, channels, height, width}, permutation[4] = {0, 2, 3, 1};
+  long strides[4] = {channels * pixels, pixels, width, 1};
   ck_transpose(plain, other, 4, shape, permutation);
   ck_gather_strided(plain, strides, other, 4, shape);
   ck_scatter_strided(plain, other, strides, 4, shape, 1);

@@ -75,6 +75,6 @@ static inline void ck_share(long rows, long index, long parts, long *first, long
 /// Takes `bytes` (rounded to cache lines) from a scratch cursor; with a null base it only counts.
 static inline void *ck_take(char **cursor, size_t bytes) {
   char *taken = *cursor;
-  *cursor += (bytes + 63) & ~(size_t)63;
+  *cursor = (char *)((uintptr_t)taken + ((bytes + 63) & ~(size_t)63));
   return taken;
 }

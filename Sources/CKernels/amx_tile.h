@@ -157,11 +157,11 @@ CK_AMX_INLINE void ck_multiply_2x1(const struct ck_product *p, int accumulate, f
     _tile_loadd(7, a1 + p->a_lo, p->a_pitch);
     _tile_dpbf16ps(3, 7, 4);
   }
-  float cross[2][256] __attribute__((aligned(64)));
-  _tile_stored(0, c, 64), _tile_stored(1, c + 512, 64), _tile_stored(2, cross[0], 64), _tile_stored(3, cross[1], 64);
+  float cross[512] __attribute__((aligned(64)));
+  _tile_stored(0, c, 64), _tile_stored(1, c + 512, 64), _tile_stored(2, cross, 64), _tile_stored(3, cross + 256, 64);
   for (int i = 0; i < 256; i += 16) {
-    _mm512_store_ps(c + i, _mm512_add_ps(_mm512_load_ps(c + i), _mm512_load_ps(cross[0] + i)));
-    _mm512_store_ps(c + 512 + i, _mm512_add_ps(_mm512_load_ps(c + 512 + i), _mm512_load_ps(cross[1] + i)));
+    _mm512_store_ps(c + i, _mm512_add_ps(_mm512_load_ps(c + i), _mm512_load_ps(cross + i)));
+    _mm512_store_ps(c + 512 + i, _mm512_add_ps(_mm512_load_ps(c + 512 + i), _mm512_load_ps(cross + 256 + i)));
   }
 }
 
@@ -188,10 +188,10 @@ CK_AMX_INLINE void ck_multiply_1x2(const struct ck_product *p, int accumulate, f
     _tile_loadd(7, b1 + p->b_lo, 64);
     _tile_dpbf16ps(3, 4, 7);
   }
-  float cross[2][256] __attribute__((aligned(64)));
-  _tile_stored(0, c, 64), _tile_stored(1, c + 256, 64), _tile_stored(2, cross[0], 64), _tile_stored(3, cross[1], 64);
+  float cross[512] __attribute__((aligned(64)));
+  _tile_stored(0, c, 64), _tile_stored(1, c + 256, 64), _tile_stored(2, cross, 64), _tile_stored(3, cross + 256, 64);
   for (int i = 0; i < 512; i += 16)
-    _mm512_store_ps(c + i, _mm512_add_ps(_mm512_load_ps(c + i), _mm512_load_ps(cross[0] + i)));
+    _mm512_store_ps(c + i, _mm512_add_ps(_mm512_load_ps(c + i), _mm512_load_ps(cross + i)));
 }
 
 /// The tiles of c: [2][2][16][16] that `rows` × `columns` (1 or 2 each) need.

@@ -3,10 +3,11 @@
 
 #pragma clang fp contract(fast)
 
-// The score matrix is made a block of query rows at a time. Forward: S = scale·Q Kᵀ, P = softmax(S), O = P V. Backward recomputes P
-// from the saved log Σ exp:
+// The score matrix is made a block of query rows at a time. Forward: S = scale·Q Kᵀ, P = softmax(S), O = P V. Backward
+// recomputes P from the saved log Σ exp:
 //   dV = Pᵀ dO     dP = dO Vᵀ     dS = P ⊙ (dP − D), D_i = Σ_c dO_ic·O_ic     dQ = scale·dS K     dK = scale·dSᵀ Q
-// Both layouts are packed, 16 × 16 tiles at a time, into the panels that ck_gemm wants; that costs L·C against the products' L²·C.
+// Both layouts are packed, 16 × 16 tiles at a time, into the panels that ck_gemm wants; that costs L·C against the
+// products' L²·C.
 
 // MARK: softmax
 
@@ -64,7 +65,8 @@ CK_CLONES static void softmax_rows(const float *x, float *y, long rows, long n, 
   }
 }
 
-CK_CLONES static void softmax_backward_rows(const float *dy, const float *y, float *dx, long rows, long n, float scale) {
+CK_CLONES static void softmax_backward_rows(
+  const float *dy, const float *y, float *dx, long rows, long n, float scale) {
   for (long r = 0; r < rows; r++, dy += n, y += n, dx += n) {
     v16 sums = {0};
     long i = 0;
@@ -114,7 +116,8 @@ typedef struct {
 } head;
 
 static head head_of(const ck_attention *attention, const float *x, long stride, long length, long item) {
-  long channels = attention->head_channels, all = attention->heads * channels, first = item % attention->heads * channels;
+  long channels = attention->head_channels, all = attention->heads * channels;
+  long first = item % attention->heads * channels;
   int is_blocked = attention->format == CK_BLOCKED;
   if (stride == 0) stride = (is_blocked ? round_up(all, 16) : all) * length;
   return (head){
@@ -134,7 +137,8 @@ CK_INLINE run run_of(const head *h, long c, long limit) {
   return (run){h->base + channel / 16 * 16 * h->length + channel % 16, min_long(limit, 16 - channel % 16)};
 }
 
-/// Copies `positions` × `channels` of a blocked head that shares its blocks with others, out of it or (`put`) into it; tile [16][16].
+/// Copies `positions` × `channels` of a blocked head that shares its blocks with others, out of it or (`put`) into it;
+/// tile [16][16].
 CK_INLINE void move_shared(const head *h, long c0, long i0, long channels, long positions, float *tile, int put) {
   for (long c = 0; c < channels;) {
     run r = run_of(h, c0 + c, channels - c);
@@ -224,7 +228,8 @@ CK_CLONES static void pack_by_channel(const head *h, float *out) {
   }
 }
 
-/// Packs positions first..<last as (positions × channels), times `scale`: columns are channels, padded to 16 with zeros.
+/// Packs positions first..<last as (positions × channels), times `scale`: columns are channels, padded to 16 with
+/// zeros.
 /// first % 16 = 0, and last % 16 = 0 or last is the length.
 CK_CLONES static void pack_by_position(const head *h, long first, long last, float scale, float *out) {
   long columns = round_up(h->channels, 16);
@@ -266,8 +271,10 @@ static job make_job(const ck_attention *attention) {
   j.padded = round_up(j.channels, 16);
   j.columns = round_up(attention->keys, 16);
   j.score_row = (j.columns / 16 | 1) * 16 + (j.columns / 16 % 2 ? 32 : 0);
-  // Scores of about 128 KiB a block.
-  j.block = max_long(16, min_long(96, (1L << 15) / j.columns / 16 * 16));
+  // Scores of a block: 32 KiB, within the first-level cache; 128 KiB for wide heads, which then use packed K and V more
+  // often.
+  long scores = j.channels <= 32 ? 1L << 13 : 1L << 15;
+  j.block = max_long(16, min_long(96, scores / j.columns / 16 * 16));
   j.block = min_long(j.block, round_up(attention->queries, 16));
   return j;
 }
@@ -277,7 +284,8 @@ static long forward_size(const job *j) {
   return 2 * j->columns * j->padded + j->block * (2 * j->padded + j->score_row + 1);
 }
 
-/// Backward: K by channel, V by channel, K by position, dK, dV; of a block q and dO in rows and packed, o, dq, scores twice, D.
+/// Backward: K by channel, V by channel, K by position, dK, dV; of a block q and dO in rows and packed, o, dq, scores
+/// twice, D.
 static long backward_size(const job *j) {
   return 5 * j->columns * j->padded + j->block * (6 * j->padded + 2 * j->score_row + 1);
 }
@@ -302,9 +310,13 @@ CK_INLINE void hide_padding(float *scores, long keys, long columns) {
 /// Turns rows of scores into exp(s − max); the factor that normalizes each row, and its log Σ exp.
 CK_CLONES static void softmax_block(
   float *scores, long rows, long row, long keys, long columns, float *factors, float *log_sum_exp) {
-  for (long i = 0; i < rows; i++, scores += row) {
-    hide_padding(scores, keys, columns);
-    float largest = row_max(scores, columns), total = exp_row(scores, scores, columns, 1, largest);
+  // Two loops: the maxima of several rows overlap in the pipeline, as do their exponentials.
+  for (long i = 0; i < rows; i++) {
+    hide_padding(scores + i * row, keys, columns);
+    factors[i] = row_max(scores + i * row, columns);
+  }
+  for (long i = 0; i < rows; i++) {
+    float largest = factors[i], total = exp_row(scores + i * row, scores + i * row, columns, 1, largest);
     factors[i] = 1.f / total;
     if (log_sum_exp) log_sum_exp[i] = largest + logf(total);
   }
@@ -325,7 +337,8 @@ static void forward_body(void *context, int thread, int threads) {
   span mine = share_of(attention->samples * attention->heads * blocks, thread, threads);
   long packed = -1;
   for (long index = mine.first; index < mine.last; index++) {
-    long item = index / blocks, first = index % blocks * j->block, last = min_long(first + j->block, queries), rows = last - first;
+    long item = index / blocks, first = index % blocks * j->block, last = min_long(first + j->block, queries);
+    long rows = last - first;
     if (item != packed) {
       head k = head_of(attention, j->k, attention->key_stride, keys, item);
       head v = head_of(attention, j->v, attention->value_stride, keys, item);
@@ -347,7 +360,8 @@ static void forward_body(void *context, int thread, int threads) {
 }
 
 void ck_attention_forward(
-  const ck_attention *attention, const float *q, const float *k, const float *v, float *o, float *log_sum_exp, float *workspace) {
+  const ck_attention *attention, const float *q, const float *k, const float *v, float *o, float *log_sum_exp,
+  float *workspace) {
   job j = make_job(attention);
   j.q = q, j.k = k, j.v = v, j.out = o, j.log_sum_exp = log_sum_exp, j.workspace = workspace;
   ck_parallel(forward_body, &j);
@@ -435,7 +449,8 @@ static void pack_for_backward(const job *j, const buffers *b, long item) {
   pack_by_position(&k, 0, attention->keys, attention->scale, b->k_by_position);
 }
 
-static void put_key_gradients(const job *j, const float *dk_rows, const float *dv_rows, long item, long first, long last) {
+static void put_key_gradients(
+  const job *j, const float *dk_rows, const float *dv_rows, long item, long first, long last) {
   const ck_attention *attention = j->attention;
   head dk = head_of(attention, j->dk, attention->key_stride, attention->keys, item);
   head dv = head_of(attention, j->dv, attention->value_stride, attention->keys, item);
@@ -460,7 +475,8 @@ static void backward_body(void *context, int thread, int threads) {
     backward_rows(j, &b, item, 0, attention->queries);
     put_key_gradients(j, b.dk, b.dv, item, 0, attention->keys);
   }
-  // … the rest by all threads: each takes a range of queries, then all add up the sums of dK and dV in the order of the threads.
+  // … the rest by all threads: each takes a range of queries, then all add up the sums of dK and dV in the order of the
+  // threads.
   span queries = share_in_grains(attention->queries, 16, thread, threads);
   span keys = share_in_grains(attention->keys, 16, thread, threads);
   for (long item = alone; item < items; item++) {
@@ -487,8 +503,8 @@ static void backward_body(void *context, int thread, int threads) {
 }
 
 void ck_attention_backward(
-  const ck_attention *attention, const float *q, const float *k, const float *v, const float *o, const float *log_sum_exp,
-  const float *dO, float *dq, float *dk, float *dv, float *workspace) {
+  const ck_attention *attention, const float *q, const float *k, const float *v, const float *o,
+  const float *log_sum_exp, const float *dO, float *dq, float *dk, float *dv, float *workspace) {
   job j = make_job(attention);
   j.q = q, j.k = k, j.v = v, j.o = o, j.log_sum_exp = (float *)log_sum_exp, j.dO = dO;
   j.dq = dq, j.dk = dk, j.dv = dv, j.workspace = workspace;

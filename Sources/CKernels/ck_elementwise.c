@@ -188,13 +188,13 @@ static void binary_body(void *context, int thread, int threads) {
   go_to(&at, a, last, mine.first);
   for (long row = mine.first; row < mine.last; row++, go_on(&at, a, last))
     binary_row(
-      job->op, job->left + at.offset[LEFT], left_stride, job->right + at.offset[RIGHT], right_stride, job->y + at.offset[OUT],
-      a->shape[last]);
+      job->op, job->left + at.offset[LEFT], left_stride, job->right + at.offset[RIGHT], right_stride,
+      job->y + at.offset[OUT], a->shape[last]);
 }
 
 void ck_binary_broadcast(
-  ck_binary op, const float *left, const long *left_strides, const float *right, const long *right_strides, float *y, int rank,
-  const long *shape) {
+  ck_binary op, const float *left, const long *left_strides, const float *right, const long *right_strides, float *y,
+  int rank, const long *shape) {
   binary_job job = {op, left, right, y, .axes = {.views = 3}};
   long dense[MAX_RANK];
   dense_strides(rank, shape, dense);

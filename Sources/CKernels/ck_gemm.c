@@ -2,11 +2,11 @@
 
 #pragma clang fp contract(fast)
 
-/// C tile (rows × 16·columns) = or += A·B over k; `rows` ≤ 12 and `columns` ≤ 2 are constants where this is inlined, so that the
-/// accumulators live in registers: 12 × 2 of AVX-512's 32 leave room for two of B and the broadcast of A.
+/// C tile (rows × 16·columns) = or += A·B over k; `rows` ≤ 12 and `columns` ≤ 2 are constants where this is inlined, so
+/// that the accumulators live in registers: 12 × 2 of AVX-512's 32 leave room for two of B and the broadcast of A.
 CK_INLINE void tile(
-  const int rows, const int columns, long k, const float *a, long a_row, long a_column, const float *b, long b_row, float *c,
-  long c_row, int accumulate) {
+  const int rows, const int columns, long k, const float *a, long a_row, long a_column, const float *b, long b_row,
+  float *c, long c_row, int accumulate) {
   v16 sum[12][2];
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
@@ -35,9 +35,11 @@ CK_INLINE void tile(
 
 /// All m rows of one strip of `columns`·16 columns.
 CK_INLINE void strip(
-  const int tallest, const int columns, long m, long k, const float *a, long a_row, long a_column, const float *b, long b_row,
-  float *c, long c_row, int accumulate) {
-#define TILE(rows) tile(rows, columns, k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate), i += rows
+  const int tallest, const int columns, long m, long k, const float *a, long a_row, long a_column, const float *b,
+  long b_row, float *c, long c_row, int accumulate) {
+#define TILE(rows)                                                                                      \
+  tile(rows, columns, k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate), \
+    i += rows
   long i = 0;
   if (tallest == 12)
     while (m - i >= 12 && m - i != 16) TILE(12);
@@ -55,7 +57,8 @@ CK_INLINE void strip(
 enum { DEPTH = 256 };
 
 CK_CLONES static void gemm_wide(
-  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row, int accumulate) {
+  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
+  int accumulate) {
   for (long l = 0; l < k; l += DEPTH) {
     long depth = min_long(DEPTH, k - l);
     int add = accumulate || l > 0;
@@ -71,9 +74,11 @@ CK_CLONES static void gemm_wide(
   }
 }
 
-/// For 16 registers of 8 (AVX2) or 4 floats, and NEON's 32 of 4: 6 × 1 accumulators. `-DCK_NARROW` takes it everywhere, to test it.
+/// For 16 registers of 8 (AVX2) or 4 floats, and NEON's 32 of 4: 6 × 1 accumulators. `-DCK_NARROW` takes it everywhere,
+/// to test it.
 CK_CLONES static void gemm_narrow(
-  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row, int accumulate) {
+  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
+  int accumulate) {
   for (long l = 0; l < k; l += DEPTH) {
     long depth = min_long(DEPTH, k - l);
     int add = accumulate || l > 0;
@@ -94,7 +99,8 @@ static int has_wide_registers(void) {
 }
 
 void ck_gemm(
-  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row, int accumulate) {
+  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
+  int accumulate) {
   if (k == 0) {
     if (!accumulate)
       for (long i = 0; i < m; i++) memset(c + i * c_row, 0, (size_t)n * sizeof(float));

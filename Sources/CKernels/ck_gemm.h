@@ -7,10 +7,12 @@ enum { CK_PANEL = 32 };
 
 /// C (m × n) = A (m × k) · B (k × n), or C += with `accumulate`; n % 16 = 0.
 ///   A: element (i, l) at a[i·a_row + l·a_column];  C: rows of c_row floats;
-///   B packed in panels: column j of row l at b[(j / 32)·32·k + l·w + j % 32], w = the panel's width, 32 or, for the last, 16.
+///   B packed in panels: column j of row l at b[(j / 32)·32·k + l·w + j % 32], w = the panel's width, 32 or, for the
+///   last, 16.
 /// Runs on the calling thread.
 void ck_gemm(
-  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row, int accumulate);
+  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
+  int accumulate);
 
 /// Where panel `panel` of a packed (k × n) matrix begins, and its width.
 CK_INLINE long panel_offset(long panel, long k) { return panel * CK_PANEL * k; }

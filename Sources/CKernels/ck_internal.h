@@ -4,10 +4,11 @@
 #include <stdint.h>
 #include <string.h>
 
-/// Compiles a function once for each instruction set; the loader picks. Other architectures have one vector set: nothing to choose.
+/// Compiles a function once for each instruction set; the loader picks. Other architectures have one vector set:
+/// nothing to choose.
 /// `-DCK_CLONES=` leaves the compiler's own instruction set alone, to test it.
 #if defined(CK_CLONES)
-#elif defined(__x86_64__) && defined(__linux__)
+#elif defined(__x86_64__) && defined(__GLIBC__)  // the choice is made by an ifunc, which musl lacks
 #define CK_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define CK_CLONES
@@ -21,7 +22,8 @@ typedef float v16 __attribute__((vector_size(64), aligned(4), may_alias));
 /// Integers and masks of the same width.
 typedef int32_t i16 __attribute__((vector_size(64), aligned(4), may_alias));
 
-// Vectors wider than the default instruction set may not be passed to or returned from a function by value, even an inlined one:
+// Vectors wider than the default instruction set may not be passed to or returned from a function by value, even an
+// inlined one:
 // hence macros for the smallest operations, and pointers elsewhere.
 
 #define load16(p) (*(const v16 *)(p))
@@ -45,7 +47,7 @@ typedef int32_t i16 __attribute__((vector_size(64), aligned(4), may_alias));
 
 /// eˣ = p·2ⁿ: n = round(x / ln 2), p = e^(x − n ln 2) in [√½, √2]. `shifted`'s low bits hold n; |x| ≤ 104 or NaN.
 #define CK_EXP_PARTS(x, shifted, p)                                                             \
-  /* x = n·ln 2 + r, |r| ≤ ln 2 / 2; adding 1.5·2²³ rounds to the nearest integer, which then stands in the low bits. */ \
+  /* x = n·ln 2 + r, |r| ≤ ln 2 / 2; adding 1.5·2²³ rounds to an integer, which stands in the low bits. */ \
   v16 shifted = (x) * 1.44269504088896341f + 12582912.f;                                        \
   v16 exp_n = shifted - 12582912.f;                                                             \
   v16 exp_r = (x) - exp_n * 0.693359375f;                                                       \
@@ -128,7 +130,9 @@ typedef struct {
   long first, last;
 } span;
 
-CK_INLINE span share_of(long n, int thread, int threads) { return (span){n * thread / threads, n * (thread + 1) / threads}; }
+CK_INLINE span share_of(long n, int thread, int threads) {
+  return (span){n * thread / threads, n * (thread + 1) / threads};
+}
 
 /// The same with boundaries at multiples of `grain`, so that threads do not write to one cache line.
 CK_INLINE span share_in_grains(long n, long grain, int thread, int threads) {
@@ -136,7 +140,8 @@ CK_INLINE span share_in_grains(long n, long grain, int thread, int threads) {
   return (span){min_long(grains.first * grain, n), min_long(grains.last * grain, n)};
 }
 
-/// Transposes 16 × 16 floats: out[j·out_row + i] = in[i·in_row + j], by exchanging ever larger blocks across the diagonal.
+/// Transposes 16 × 16 floats: out[j·out_row + i] = in[i·in_row + j], by exchanging ever larger blocks across the
+/// diagonal.
 CK_INLINE void transpose16(const float *in, long in_row, float *out, long out_row) {
   v16 rows[16];
   for (int i = 0; i < 16; i++) rows[i] = load16(in + i * in_row);

@@ -13,7 +13,8 @@ typedef struct {
 /// One block of 16 channels of one sample, either way.
 CK_CLONES static void convert_block(const format_job *job, long item) {
   long blocks = (job->channels + 15) / 16, n = item / blocks, c0 = item % blocks * 16, pixels = job->pixels;
-  long channels = min_long(16, job->channels - c0), plain_at = (n * job->channels + c0) * pixels, blocked_at = item * 16 * pixels;
+  long channels = min_long(16, job->channels - c0), plain_at = (n * job->channels + c0) * pixels;
+  long blocked_at = item * 16 * pixels;
   for (long i = 0; i < pixels; i += 16) {
     long count = min_long(16, pixels - i);
     if (count == 16 && channels == 16) {
@@ -65,7 +66,8 @@ static void weights_body(void *context, int thread, int threads) {
   for (long o = mine.first * 16; o < mine.last * 16; o++)
     for (long i = 0; i < blocks * 16; i++)
       for (long tap = 0; tap < taps; tap++) {
-        long blocked = (((o / 16 * blocks + i / 16) * taps + tap) * 16 + i % 16) * 16 + o % 16, plain = (o * inputs + i) * taps + tap;
+        long blocked = (((o / 16 * blocks + i / 16) * taps + tap) * 16 + i % 16) * 16 + o % 16;
+        long plain = (o * inputs + i) * taps + tap;
         int exists = o < outputs && i < inputs;
         if (job->to_blocked)
           job->y[blocked] = exists ? job->x[plain] : 0;
@@ -162,7 +164,8 @@ static void view_body(void *context, int thread, int threads) {
   go_to(&at, a, last, mine.first);
   for (long row = mine.first; row < mine.last; row++, go_on(&at, a, last))
     move_row(
-      job->x + at.offset[FROM], a->strides[FROM][last], job->y + at.offset[TO], a->strides[TO][last], a->shape[last], job->add);
+      job->x + at.offset[FROM], a->strides[FROM][last], job->y + at.offset[TO], a->strides[TO][last], a->shape[last],
+      job->add);
 }
 
 /// A plane of a permutation: x is contiguous along its rows' index i, y along j.
@@ -197,7 +200,8 @@ static void move_views(view_job *job) {
     if (a->shape[d] == 0) return;
   merge_axes(a);
   int last = a->rank - 1;
-  int turns = !job->add && a->rank >= 2 && a->strides[TO][last] == 1 && a->strides[FROM][last] != 1 && a->shape[last] >= 16;
+  int turns = !job->add && a->rank >= 2 && a->shape[last] >= 16;
+  turns = turns && a->strides[TO][last] == 1 && a->strides[FROM][last] != 1;
   for (int d = 0; d < last && turns; d++)
     if (a->strides[FROM][d] == 1 && a->shape[d] >= 16) {
       // Bring axis d next to the last one: the order of the outer axes does not matter.
@@ -269,11 +273,13 @@ static void enlarge_body(void *context, int thread, int threads) {
   const resize_job *job = context;
   long row = job->width * job->lanes;
   span mine = share_of(job->planes * job->height, thread, threads);
-  for (long h = mine.first; h < mine.last; h++) enlarge_row(job, job->x + h * row, job->y + h * row * job->factor * job->factor);
+  for (long h = mine.first; h < mine.last; h++)
+    enlarge_row(job, job->x + h * row, job->y + h * row * job->factor * job->factor);
 }
 
 /// y[w] = scale · Σ of the factor × factor block of x, whose rows are `stride` floats apart; `columns` blocks.
-CK_CLONES static void sum_blocks(const float *x, long stride, float *y, long columns, long factor, long lanes, float scale) {
+CK_CLONES static void sum_blocks(
+  const float *x, long stride, float *y, long columns, long factor, long lanes, float scale) {
   if (lanes == 16) {
     for (long w = 0; w < columns; w++) {
       v16 sum = {0};
@@ -282,7 +288,8 @@ CK_CLONES static void sum_blocks(const float *x, long stride, float *y, long col
       store16(y + w * 16, sum * scale);
     }
   } else if (factor == 2) {
-    for (long w = 0; w < columns; w++) y[w] = ((x[2 * w] + x[2 * w + 1]) + (x[stride + 2 * w] + x[stride + 2 * w + 1])) * scale;
+    for (long w = 0; w < columns; w++)
+      y[w] = ((x[2 * w] + x[2 * w + 1]) + (x[stride + 2 * w] + x[stride + 2 * w + 1])) * scale;
   } else {
     for (long w = 0; w < columns; w++) {
       float sum = 0;
@@ -338,7 +345,8 @@ static void pool_backward_body(void *context, int thread, int threads) {
   }
 }
 
-void ck_upsample_nearest(const float *x, float *y, long planes, long height, long width, long factor, ck_format format) {
+void ck_upsample_nearest(
+  const float *x, float *y, long planes, long height, long width, long factor, ck_format format) {
   resize_job job = make_resize(x, y, planes, height, width, factor, format);
   ck_parallel(enlarge_body, &job);
 }
@@ -354,7 +362,8 @@ void ck_average_pool(const float *x, float *y, long planes, long height, long wi
   ck_parallel(pool_body, &job);
 }
 
-void ck_average_pool_backward(const float *dy, float *dx, long planes, long height, long width, long k, ck_format format) {
+void ck_average_pool_backward(
+  const float *dy, float *dx, long planes, long height, long width, long k, ck_format format) {
   resize_job job = make_resize(dy, dx, planes, height, width, k, format);
   ck_parallel(pool_backward_body, &job);
 }

@@ -3,9 +3,10 @@
 
 #pragma clang fp contract(fast)
 
-// Work is cut into rows: 16 channels of one sample (blocked) or one channel (plain). A unit is the least number of rows that holds whole
-// groups. Each direction has three stages: sums of each channel, coefficients of each unit, one affine map of each row. A thread takes
-// whole units through all stages while they are in its cache; where units are few, all threads share each stage's rows instead.
+// Work is cut into rows: 16 channels of one sample (blocked) or one channel (plain). A unit is the least number of rows
+// that holds whole groups. Each direction has three stages: sums of each channel, coefficients of each unit, one affine
+// map of each row. A thread takes whole units through all stages while they are in its cache; where units are few, all
+// threads share each stage's rows instead.
 
 typedef struct {
   const ck_group_norm *norm;
@@ -58,7 +59,9 @@ static pass make_pass(const ck_group_norm *norm, float *workspace) {
 }
 
 static double *sums_of(const pass *p, int which) { return p->sums + which * p->norm->samples * p->padded; }
-static float *coefficients_of(const pass *p, int which) { return p->coefficients + which * p->norm->samples * p->padded; }
+static float *coefficients_of(const pass *p, int which) {
+  return p->coefficients + which * p->norm->samples * p->padded;
+}
 
 // MARK: stages
 
@@ -102,8 +105,9 @@ static unit_channels channels_of(const pass *p, long unit) {
 
 /// Means and sums of squared deviations of 16 lanes over `count` vectors: x [count][16].
 ///
-/// Each chunk is centred on the mean of the one before it (the first on its own). Were the centre far from the chunk's mean, that
-/// distance would itself be part of the variance, so nothing is lost to cancellation; chunks are merged in double.
+/// Each chunk is centred on the mean of the one before it (the first on its own). Were the centre far from the chunk's
+/// mean, that distance would itself be part of the variance, so nothing is lost to cancellation; chunks are merged in
+/// double.
 CK_CLONES static void moments(const float *x, long count, double mean[16], double squares[16]) {
   enum { CHUNK = 64 };
   for (int lane = 0; lane < 16; lane++) mean[lane] = squares[lane] = 0;
@@ -241,8 +245,8 @@ static void forward_body(void *context, int thread, int threads) {
 }
 
 void ck_group_norm_forward(
-  const ck_group_norm *norm, const float *x, const float *shift, const float *gamma, const float *beta, float *y, float *mean,
-  float *rstd, float *workspace) {
+  const ck_group_norm *norm, const float *x, const float *shift, const float *gamma, const float *beta, float *y,
+  float *mean, float *rstd, float *workspace) {
   pass p = make_pass(norm, workspace);
   p.x = x, p.shift = shift, p.gamma = gamma, p.beta = beta, p.out = y, p.mean = mean, p.rstd = rstd;
   ck_parallel(forward_body, &p);
@@ -278,9 +282,11 @@ void ck_group_norm_statistics(
 
 // MARK: backward
 
-/// x̂ = (x − center)·scale + offset, u = γx̂ + β, du = dy·act′(u); stores du, and adds Σ du, Σ du·x̂, Σ x̂ of each lane to sums.
+/// x̂ = (x − center)·scale + offset, u = γx̂ + β, du = dy·act′(u); stores du, and adds Σ du, Σ du·x̂, Σ x̂ of each lane
+/// to sums.
 CK_CLONES static void activation_gradient(
-  const float *x, const float *dy, float *du_out, long count, long rest, const v16 coefficients[5], int silu, double sums[3][16]) {
+  const float *x, const float *dy, float *du_out, long count, long rest, const v16 coefficients[5], int silu,
+  double sums[3][16]) {
   v16 center = coefficients[CENTER], scale = coefficients[SCALE], offset = coefficients[OFFSET];
   v16 gamma = coefficients[GAMMA], beta = coefficients[BETA];
   enum { CHUNK = 64 };
@@ -392,14 +398,15 @@ static void backward_solve(const pass *p, long unit) {
 
 /// dx = du·du_factor + (x − center)·x_factor + constant (+ add), in place over du.
 CK_CLONES static void input_gradient(
-  const float *x, const float *add, float *dx, long count, long rest, const v16 *center, const v16 *du_factor, const v16 *x_factor,
-  const v16 *constant) {
+  const float *x, const float *add, float *dx, long count, long rest, const v16 *center, const v16 *du_factor,
+  const v16 *x_factor, const v16 *constant) {
   v16 middle = *center, a = *du_factor, b = *x_factor, c = *constant;
   if (add)
     for (long i = 0; i < count; i++)
       store16(dx + 16 * i, load16(dx + 16 * i) * a + ((load16(x + 16 * i) - middle) * b + c) + load16(add + 16 * i));
   else
-    for (long i = 0; i < count; i++) store16(dx + 16 * i, load16(dx + 16 * i) * a + ((load16(x + 16 * i) - middle) * b + c));
+    for (long i = 0; i < count; i++)
+      store16(dx + 16 * i, load16(dx + 16 * i) * a + ((load16(x + 16 * i) - middle) * b + c));
   if (rest > 0) {
     v16 xs, du, extra = {0};
     load_part(&xs, x + 16 * count, rest, 0);
@@ -418,8 +425,8 @@ static void backward_apply(const pass *p, long row) {
   row_lanes(&x_factor, p, X_FACTOR, row);
   row_lanes(&constant, p, CONSTANT, row);
   input_gradient(
-    p->x + row * size, p->add ? p->add + row * size : NULL, p->out + row * size, size / 16, size % 16, &center, &du_factor,
-    &x_factor, &constant);
+    p->x + row * size, p->add ? p->add + row * size : NULL, p->out + row * size, size / 16, size % 16, &center,
+    &du_factor, &x_factor, &constant);
 }
 
 static void backward_body(void *context, int thread, int threads) {
@@ -439,8 +446,9 @@ static void backward_body(void *context, int thread, int threads) {
 }
 
 void ck_group_norm_backward(
-  const ck_group_norm *norm, const float *x, const float *shift, const float *gamma, const float *beta, const float *mean,
-  const float *rstd, const float *dy, const float *add, float *dx, float *dgamma, float *dbeta, float *dshift, float *workspace) {
+  const ck_group_norm *norm, const float *x, const float *shift, const float *gamma, const float *beta,
+  const float *mean, const float *rstd, const float *dy, const float *add, float *dx, float *dgamma, float *dbeta,
+  float *dshift, float *workspace) {
   pass p = make_pass(norm, workspace);
   p.x = x, p.shift = shift, p.gamma = gamma, p.beta = beta, p.dy = dy, p.add = add, p.out = dx;
   p.mean = (float *)mean, p.rstd = (float *)rstd, p.dgamma = dgamma, p.dbeta = dbeta, p.dshift = dshift;

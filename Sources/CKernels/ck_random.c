@@ -124,7 +124,8 @@ CK_INLINE void generate(const job *job, uint32_t first, uint32_t sample, uint32_
 /// Runs of 64 elements; a sample's last run may be shorter.
 CK_CLONES static void generate_runs(const job *job, span runs, long runs_per_sample) {
   for (long run = runs.first; run < runs.last; run++) {
-    long sample = run / runs_per_sample, begin = run % runs_per_sample * 64, count = min_long(64, job->elements - begin);
+    long sample = run / runs_per_sample, begin = run % runs_per_sample * 64;
+    long count = min_long(64, job->elements - begin);
     uint32_t *out = job->out + sample * job->elements + begin, whole[64];
     generate(job, (uint32_t)(begin / 4), job->sample_index[sample], count == 64 ? out : whole);
     if (count < 64) memcpy(out, whole, (size_t)count * sizeof *out);

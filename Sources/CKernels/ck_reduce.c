@@ -72,7 +72,8 @@ CK_CLONES static void blocked_channel_sums(const channel_job *job, long block) {
       for (int lane = 0; lane < 16; lane++) total[lane] += sums[lane];
     }
   }
-  for (long lane = 0; lane < min_long(16, job->channels - block * 16); lane++) job->y[block * 16 + lane] = (float)total[lane];
+  for (long lane = 0; lane < min_long(16, job->channels - block * 16); lane++)
+    job->y[block * 16 + lane] = (float)total[lane];
 }
 
 static void blocked_channel_body(void *context, int thread, int threads) {
@@ -86,7 +87,8 @@ static void plain_channel_body(void *context, int thread, int threads) {
   span mine = share_of(job->channels, thread, threads);
   for (long c = mine.first; c < mine.last; c++) {
     double total = 0;
-    for (long n = 0; n < job->samples; n++) total += sum_range(job->x + (n * job->channels + c) * job->pixels, job->pixels, 0);
+    for (long n = 0; n < job->samples; n++)
+      total += sum_range(job->x + (n * job->channels + c) * job->pixels, job->pixels, 0);
     job->y[c] = (float)total;
   }
 }
@@ -183,7 +185,8 @@ static void columns_body(void *context, int thread, int threads) {
     go_to(&at, a, last, item / pieces);
     long first = item % pieces * COLUMNS;
     reduce_columns(
-      job, job->x + at.offset[FROM] + first, job->y + at.offset[TO] + first * y_stride, min_long(COLUMNS, n - first), y_stride);
+      job, job->x + at.offset[FROM] + first, job->y + at.offset[TO] + first * y_stride, min_long(COLUMNS, n - first),
+      y_stride);
   }
 }
 
@@ -203,7 +206,8 @@ void ck_reduce(
   dense_strides(kept, kept_shape, dense);
   for (int d = 0; d < kept; d++) append_axis(&job.kept, kept_shape[d], (long[]){kept_strides[d], dense[d]});
   if (count_of(&job.kept, 0, kept) == 0) return;
-  if (count_of(&job.reduced, 0, job.reduced.rank) == 0) return ck_fill(y, count_of(&job.kept, 0, kept), (float)neutral(op));
+  if (count_of(&job.reduced, 0, job.reduced.rank) == 0)
+    return ck_fill(y, count_of(&job.kept, 0, kept), (float)neutral(op));
   merge_axes(&job.kept);
   merge_axes(&job.reduced);
   int columns = job.kept.strides[FROM][job.kept.rank - 1] == 1 && job.kept.shape[job.kept.rank - 1] >= 8;

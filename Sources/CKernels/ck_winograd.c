@@ -3,10 +3,12 @@
 
 #pragma clang fp contract(fast)
 
-// Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A for each 4×4 output tile, d its 6×6 input tile, g the 3×3 filter. Summed over input channels, each of
-// the 36 points is a matrix product: M[point] (tiles × outputs) = V[point] (tiles × inputs) · U[point] (inputs × outputs).
+// Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A for each 4×4 output tile, d its 6×6 input tile, g the 3×3 filter. Summed over input
+// channels, each of the 36 points is a matrix product: M[point] (tiles × outputs) = V[point] (tiles × inputs) ·
+// U[point] (inputs × outputs).
 //
-// With points 0, ±a, ±b, ∞ the three matrices follow from Lagrange interpolation; a = 5/8, b = 3/2 keep their entries near 1.
+// With points 0, ±a, ±b, ∞ the three matrices follow from Lagrange interpolation; a = 5/8, b = 3/2 keep their entries
+// near 1.
 // The gradient of the weights runs the same maps transposed: dg = Gᵀ[Σ_tiles (Bᵀ d B) ⊙ (A dY Aᵀ)]G.
 
 enum { POINTS = 36 };
@@ -78,7 +80,8 @@ CK_INLINE void output_map_transposed(const v16 y[4], v16 out[6]) {
 
 // MARK: sizes
 
-/// Floats from one point's matrix to the next: five cache lines more than its size, so that the 36 do not share cache sets.
+/// Floats from one point's matrix to the next: five cache lines more than its size, so that the 36 do not share cache
+/// sets.
 static long point_stride(long rows, long columns) { return rows * columns + 5 * 16; }
 
 /// The 4×4 output tiles of a batch; the last row and column of tiles may be cut.
@@ -91,8 +94,8 @@ static tile_grid tiles_of(const ck_winograd *conv) {
   return (tile_grid){across, per_image, per_image * conv->samples};
 }
 
-/// Tiles taken together by one thread: V and M of about a megabyte stay in the second-level cache; with many channels at least 24,
-/// so that U, which then comes from beyond that cache, is used often enough.
+/// Tiles taken together by one thread: V and M of about a megabyte stay in the second-level cache; with many channels
+/// at least 24, so that U, which then comes from beyond that cache, is used often enough.
 static long tile_block(long inputs, long outputs) {
   long fit = (5L << 18) / (POINTS * (long)sizeof(float) * (inputs + outputs));
   return max_long(24, min_long(fit / 12 * 12, 192));
@@ -122,8 +125,8 @@ long ck_winograd_backward_data_workspace(const ck_winograd *conv) {
 
 long ck_winograd_backward_weights_workspace(const ck_winograd *conv) {
   long block = gradient_block(conv);
-  return POINTS
-    * (point_stride(block, conv->inputs) + point_stride(block, conv->outputs) + point_stride(conv->inputs, conv->outputs));
+  long tiles = point_stride(block, conv->inputs) + point_stride(block, conv->outputs);
+  return POINTS * (tiles + point_stride(conv->inputs, conv->outputs));
 }
 
 // MARK: weights
@@ -173,7 +176,8 @@ static void weight_body(void *context, int thread, int threads) {
   const weight_job *job = context;
   long input_blocks = job->inputs / 16, panels = (job->outputs + CK_PANEL - 1) / CK_PANEL;
   span mine = share_of(input_blocks * panels, thread, threads);
-  for (long item = mine.first; item < mine.last; item++) transform_weight_block(job, item % input_blocks, item / input_blocks);
+  for (long item = mine.first; item < mine.last; item++)
+    transform_weight_block(job, item % input_blocks, item / input_blocks);
 }
 
 void ck_winograd_transform(const ck_winograd *conv, const float *w, float *transformed) {
@@ -194,7 +198,8 @@ CK_CLONES static void transform_input(
   long height = conv->height, width = conv->width, blocks = channels / 16;
   tile_grid grid = tiles_of(conv);
   for (long tile = first; tile < last; tile++) {
-    long n = tile / grid.per_image, top = tile % grid.per_image / grid.across * 4 - 1, left = tile % grid.across * 4 - 1;
+    long n = tile / grid.per_image, top = tile % grid.per_image / grid.across * 4 - 1;
+    long left = tile % grid.across * 4 - 1;
     int inside = top >= 0 && left >= 0 && top + 6 <= height && left + 6 <= width;
     for (long block = 0; block < blocks; block++) {
       const float *plane = x + (n * blocks + block) * height * width * 16;
@@ -271,7 +276,8 @@ CK_CLONES static void transform_output(const forward_job *job, long first, long 
 static void forward_body(void *context, int thread, int threads) {
   const forward_job *job = context;
   long inputs = job->inputs, outputs = job->outputs, block = tile_block(inputs, outputs);
-  long v_stride = point_stride(block, inputs), m_stride = point_stride(block, outputs), u_stride = point_stride(inputs, outputs);
+  long v_stride = point_stride(block, inputs), m_stride = point_stride(block, outputs);
+  long u_stride = point_stride(inputs, outputs);
   float *v = job->workspace + thread * forward_workspace_per_thread(inputs, outputs), *m = v + POINTS * v_stride;
   span mine = share_of(tiles_of(job->conv).all, thread, threads);
   // Blocks of equal size, so that none is left with a few tiles.
@@ -296,7 +302,8 @@ void ck_winograd_forward(
 }
 
 void ck_winograd_backward_data(
-  const ck_winograd *conv, const float *dy, const float *transformed, const float *residual, float *dx, float *workspace) {
+  const ck_winograd *conv, const float *dy, const float *transformed, const float *residual, float *dx,
+  float *workspace) {
   forward_job job = {conv, conv->outputs, conv->inputs, dy, transformed, NULL, residual, dx, workspace};
   ck_parallel(forward_body, &job);
 }
@@ -309,7 +316,8 @@ typedef struct {
   float *dw, *workspace;
 } gradient_job;
 
-/// D[point] (tiles × outputs), packed for ck_gemm with `depth` rows, of the tiles first..<last of dy; tile `first` is row `row`.
+/// D[point] (tiles × outputs), packed for ck_gemm with `depth` rows, of the tiles first..<last of dy; tile `first` is
+/// row `row`.
 CK_CLONES static void transform_output_gradient(
   const gradient_job *job, long first, long last, float *d, long stride, long row, long depth) {
   long height = job->conv->height, width = job->conv->width, channels = job->conv->outputs, blocks = channels / 16;
@@ -340,7 +348,8 @@ CK_CLONES static void transform_output_gradient(
 }
 
 /// dw of one 16 × 16 block of channels from dU[point] (inputs × outputs).
-CK_CLONES static void gradient_of_weights(const gradient_job *job, long input_block, long output_block, const float *du, long stride) {
+CK_CLONES static void gradient_of_weights(
+  const gradient_job *job, long input_block, long output_block, const float *du, long stride) {
   long inputs = job->conv->inputs, outputs = job->conv->outputs;
   float *dw = job->dw + (output_block * (inputs / 16) + input_block) * 9 * 256;
   for (int input = 0; input < 16; input++) {
@@ -363,7 +372,8 @@ static void gradient_body(void *context, int thread, int threads) {
   const gradient_job *job = context;
   const ck_winograd *conv = job->conv;
   long inputs = conv->inputs, outputs = conv->outputs, block = gradient_block(conv), tiles = tiles_of(conv).all;
-  long v_stride = point_stride(block, inputs), d_stride = point_stride(block, outputs), u_stride = point_stride(inputs, outputs);
+  long v_stride = point_stride(block, inputs), d_stride = point_stride(block, outputs);
+  long u_stride = point_stride(inputs, outputs);
   float *v = job->workspace, *d = v + POINTS * v_stride, *du = d + POINTS * d_stride;
   // A thread's products: points × halves of the inputs, the halves only where 36 points do not divide evenly.
   long parts = POINTS % threads == 0 || inputs < 64 ? 1 : 2;
@@ -389,7 +399,8 @@ static void gradient_body(void *context, int thread, int threads) {
     gradient_of_weights(job, item % input_blocks, item / input_blocks, du, u_stride);
 }
 
-void ck_winograd_backward_weights(const ck_winograd *conv, const float *x, const float *dy, float *dw, float *workspace) {
+void ck_winograd_backward_weights(
+  const ck_winograd *conv, const float *x, const float *dy, float *dw, float *workspace) {
   gradient_job job = {conv, x, dy, dw, workspace};
   ck_parallel(gradient_body, &job);
 }

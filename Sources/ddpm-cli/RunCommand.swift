@@ -1,5 +1,4 @@
 import ArgumentParser
-import CPUBackend
 import DDPM
 import TensorGraph
 
@@ -35,10 +34,12 @@ struct RunCommand: ParsableCommand {
   @Option(help: "What runs the network: cpu or reference (slow, 64 bits).")
   var backend = BackendChoice.cpu
 
+  @OptionGroup var options: BackendOptions
+
   func run() throws {
     let written = try NetworkRun.run(
       model: URL(filePath: model), inputs: URL(filePath: inputs), outputs: URL(filePath: outputs), gradients: gradients,
-      on: backend.make())
+      on: backend.make(options))
     print("\(outputs): \(written.count) tensors")
     for tensor in written where !tensor.name.hasPrefix("grad.") { print("  \(tensor.name) \(tensor.shape)") }
   }
@@ -48,9 +49,10 @@ struct RunCommand: ParsableCommand {
 enum BackendChoice: String, CaseIterable, ExpressibleByArgument {
   case cpu, reference
 
-  func make() -> any Backend {
+  func make(_ options: BackendOptions) -> any Backend {
     switch self {
-    case .cpu: CPUBackend()
+    // Timing algorithms takes longer than the one run for which they would be chosen.
+    case .cpu: options.make(fixed: true)
     case .reference: ReferenceBackend()
     }
   }

@@ -19,7 +19,7 @@ struct DDPMCommand: ParsableCommand {
 
       'ddpm help COMMAND' explains each command with examples.
       """,
-    subcommands: [TrainCommand.self, SampleCommand.self, NoiseCommand.self, RunCommand.self])
+    subcommands: [TrainCommand.self, SampleCommand.self, NoiseCommand.self, RunCommand.self, InfoCommand.self])
 }
 
 // A closed pipe ends what is printed, not the work.

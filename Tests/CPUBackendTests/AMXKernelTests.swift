@@ -205,13 +205,17 @@ struct AMXKernelTests {
       for h in 0..<size.heads {
         for i in 0..<size.queries {
           func dot(_ a: [Float], _ b: [Float], _ j: Int) -> Double {
-            (0..<d).reduce(0) {
-              $0 + Double(a[size.at(n, h, $1, i, size.queries)]) * Double(b[size.at(n, h, $1, j, size.keys)])
+            var sum = 0.0
+            for c in 0..<d {
+              sum += Double(a[size.at(n, h, c, i, size.queries)]) * Double(b[size.at(n, h, c, j, size.keys)])
             }
+            return sum
           }
-          let weights = (0..<size.keys).map { exp(Double(scale) * dot(q, k, $0)) }
-          let sum = weights.reduce(0, +), p = weights.map { $0 / sum }
-          let dP = (0..<size.keys).map { dot(dO, v, $0) }, mean = zip(p, dP).reduce(0) { $0 + $1.0 * $1.1 }
+          let weights: [Double] = (0..<size.keys).map { exp(Double(scale) * dot(q, k, $0)) }
+          let sum: Double = weights.reduce(0, +)
+          let p: [Double] = weights.map { $0 / sum }
+          let dP: [Double] = (0..<size.keys).map { dot(dO, v, $0) }
+          let mean: Double = zip(p, dP).map { $0 * $1 }.reduce(0, +)
           logSumExp.append(log(sum))
           for j in 0..<size.keys {
             let dS = p[j] * (dP[j] - mean) * Double(scale)

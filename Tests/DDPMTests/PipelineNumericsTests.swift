@@ -19,7 +19,7 @@ import Testing
   }
 
   /// 64-bit loop nests take long: the small networks only.
-  @Test(.needsShared, arguments: ["classes", "learned-range"])
+  @Test(.needsShared, arguments: ["mnist", "classes", "learned-range", "cifar10-thin"])
   func referenceBackendAgreesWithPyTorch(name: String) throws { try check(name, on: ReferenceBackend()) }
 
   private func check(_ name: String, on backend: any Backend) throws {

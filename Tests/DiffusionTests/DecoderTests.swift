@@ -81,6 +81,15 @@ import Testing
     let mean = Images(shape: .init(1, 1, 1, 3), scalars: [-1, 0.0039, 2])
     let pixels = DiscretizedDecoder.pixels(mean: mean, logVariance: .uniform(-12), choosing: .mostProbable)
     #expect(pixels == [0, 128, 255])
+
+    // Drawn pixels have the decoder's mean: σ = 0.1 is 12.75 pixels.
+    let grey = Images(repeating: 0, shape: .init(2, 1, 100, 100))
+    let uniforms = CounterNoise(seed: 1, stream: .decoder).uniforms(shape: grey.shape)
+    let drawn = DiscretizedDecoder.pixels(
+      mean: grey, logVariance: .uniform(2 * log(0.1)), choosing: .sample, uniforms: uniforms)
+    let (mean127, variance) = moments(drawn.map { Double($0) })
+    #expect(abs(mean127 - 127.5) < 5 * 12.75 / 20_000.0.squareRoot())
+    #expect(abs(variance - 12.75 * 12.75) < 5 * 12.75 * 12.75 * (2 / 20_000.0).squareRoot())
     for k in 0...255 { #expect(DiscretizedDecoder.pixel(nearest: DiscretizedDecoder.value(ofPixel: k)) == k) }
   }
 }

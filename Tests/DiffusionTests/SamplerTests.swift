@@ -194,7 +194,16 @@ import Testing
     #expect(abs(mean - expected) < 5 * (variance / 1000).squareRoot())
     #expect(abs(report.bits - mean) < 1e-9)
     #expect(abs(report.rate + report.distortion - report.bits) < 1e-12)
-    // The fixed variances can only be worse.
     #expect(report.terms.count == 100 && report.prior > 0)
+
+    // In batches it is the same bound.
+    let parts = try [0..<400, 400..<1000].map { range in
+      let batch = Images(joining: range.map { x0[sample: $0] })
+      var noise = CounterNoise(seed: 9, firstSample: range.lowerBound, stream: .trainingNoise)
+      return try bound.evaluate(batch, denoiser: data, noise: &noise)
+    }
+    let merged = BoundReport(merging: parts)
+    #expect(merged.bitsPerSample == report.bitsPerSample)
+    #expect(abs(merged.bits - report.bits) < 1e-12 && abs(merged.distortion - report.distortion) < 1e-12)
   }
 }

@@ -115,52 +115,38 @@ import Testing
   }
 }
 
-/// A small network with one thing changed.
-struct UNetVariant: CustomTestStringConvertible, Sendable {
-  let testDescription: String
-  let config: UNetConfig
-
-  init(_ name: String, _ change: (inout UNetConfig) -> Void) {
-    var config = Self.small
-    change(&config)
-    (testDescription, self.config) = (name, config)
+@Suite struct UNetCostTests {
+  /// Multiply-adds of the paper's network at 32×32: 6.06 G a pass as PyTorch's profilers count convolutions and linear maps.
+  @Test func countsThePapersNetwork() throws {
+    let cost = try UNetCost(.paperCIFAR10, height: 32, width: 32)
+    #expect(cost.tensors == 328)
+    #expect(cost.parameters == 35_746_307)
+    #expect(
+      cost.parts.map(\.name) == [
+        "time_embedding", "conv_in", "down_blocks.0", "down_blocks.1", "down_blocks.2", "down_blocks.3", "mid_block",
+        "up_blocks.0", "up_blocks.1", "up_blocks.2", "up_blocks.3", "conv_norm_out", "conv_out",
+      ])
+    #expect(
+      cost.parts.map(\.output) == [
+        [512], [128, 32, 32], [128, 16, 16], [256, 8, 8], [256, 4, 4], [256, 4, 4], [256, 4, 4], [256, 8, 8],
+        [256, 16, 16], [256, 32, 32], [128, 32, 32], [128, 32, 32], [3, 32, 32],
+      ])
+    // By hand: 2 · 9 · 3 · 128 · 32 · 32, and 2 · (128 · 512 + 512 · 512).
+    #expect(cost.parts[1].operations == 7_077_888)
+    #expect(cost.parts[0].operations == 655_360)
+    // Mid block at 4×4, 256 channels: four 3×3 convolutions, four projections, two time projections, two products of attention.
+    let mid = 4 * 9 * 256 * 256 * 16 + 4 * 256 * 256 * 16 + 2 * 512 * 256 + 2 * 16 * 16 * 256
+    #expect(cost.parts[6].operations == 2 * mid)
   }
 
-  static var small: UNetConfig {
-    var config = UNetConfig()
-    config.blockOutChannels = [16, 32]
-    config.downBlocks = [.plain, .attention]
-    config.upBlocks = [.attention, .plain]
-    config.layersPerBlock = 1
-    config.normGroups = 8
-    return config
+  @Test func memoryGrowsWithTheBatch() throws {
+    let states = 35_746_307 * 4
+    let one = try UNetMemory.sampling(.paperCIFAR10, batch: 1, height: 32, width: 32)
+    let eight = try UNetMemory.sampling(.paperCIFAR10, batch: 8, height: 32, width: 32)
+    #expect(one.states == states)
+    #expect(eight.activations > 7 * one.activations && eight.activations <= 8 * one.activations)
+    let training = try UNetMemory.training(.paperCIFAR10, batch: 8, height: 32, width: 32)
+    #expect(training.states == 4 * states)
+    #expect(training.activations > 10 * eight.activations)
   }
-
-  static let all: [UNetVariant] = [
-    .init("default") { _ in },
-    .init("resnet blocks") { ($0.downBlocks, $0.upBlocks) = ([.resnet, .resnet], [.resnet, .resnet]) },
-    .init("attention everywhere, resnet resampling") {
-      ($0.downBlocks, $0.upBlocks) = ([.attention, .attention], [.attention, .attention])
-      ($0.downsampling, $0.upsampling) = (.resnet, .resnet)
-    },
-    .init("one head, paper's padding") { ($0.attentionHeadChannels, $0.downsamplePadding) = (nil, 0) },
-    .init("heads that do not fill the channels") { $0.attentionHeadChannels = 12 },
-    .init("no mid block") { $0.hasMidBlock = false },
-    .init("no mid attention") { $0.hasMidAttention = false },
-    .init("scaled mid block") { $0.midBlockScaleFactor = 1.5 },
-    .init("scale-shift") { $0.timeScaleShift = .scaleShift },
-    .init("scale-shift, mid norm") { ($0.timeScaleShift, $0.attentionNormGroups) = (.scaleShift, 4) },
-    .init("fourier") { $0.timeEmbedding = .fourier },
-    .init("fourier, class as a number") { ($0.timeEmbedding, $0.classEmbedding) = (.fourier, .timestep) },
-    .init("classes") { $0.classEmbedding = .learned(count: 10) },
-    .init("class as a number") { $0.classEmbedding = .timestep },
-    .init("class as a vector") { ($0.classEmbedding, $0.timeEmbeddingChannels) = (.identity, 24) },
-    .init("mish") { $0.activation = .mish }, .init("gelu") { $0.activation = .gelu },
-    .init("relu") { $0.activation = .relu }, .init("dropout") { $0.dropout = 0.3 },
-    .init("centred input, cosines first") { ($0.centerInputSample, $0.cosinesFirst) = (true, true) },
-    .init("three levels") {
-      ($0.blockOutChannels, $0.layersPerBlock) = ([8, 16, 24], 2)
-      ($0.downBlocks, $0.upBlocks) = ([.plain, .attention, .resnet], [.plain, .resnet, .attention])
-    },
-  ]
 }

@@ -78,6 +78,14 @@ import Testing
       let block = Philox4x32.block(counter: counter, key: SIMD2(0x9abc_def0, 0x1234_5678))
       #expect(noise[j] == Philox4x32.normals(of: block)[j % 4])
     }
+    noise.withUnsafeMutableBufferPointer {
+      Philox4x32.fill(uniforms: $0, seed: 0x1234_5678_9abc_def0, sample: 11, step: 22, stream: .dropout)
+    }
+    for j in 0..<count {
+      let counter = SIMD4<UInt32>(UInt32(j / 4), 11, 22, 3)
+      let block = Philox4x32.block(counter: counter, key: SIMD2(0x9abc_def0, 0x1234_5678))
+      #expect(noise[j] == Philox4x32.uniforms(of: block)[j % 4])
+    }
   }
 
   @Test func uniformsLieInTheHalfOpenUnitInterval() {

@@ -1,9 +1,10 @@
 /// C kernels: what oneDNN lacks or does badly, with SIMD chosen at run time.
 ///
 /// Conventions, for every kernel of this module:
-/// - Tensors are dense FP32. *Plain* is [N][C][H·W]; *blocked* is nChw16c, [N][⌈C/16⌉][H·W][16], whose padded lanes (C % 16 ≠ 0) are zero
-///   on entry and on return.
-/// - Sizes count elements (not bytes). A workspace is `*_workspace` floats, 64-byte aligned, overwritten, free for other use afterwards.
+/// - Tensors are dense FP32. *Plain* is [N][C][H·W]; *blocked* is nChw16c, [N][⌈C/16⌉][H·W][16], whose padded lanes 
+///   (C % 16 ≠ 0) are zero on entry and on return.
+/// - Sizes count elements (not bytes). A workspace is `*_workspace` floats, 64-byte aligned, overwritten, free for
+///   other use afterwards.
 ///   Its size depends on `ck_threads()`: ask after setting the threads.
 /// - Pointers must not overlap unless the function says so; nullable ones say so.
 /// - Results are the same, bit for bit, from run to run for a given thread count and instruction set.

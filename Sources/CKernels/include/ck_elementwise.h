@@ -28,10 +28,11 @@ void ck_unary_apply(ck_unary op, const float *x, float *y, long n, float a, floa
 /// y[i] = op(left[i], right[i]), i < n. y may be either.
 void ck_binary_apply(ck_binary op, const float *left, const float *right, float *y, long n);
 
-/// y[i…] = op(left[Σ i·left_strides], right[Σ i·right_strides]) over a dense y of `shape`; a stride of 0 broadcasts. rank ≤ 6 before, ≤ 4 after
-/// merging axes is fast; y may be an operand whose strides are y's own.
+/// y[i…] = op(left[Σ i·left_strides], right[Σ i·right_strides]) over a dense y of `shape`; a stride of 0 broadcasts.
+/// rank ≤ 6 before, ≤ 4 after merging axes is fast; y may be an operand whose strides are y's own.
 void ck_binary_broadcast(
-  ck_binary op, const float *left, const long *left_strides, const float *right, const long *right_strides, float *y, int rank, const long *shape);
+  ck_binary op, const float *left, const long *left_strides, const float *right, const long *right_strides, float *y,
+  int rank, const long *shape);
 
 /// y[i] = condition[i] ≠ 0 ? left[i] : right[i].
 void ck_select(const float *condition, const float *left, const float *right, float *y, long n);
@@ -60,10 +61,13 @@ void ck_row_sums(const float *x, float *y, long rows, long n);
 /// y[i] = Σ_r x[r][i], x [rows][n].
 void ck_column_sums(const float *x, float *y, long rows, long n);
 
-/// y[c] = Σ over samples and pixels of x, plain (blocked 0) or blocked (1): a convolution's bias gradient. y has `channels` elements.
+/// y[c] = Σ over samples and pixels of x, plain (blocked 0) or blocked (1): a convolution's bias gradient. y has
+/// `channels` elements.
 void ck_channel_sums(const float *x, float *y, long samples, long channels, long pixels, int blocked);
 
 typedef enum { CK_REDUCE_SUM, CK_REDUCE_MAX, CK_REDUCE_MIN } ck_reduction;
 
-/// Reduces the axes d with `reduced[d]` ≠ 0 of x, a view of `shape` with `strides`; y is dense over the remaining axes in order. rank ≤ 6.
-void ck_reduce(ck_reduction op, const float *x, const long *strides, int rank, const long *shape, const int *reduced, float *y);
+/// Reduces the axes d with `reduced[d]` ≠ 0 of x, a view of `shape` with `strides`; y is dense over the remaining axes
+/// in order. rank ≤ 6.
+void ck_reduce(
+  ck_reduction op, const float *x, const long *strides, int rank, const long *shape, const int *reduced, float *y);

@@ -13,15 +13,17 @@ void ck_plain_to_blocked(const float *x, float *y, long samples, long channels, 
 /// plain ← blocked: x [N][⌈C/16⌉][pixels][16] to y [N][C][pixels]. Padded lanes are dropped.
 void ck_blocked_to_plain(const float *x, float *y, long samples, long channels, long pixels);
 
-/// OIhw16i16o ← OIHW: w [O][I][taps] to [⌈O/16⌉][⌈I/16⌉][taps][16 i][16 o], `taps` = kernel height · width. Padded lanes become zero.
+/// OIhw16i16o ← OIHW: w [O][I][taps] to [⌈O/16⌉][⌈I/16⌉][taps][16 i][16 o], `taps` = kernel height · width. Padded
+/// lanes become zero.
 void ck_weights_to_blocked(const float *w, float *blocked, long outputs, long inputs, long taps);
 
 /// OIHW ← OIhw16i16o, the inverse of `ck_weights_to_blocked`.
 void ck_weights_to_plain(const float *blocked, float *w, long outputs, long inputs, long taps);
 
-/// Copies rows of x into a wider y, for concatenation and its gradient: y[r·y_stride + i] = x[r·x_stride + i], r < rows, i < n.
-/// Channel concat: rows = samples, n = channels·pixels of the part, strides those of the whole and of the part (in blocked form when
-/// the part's channels are a multiple of 16, or it is the last part).
+/// Copies rows of x into a wider y, for concatenation and its gradient: y[r·y_stride + i] = x[r·x_stride + i], 
+/// r < rows, i < n.
+/// Channel concat: rows = samples, n = channels·pixels of the part, strides those of the whole and of the part (in
+/// blocked form when the part's channels are a multiple of 16, or it is the last part).
 void ck_copy_rows(const float *x, long x_stride, float *y, long y_stride, long rows, long n);
 
 /// y[r·y_stride + i] += x[r·x_stride + i].
@@ -30,10 +32,12 @@ void ck_add_rows(const float *x, long x_stride, float *y, long y_stride, long ro
 /// y ← x with axes permuted: y's axis d is x's axis `permutation[d]`. x is dense with `shape`; rank ≤ 6.
 void ck_transpose(const float *x, float *y, int rank, const long *shape, const long *permutation);
 
-/// Copies a strided view into a dense y of `shape`: y[i…] = x[offset-free Σ i_d·strides[d]]; strides may be zero (broadcast) or negative. rank ≤ 6.
+/// Copies a strided view into a dense y of `shape`: y[i…] = x[Σ i_d·strides[d]]; strides may be zero
+/// (broadcast) or negative. rank ≤ 6.
 void ck_gather_strided(const float *x, const long *strides, float *y, int rank, const long *shape);
 
-/// The inverse: y[Σ i_d·strides[d]] = x[i…] (`accumulate` 0) or += (1), x dense of `shape`. No two indices may meet. rank ≤ 6.
+/// The inverse: y[Σ i_d·strides[d]] = x[i…] (`accumulate` 0) or += (1), x dense of `shape`. No two indices may meet.
+/// rank ≤ 6.
 void ck_scatter_strided(const float *x, float *y, const long *strides, int rank, const long *shape, int accumulate);
 
 /// Planes are N·C (plain) or N·⌈C/16⌉ (blocked).
@@ -42,10 +46,13 @@ void ck_scatter_strided(const float *x, float *y, const long *strides, int rank,
 void ck_upsample_nearest(const float *x, float *y, long planes, long height, long width, long factor, ck_format format);
 
 /// Its gradient: dx[h, w] = Σ over the f×f block of dy. `height`, `width` are x's.
-void ck_upsample_nearest_backward(const float *dy, float *dx, long planes, long height, long width, long factor, ck_format format);
+void ck_upsample_nearest_backward(
+  const float *dy, float *dx, long planes, long height, long width, long factor, ck_format format);
 
-/// Mean over k×k blocks, stride k: x [planes][H][W](16) to y [planes][⌊H/k⌋][⌊W/k⌋](16); rows and columns left over are dropped.
+/// Mean over k×k blocks, stride k: x [planes][H][W](16) to y [planes][⌊H/k⌋][⌊W/k⌋](16); rows and columns left over are
+/// dropped.
 void ck_average_pool(const float *x, float *y, long planes, long height, long width, long k, ck_format format);
 
 /// Its gradient: each of the k×k pixels gets dy/k²; pixels left over get zero. `height`, `width` are x's.
-void ck_average_pool_backward(const float *dy, float *dx, long planes, long height, long width, long k, ck_format format);
+void ck_average_pool_backward(
+  const float *dy, float *dx, long planes, long height, long width, long k, ck_format format);

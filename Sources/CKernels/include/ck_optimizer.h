@@ -11,7 +11,8 @@ typedef struct {
 } ck_adam;
 
 /// As torch.optim.Adam(W), with g ← gradient_scale·g:
-///   m ← β₁m + (1−β₁)g     v ← β₂v + (1−β₂)g²     p ← p − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε)     ema ← ema + (1−d)(p − ema)
+///   m ← β₁m + (1−β₁)g      v ← β₂v + (1−β₂)g²
+///   p ← p − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε)      ema ← ema + (1−d)(p − ema)
 /// p, g, m, v, ema have n elements; ema may be NULL.
 void ck_adam_step(const ck_adam *adam, float *p, const float *g, float *m, float *v, float *ema, long n);
 

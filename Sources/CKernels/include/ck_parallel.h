@@ -7,7 +7,8 @@ void ck_set_threads(int threads);
 /// The number of threads that the next `ck_parallel` gives its body.
 int ck_threads(void);
 
-/// Runs `body(context, thread, threads)` once on each thread, `thread` in 0..<threads, and returns when all have returned.
+/// Runs `body(context, thread, threads)` once on each thread, `thread` in 0..<threads, and returns when all have
+/// returned.
 /// Inside another `ck_parallel`, or with one thread, it calls `body(context, 0, 1)` directly.
 void ck_parallel(void (*body)(void *context, int thread, int threads), void *context);
 

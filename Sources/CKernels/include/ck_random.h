@@ -1,7 +1,7 @@
 /// Counter-based random numbers: Philox4×32-10 (Salmon et al. 2011).
 ///
-/// Element j of sample n is lane j % 4 of philox(counter: (j / 4, sample_index[n], step, stream), key: (seed low, seed high)),
-/// so a sample's noise depends neither on the batch that holds it nor on the number of threads.
+/// Element j of sample n is lane j % 4 of philox(counter: (j / 4, sample_index[n], step, stream), key: (seed low, seed
+/// high)), so a sample's noise depends neither on the batch that holds it nor on the number of threads.
 #pragma once
 #include <stdint.h>
 
@@ -23,4 +23,5 @@ void ck_random_uniform(const ck_random *random, const uint32_t *sample_index, lo
 void ck_random_normal(const ck_random *random, const uint32_t *sample_index, long samples, long elements, float *out);
 
 /// out [samples][elements]: 1/(1−p) with probability 1−p (uniform ≥ p), else 0. 0 ≤ p < 1.
-void ck_random_dropout_mask(const ck_random *random, const uint32_t *sample_index, long samples, long elements, float p, float *out);
+void ck_random_dropout_mask(
+  const ck_random *random, const uint32_t *sample_index, long samples, long elements, float p, float *out);

@@ -22,13 +22,18 @@ void ck_winograd_transform(const ck_winograd *conv, const float *w, float *trans
 void ck_winograd_transform_backward(const ck_winograd *conv, const float *w, float *transformed);
 
 /// y = conv(x, w) + bias + residual.
-///   x (N, inputs, H, W) blocked;  bias (outputs) or NULL;  residual like y or NULL, may be y;  y (N, outputs, H, W) blocked.
+///   x (N, inputs, H, W) blocked;  bias (outputs) or NULL;  residual like y or NULL, may be y;  y (N, outputs, H, W)
+///   blocked.
 void ck_winograd_forward(
-  const ck_winograd *conv, const float *x, const float *transformed, const float *bias, const float *residual, float *y, float *workspace);
+  const ck_winograd *conv, const float *x, const float *transformed, const float *bias, const float *residual, float *y,
+  float *workspace);
 
-/// dx = convᵀ(dy, w) + residual, `transformed` from `ck_winograd_transform_backward`. residual like dx or NULL, may be dx.
+/// dx = convᵀ(dy, w) + residual, `transformed` from `ck_winograd_transform_backward`. residual like dx or NULL, may be
+/// dx.
 void ck_winograd_backward_data(
-  const ck_winograd *conv, const float *dy, const float *transformed, const float *residual, float *dx, float *workspace);
+  const ck_winograd *conv, const float *dy, const float *transformed, const float *residual, float *dx,
+  float *workspace);
 
 /// dw (OIhw16i16o) = Σ over samples and pixels of x·dy, overwritten.
-void ck_winograd_backward_weights(const ck_winograd *conv, const float *x, const float *dy, float *dw, float *workspace);
+void ck_winograd_backward_weights(
+  const ck_winograd *conv, const float *x, const float *dy, float *dw, float *workspace);

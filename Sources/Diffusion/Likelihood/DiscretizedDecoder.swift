@@ -85,18 +85,23 @@ public enum DiscretizedDecoder {
   ///
   /// - Parameters:
   ///   - mean: what the last step returned: μ_θ(x_1, 1).
-  ///   - logVariance: `ReverseProcess.logVariance` at the last step's t.
-  ///   - uniforms: one number in [0, 1) a scalar for `.sample`; ignored otherwise.
+  ///   - logVariance: `ReverseProcess.logVariance`, or `.uniform(fixedLogVariance)`, at the last step's t.
+  ///   - uniforms: one number in [0, 1) a scalar for `.sample`, from `CounterNoise.uniforms` for instance; ignored otherwise.
   public static func pixels(
-    mean: Images, logVariance: LogVariance, choosing choice: PixelChoice, uniforms: (Int) -> Double = { _ in 0 }
+    mean: Images, logVariance: LogVariance, choosing choice: PixelChoice, uniforms: [Float] = []
   ) -> [UInt8] {
-    mean.scalars.indices.map { i in
+    precondition(
+      choice != .sample || uniforms.count == mean.scalars.count,
+      "\(uniforms.count) uniform numbers to draw \(mean.scalars.count) pixels")
+    return mean.scalars.indices.map { i in
       let logσ: Double
       switch logVariance {
       case .uniform(let log): logσ = log / 2
       case .each(let logs): logσ = Double(logs.scalars[i]) / 2
       }
-      return UInt8(pixel(mean: Double(mean.scalars[i]), logσ: logσ, choosing: choice, u: uniforms(i)))
+      return UInt8(
+        pixel(
+          mean: Double(mean.scalars[i]), logσ: logσ, choosing: choice, u: choice == .sample ? Double(uniforms[i]) : 0))
     }
   }
 }

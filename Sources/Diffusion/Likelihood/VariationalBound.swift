@@ -121,6 +121,29 @@ public struct BoundReport: Sendable {
   /// L of each sample, bits a dimension.
   public let bitsPerSample: [Double]
 
+  public init(prior: Double, terms: [VariationalBound.Term], bitsPerSample: [Double]) {
+    self.prior = prior
+    self.terms = terms
+    self.bitsPerSample = bitsPerSample
+  }
+
+  /// The report of all the samples of several, each weighing as much as it has samples. All have the same T.
+  public init(merging reports: [BoundReport]) {
+    precondition(!reports.isEmpty, "no reports to merge")
+    let samples = reports.reduce(0) { $0 + $1.bitsPerSample.count }
+    let mean = { (value: (BoundReport) -> Double) in
+      reports.reduce(0) { $0 + value($1) * Double($1.bitsPerSample.count) } / Double(samples)
+    }
+    self.init(
+      prior: mean { $0.prior },
+      terms: reports[0].terms.indices.map { i in
+        VariationalBound.Term(
+          t: reports[0].terms[i].t, nats: mean { $0.terms[i].nats }, x0Error: mean { $0.terms[i].x0Error },
+          εError: mean { $0.terms[i].εError })
+      },
+      bitsPerSample: reports.flatMap(\.bitsPerSample))
+  }
+
   /// L in nats a dimension.
   public var nats: Double { prior + terms.reduce(0) { $0 + $1.nats } }
   /// L in bits a dimension.

@@ -28,18 +28,31 @@ public struct CounterNoise: NoiseSource, Sendable {
 
   public func stepNoise(leaving t: Timestep, shape: Images.Shape) -> Images { noise(step: t.number, shape: shape) }
 
+  /// Uniform numbers in [0, 1), one a scalar: what `DiscretizedDecoder.pixels` draws pixels with, under the stream `.decoder`.
+  public func uniforms(shape: Images.Shape) -> [Float] {
+    each(shape) { Philox4x32.fill(uniforms: $0, seed: seed, sample: $1, step: 0, stream: stream) }
+  }
+
   private func noise(step: Int, shape: Images.Shape) -> Images {
-    let dimension = shape.dimension
-    let scalars = [Float](unsafeUninitializedCapacity: shape.scalarCount) { buffer, count in
-      for n in 0..<shape.count {
+    Images(
+      shape: shape,
+      scalars: each(shape) {
         Philox4x32.fill(
-          normals: UnsafeMutableBufferPointer(rebasing: buffer[n * dimension..<(n + 1) * dimension]),
-          seed: seed, sample: UInt32(truncatingIfNeeded: firstSample + n), step: UInt32(truncatingIfNeeded: step),
-          stream: stream)
+          normals: $0, seed: seed, sample: $1, step: UInt32(truncatingIfNeeded: step), stream: stream)
+      })
+  }
+
+  /// The scalars of a batch, filled sample by sample.
+  private func each(_ shape: Images.Shape, fill: (UnsafeMutableBufferPointer<Float>, UInt32) -> Void) -> [Float] {
+    let dimension = shape.dimension
+    return [Float](unsafeUninitializedCapacity: shape.scalarCount) { buffer, count in
+      for n in 0..<shape.count {
+        fill(
+          UnsafeMutableBufferPointer(rebasing: buffer[n * dimension..<(n + 1) * dimension]),
+          UInt32(truncatingIfNeeded: firstSample + n))
       }
       count = shape.scalarCount
     }
-    return Images(shape: shape, scalars: scalars)
   }
 }
 

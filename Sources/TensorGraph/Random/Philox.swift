@@ -59,6 +59,17 @@ public enum Philox4x32 {
     }
   }
 
+  /// Fills `draws` with uniform numbers in [0, 1), addressed as `fill(normals:)`.
+  public static func fill(
+    uniforms draws: UnsafeMutableBufferPointer<Float>, seed: UInt64, sample: UInt32, step: UInt32, stream: RandomStream
+  ) {
+    let key = key(seed: seed)
+    for j in draws.indices where j % 4 == 0 {
+      let u = uniforms(of: block(counter: SIMD4(UInt32(j / 4), sample, step, stream.rawValue), key: key))
+      for lane in 0..<min(4, draws.count - j) { draws[j + lane] = u[lane] }
+    }
+  }
+
   /// z0 = r cos θ, z1 = r sin θ with r = √(−2 ln u), u = (w + ½)·2⁻³², θ = 2π(v + ½)·2⁻³².
   private static func boxMuller(_ w: UInt32, _ v: UInt32) -> (Float, Float) {
     let radius = (-2 * logarithm((Float(w) + 0.5) * 0x1p-32)).squareRoot()

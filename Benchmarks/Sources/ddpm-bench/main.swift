@@ -1,0 +1,85 @@
+import CPUBackend
+import DDPM
+import Diffusion
+import Glibc
+import Networks
+import TensorGraph
+
+// One case of the benchmark as a small server, so that a driver can alternate between this program and its peer:
+// it prints `ready`, then for each line on standard input does one unit of work and prints its milliseconds.
+//
+//   ddpm-bench train-cifar10 8        one training step: noise, forward, backward, clip, Adam, average
+//   ddpm-bench denoise-cifar10 8      the network once
+//   ddpm-bench sample-mnist 8         50 steps of DDIM
+
+WaitPolicy.restartIfUnset()
+setvbuf(stdout, nil, Int32(_IOLBF), 0)
+
+func milliseconds(_ body: () throws -> Void) rethrows -> Double {
+  let clock = ContinuousClock()
+  let time = try clock.measure(body).components
+  return Double(time.seconds) * 1e3 + Double(time.attoseconds) * 1e-15
+}
+
+/// The 1.1-million-parameter network of the `mnist` preset.
+var mnist: UNetConfig {
+  var config = UNetConfig.paperCIFAR10
+  config.sampleSize = .init(height: 28, width: 28)
+  (config.inChannels, config.outChannels) = (1, 1)
+  config.blockOutChannels = [32, 64, 64]
+  config.layersPerBlock = 1
+  config.downBlocks = [.plain, .plain, .attention]
+  config.upBlocks = [.attention, .plain, .plain]
+  return config
+}
+
+let arguments = CommandLine.arguments.dropFirst()
+guard arguments.count == 2, let name = arguments.first, let batch = arguments.last.flatMap({ Int($0) }), batch > 0 else {
+  fputs("usage: ddpm-bench train-cifar10|train-mnist|denoise-cifar10|denoise-mnist|sample-mnist BATCH\n", stderr)
+  exit(2)
+}
+let isCIFAR = name.hasSuffix("cifar10")
+let network = isCIFAR ? UNetConfig.paperCIFAR10 : mnist
+let side = isCIFAR ? 32 : 28
+let backend = CPUBackend()
+let schedule = try NoiseSchedule(.linear(), T: 1000)
+let process = try ReverseProcess(schedule: schedule)
+let weights = try NetworkWeights(initializing: network, by: .diffusers, seed: 0)
+let count = batch * network.inChannels * side * side
+let images = (0..<count).map { index in Float((index &* 2_654_435_761) & 0xffff) / 32_768 - 1 }
+
+let unit: () throws -> Void
+switch name.prefix(while: { $0 != "-" }) {
+case "train":
+  let engine = try TrainingEngine(
+    TrainingProgram(
+      network: network, process: process, objective: .squaredError(), adam: Adam(),
+      gradientClip: 1, batchSize: batch, height: side, width: side),
+    seed: 0, on: backend)
+  try engine.start(from: weights)
+  let t = (0..<batch).map { Timestep(1 + $0 * 999 / batch) }
+  var step = 0
+  unit = {
+    step += 1
+    _ = try engine.step(
+      .init(x0: images, t: t, first: step * batch), .init(step: step, learningRate: 2e-4, emaDecay: 0.999))
+  }
+default:
+  let denoiser = try UNetDenoiser(network, batchSize: batch, height: side, width: side, on: backend)
+  try weights.load(into: denoiser.executable)
+  let xT = Images(shape: .init(batch, network.inChannels, side, side), scalars: images)
+  if name.hasPrefix("denoise") {
+    unit = { _ = try denoiser.predict(xT, at: [Timestep](repeating: 501, count: batch)) }
+  } else {
+    let timesteps = try TimestepSpacing.leading.timesteps(50, of: 1000)
+    unit = {
+      var noise = CounterNoise(seed: 0)
+      _ = try DDIM().sample(
+        shape: xT.shape, timesteps: timesteps, process: process, denoiser: denoiser, noise: &noise, start: xT)
+    }
+  }
+}
+
+try unit()
+print("ready")
+while let line = readLine(), line != "quit" { print(try milliseconds(unit)) }

@@ -1,0 +1,73 @@
+"""One case of the benchmark in PyTorch and diffusers, as a server like ddpm-bench.
+
+usage: pytorch.py CASE BATCH MODE     MODE: eager, channels_last, compile
+
+Prints `ready`, then for each line on standard input does one unit of work and prints its milliseconds.
+"""
+import sys
+import time
+
+import torch
+from diffusers import DDIMScheduler, UNet2DModel
+
+case, batch, mode = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+cifar = case.endswith("cifar10")
+side = 32 if cifar else 28
+paper = dict(downsample_padding=0, flip_sin_to_cos=False, freq_shift=1, norm_eps=1e-6, attention_head_dim=None)
+if cifar:
+    model = UNet2DModel(
+        sample_size=32, in_channels=3, out_channels=3, block_out_channels=(128, 256, 256, 256), layers_per_block=2,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"), **paper)
+else:
+    model = UNet2DModel(
+        sample_size=28, in_channels=1, out_channels=1, block_out_channels=(32, 64, 64), layers_per_block=1,
+        down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"), **paper)
+channels = model.config.in_channels
+x0 = torch.rand(batch, channels, side, side) * 2 - 1
+if mode == "channels_last":
+    model = model.to(memory_format=torch.channels_last)
+    x0 = x0.to(memory_format=torch.channels_last)
+network = torch.compile(model) if mode == "compile" else model
+
+if case.startswith("train"):
+    parameters = list(model.parameters())
+    optimizer = torch.optim.Adam(parameters, lr=2e-4)
+    average = [p.detach().clone() for p in parameters]
+    alphas_cumprod = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0).float()
+    t = torch.tensor([i * 999 // max(1, batch) for i in range(batch)])
+
+    def unit():
+        noise = torch.randn_like(x0)
+        a = alphas_cumprod[t].view(-1, 1, 1, 1)
+        xt = a.sqrt() * x0 + (1 - a).sqrt() * noise
+        loss = ((network(xt, t).sample - noise) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(average, [p.detach() for p in parameters], 0.001)
+else:
+    model.eval()
+    scheduler = DDIMScheduler(num_train_timesteps=1000, beta_schedule="linear")
+
+    @torch.inference_mode()
+    def unit():
+        if case.startswith("denoise"):
+            return network(x0, 500).sample
+        scheduler.set_timesteps(50)
+        x = x0
+        for t in scheduler.timesteps:
+            x = scheduler.step(network(x, t).sample, t, x).prev_sample
+
+unit()
+unit()
+print("ready", flush=True)
+for line in sys.stdin:
+    if line.strip() == "quit":
+        break
+    start = time.perf_counter()
+    unit()
+    print((time.perf_counter() - start) * 1e3, flush=True)
