@@ -197,17 +197,10 @@ public struct SamplingRun {
   /// 8-bit pixels of the last step's Gaussian.
   private func pixels(_ final: Images, _ samples: Range<Int>) -> [UInt8] {
     let last = timesteps.last ?? 1
-    let key = Philox4x32.key(seed: options.seed)
-    let dimension = final.shape.dimension
+    let draws = CounterNoise(seed: options.seed, firstSample: samples.lowerBound, stream: .decoder)
     return DiscretizedDecoder.pixels(
-      mean: final, logVariance: .uniform(process.fixedLogVariance(at: last, to: .data)), choosing: options.decoder
-    ) { i in
-      let (sample, element) = i.quotientAndRemainder(dividingBy: dimension)
-      let counter = SIMD4(
-        UInt32(truncatingIfNeeded: element / 4), UInt32(truncatingIfNeeded: samples.lowerBound + sample), 0,
-        RandomStream.decoder.rawValue)
-      return Double(Philox4x32.uniforms(of: Philox4x32.block(counter: counter, key: key))[element % 4])
-    }
+      mean: final, logVariance: .uniform(process.fixedLogVariance(at: last, to: .data)), choosing: options.decoder,
+      uniforms: options.decoder == .sample ? draws.uniforms(shape: final.shape) : [])
   }
 }
 
