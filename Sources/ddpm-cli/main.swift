@@ -1,5 +1,11 @@
 import ArgumentParser
 
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
 /// `ddpm`: one file a subcommand.
 struct DDPMCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -16,4 +22,6 @@ struct DDPMCommand: ParsableCommand {
     subcommands: [TrainCommand.self, SampleCommand.self, NoiseCommand.self, RunCommand.self, InfoCommand.self])
 }
 
+// A closed pipe ends what is printed, not the work.
+signal(SIGPIPE, SIG_IGN)
 DDPMCommand.main()

@@ -39,7 +39,8 @@ import Testing
     let t: [Timestep] = [1, 2, 5, 10]
     let shape = Images.Shape(4, 1, 4, 4)
     // Pixels of 8 bits, the end ones among them.
-    let x0 = Images(shape: shape, scalars: (0..<64).map { Float($0 % 3 == 0 ? 255 * ($0 % 2) : $0 * 4) / 127.5 - 1 })
+    let pixels = (0..<64).map { i in i % 3 == 0 ? 255 * (i % 2) : i * 4 }
+    let x0 = Images(shape: shape, scalars: pixels.map { Float($0) / 127.5 - 1 })
     let ε = CounterNoise(seed: 1).initialNoise(shape: shape)
     var program = TrainingProgram(
       network: network, process: process, objective: test.objective, adam: Adam(), gradientClip: 1, batchSize: 4,

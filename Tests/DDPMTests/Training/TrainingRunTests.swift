@@ -55,13 +55,13 @@ import Testing
     let configuration = try TrainingConfiguration(over: Self.tiny, layers: [("test", options)])
     try inFolder { straight in
       try inFolder { broken in
-        try TrainingRun(configuration, output: straight, on: backend) { _ in }
+        try train(configuration, output: straight, on: backend)
         // Dies in the fourth step's report, after the checkpoint of step 2; steps 3 and 4 are lost and done again.
         let run = try TrainingRun(configuration, output: broken, on: backend)
         #expect(throws: Stopped.self) {
           try run { if case .step(let report) = $0, report.step == 4 { throw Stopped() } }
         }
-        try TrainingRun(resuming: broken, on: backend) { _ in }
+        try resume(broken, on: backend)
 
         #expect(RunDirectory(broken).checkpoints.steps == [4, 6])
         let last = RunDirectory(straight).checkpoints.url(step: 6)
@@ -86,16 +86,16 @@ import Testing
     try inFolder { folder in
       var configuration = Self.tiny
       configuration.steps = 2
-      try TrainingRun(configuration, output: folder, on: backend) { _ in }
+      try train(configuration, output: folder, on: backend)
       #expect(throws: TrainingError.self) { try TrainingRun(configuration, output: folder, on: backend) }
       #expect(throws: TrainingError.self) { try TrainingRun(resuming: folder, on: backend) }
       #expect(throws: TrainingError.self) {
         try TrainingRun(resuming: folder, changes: ["learning_rate": 1, "steps": 4], on: backend)
       }
-      try TrainingRun(resuming: folder, changes: ["steps": 4], on: backend) { _ in }
+      try resume(folder, changes: ["steps": 4], on: backend)
       #expect(RunDirectory(folder).checkpoints.steps.last == 4)
       configuration.steps = 1
-      try TrainingRun(configuration, output: folder, replaces: true, on: backend) { _ in }
+      try train(configuration, output: folder, replaces: true, on: backend)
       #expect(RunDirectory(folder).checkpoints.steps == [0, 1])
     }
   }
@@ -108,7 +108,7 @@ import Testing
       configuration.sampleEvery = 0
       configuration.warmupSteps = 0
       let error = #expect(throws: TrainingError.self) {
-        try TrainingRun(configuration, output: folder, on: backend) { _ in }
+        try train(configuration, output: folder, on: backend)
       }
       guard case .notFinite = error else {
         Issue.record("\(String(describing: error))")
@@ -133,21 +133,15 @@ import Testing
   }
 }
 
-extension TrainingRun {
-  /// Prepares and runs at once.
-  fileprivate convenience init(
-    _ configuration: TrainingConfiguration, output: URL, replaces: Bool = false, on backend: any Backend,
-    observe: (TrainingEvent) throws -> Void
-  ) throws {
-    try self.init(configuration, output: output, replaces: replaces, on: backend)
-    try self(observe: observe)
-  }
+/// Prepares a run and runs it.
+private func train(
+  _ configuration: TrainingConfiguration, output: URL, replaces: Bool = false, on backend: any Backend
+) throws {
+  let run = try TrainingRun(configuration, output: output, replaces: replaces, on: backend)
+  try run { _ in }
+}
 
-  fileprivate convenience init(
-    resuming output: URL, changes: [String: JSONValue] = [:], on backend: any Backend,
-    observe: (TrainingEvent) throws -> Void
-  ) throws {
-    try self.init(resuming: output, changes: changes, on: backend)
-    try self(observe: observe)
-  }
+private func resume(_ output: URL, changes: [String: JSONValue] = [:], on backend: any Backend) throws {
+  let run = try TrainingRun(resuming: output, changes: changes, on: backend)
+  try run { _ in }
 }
