@@ -1,4 +1,5 @@
 import ArgumentParser
+import CPUBackend
 
 #if canImport(Glibc)
   import Glibc
@@ -22,6 +23,8 @@ struct DDPMCommand: ParsableCommand {
     subcommands: [TrainCommand.self, SampleCommand.self, NoiseCommand.self, RunCommand.self, InfoCommand.self])
 }
 
+// First of all, since it starts the process anew.
+WaitPolicy.restartIfUnset()
 // A closed pipe ends what is printed, not the work.
 signal(SIGPIPE, SIG_IGN)
 DDPMCommand.main()
