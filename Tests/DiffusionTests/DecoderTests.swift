@@ -86,7 +86,8 @@ import Testing
     let grey = Images(repeating: 0, shape: .init(2, 1, 100, 100))
     let uniforms = CounterNoise(seed: 1, stream: .decoder).uniforms(shape: grey.shape)
     let drawn = DiscretizedDecoder.pixels(
-      mean: grey, logVariance: .uniform(2 * log(0.1)), choosing: .sample, uniforms: uniforms)
+      mean: grey, logVariance: .uniform(2 * log(0.1)), choosing: .sample
+    ) { Double(uniforms[$0]) }
     let (mean127, variance) = moments(drawn.map { Double($0) })
     #expect(abs(mean127 - 127.5) < 5 * 12.75 / 20_000.0.squareRoot())
     #expect(abs(variance - 12.75 * 12.75) < 5 * 12.75 * 12.75 * (2 / 20_000.0).squareRoot())

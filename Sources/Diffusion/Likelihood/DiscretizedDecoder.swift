@@ -86,22 +86,18 @@ public enum DiscretizedDecoder {
   /// - Parameters:
   ///   - mean: what the last step returned: μ_θ(x_1, 1).
   ///   - logVariance: `ReverseProcess.logVariance`, or `.uniform(fixedLogVariance)`, at the last step's t.
-  ///   - uniforms: one number in [0, 1) a scalar for `.sample`, from `CounterNoise.uniforms` for instance; ignored otherwise.
+  ///   - uniforms: a number in [0, 1) for each scalar, from `CounterNoise.uniforms` for instance; only `.sample` asks.
   public static func pixels(
-    mean: Images, logVariance: LogVariance, choosing choice: PixelChoice, uniforms: [Float] = []
+    mean: Images, logVariance: LogVariance, choosing choice: PixelChoice, uniforms: (Int) -> Double = { _ in 0 }
   ) -> [UInt8] {
-    precondition(
-      choice != .sample || uniforms.count == mean.scalars.count,
-      "\(uniforms.count) uniform numbers to draw \(mean.scalars.count) pixels")
-    return mean.scalars.indices.map { i in
+    mean.scalars.indices.map { i in
       let logσ: Double
       switch logVariance {
       case .uniform(let log): logσ = log / 2
       case .each(let logs): logσ = Double(logs.scalars[i]) / 2
       }
-      return UInt8(
-        pixel(
-          mean: Double(mean.scalars[i]), logσ: logσ, choosing: choice, u: choice == .sample ? Double(uniforms[i]) : 0))
+      let u = choice == .sample ? uniforms(i) : 0
+      return UInt8(pixel(mean: Double(mean.scalars[i]), logσ: logσ, choosing: choice, u: u))
     }
   }
 }
