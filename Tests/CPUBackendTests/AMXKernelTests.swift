@@ -59,7 +59,7 @@ struct AMXKernelTests {
   @Test(arguments: cases)
   func forwardAddsBiasAndResidual(_ shape: Shape, threads: Int) {
     ck_set_threads(Int32(threads))
-    var conv = shape.conv, noise = Noise()
+    var conv = shape.conv, noise = Samples()
     let x = noise.floats(shape.n * shape.ci * shape.h * shape.w),
       w = noise.floats(shape.co * shape.ci * shape.k * shape.k)
     let bias = noise.floats(shape.co), residual = noise.floats(shape.n * shape.co * shape.ho * shape.wo)
@@ -97,7 +97,7 @@ struct AMXKernelTests {
   @Test(arguments: cases)
   func gradients(_ shape: Shape, threads: Int) {
     ck_set_threads(Int32(threads))
-    var conv = shape.conv, noise = Noise()
+    var conv = shape.conv, noise = Samples()
     let x = noise.floats(shape.n * shape.ci * shape.h * shape.w),
       w = noise.floats(shape.co * shape.ci * shape.k * shape.k)
     let dy = noise.floats(shape.n * shape.co * shape.ho * shape.wo)
@@ -139,7 +139,7 @@ struct AMXKernelTests {
   @Test(arguments: [(1, 1, 1), (1, 17, 33), (31, 33, 65), (100, 77, 3), (5, 512, 128), (130, 129, 257)], [0, 1, 2, 3])
   func matrixProduct(_ size: (m: Int, n: Int, k: Int), transposed: Int) {
     let (m, n, k) = size, transA = transposed & 1, transB = transposed >> 1
-    var noise = Noise()
+    var noise = Samples()
     let lda = (transA == 1 ? m : k) + 3, ldb = (transB == 1 ? k : n) + 1, ldc = n + 2
     let a = noise.floats(lda * (transA == 1 ? k : m)), b = noise.floats(ldb * (transB == 1 ? n : k))
     let c = noise.floats(ldc * m)
@@ -193,7 +193,7 @@ struct AMXKernelTests {
   @Test(arguments: heads, [1, 2, 3])
   func attention(_ size: Heads, threads: Int) {
     ck_set_threads(Int32(threads))
-    var noise = Noise()
+    var noise = Samples()
     let (d, scale) = (size.channels, Float(0.3))
     let queryCount = size.samples * size.heads * d * size.queries, keyCount = size.samples * size.heads * d * size.keys
     let q = noise.floats(queryCount), k = noise.floats(keyCount), v = noise.floats(keyCount)
@@ -297,7 +297,7 @@ struct AMXKernelTests {
 private func memory(_ size: Int) -> [UInt8] { [UInt8](repeating: 0xff, count: size) }
 
 /// Reproducible floats in -1..<1.
-private struct Noise {
+private struct Samples {
   private var state: UInt64 = 0x9e37_79b9_7f4a_7c15
 
   mutating func floats(_ count: Int) -> [Float] {
