@@ -72,7 +72,7 @@ static void elementwise(long n) {
   ck_accumulate_scaled(x, 2, out, n);
   ck_linear_combination((const float *[]){x, y, z}, (float[]){1, 2, 3}, 3, out, n);
   ck_fill(out, n, ck_sum(x, n) + ck_sum_of_squares(x, n) > 0);
-  ck_adam adam = {1e-3, 0.9, 0.999, 1e-8, 0.01, 1, 1, 0.99, 1};
+  ck_adam adam = {1e-3, 0.9, 0.999, 1e-8, 0.01, 1, 1, 0.99, 0.1, 0.001};
   float *v = floats(n);
   ck_fill(v, n, 0);
   ck_adam_step(&adam, x, y, z, v, out, n);

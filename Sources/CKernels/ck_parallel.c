@@ -8,7 +8,8 @@ extern void GOMP_barrier(void);
 extern int omp_get_thread_num(void);
 extern int omp_get_num_threads(void);
 
-static int wanted_threads = 1;
+// Each calling thread has its own, as libgomp has a pool for each.
+static _Thread_local int wanted_threads = 1;
 
 /// The size of the team that this thread works in; 0 outside any `ck_parallel`.
 static _Thread_local int team_size = 0;

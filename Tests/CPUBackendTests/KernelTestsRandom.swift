@@ -100,7 +100,8 @@ extension KernelTests {
         var adam = ck_adam(
           learning_rate: 2e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: decay,
           decoupled: decoupled ? 1 : 0,
-          gradient_scale: 0.5, ema_decay: 0.99, step: step)
+          gradient_scale: 0.5, ema_decay: 0.99, bias_correction1: 1 - pow(0.9, Double(step)),
+          bias_correction2: 1 - pow(0.999, Double(step)))
         ck_adam_step(&adam, foundP.pointer, g, foundM.pointer, foundV.pointer, foundEMA.pointer, n)
         // torch.optim.Adam and AdamW
         for i in 0..<n {

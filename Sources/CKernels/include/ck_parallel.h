@@ -1,7 +1,7 @@
 /// One pool of threads, libgomp's, which oneDNN shares.
 #pragma once
 
-/// Sets how many threads the kernels use; below 1 means 1. Not to be called inside `ck_parallel`.
+/// Sets how many threads the kernels use when called from this thread; below 1 means 1. Not to be called inside `ck_parallel`.
 void ck_set_threads(int threads);
 
 /// The number of threads that the next `ck_parallel` gives its body.

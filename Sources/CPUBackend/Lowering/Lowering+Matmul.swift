@@ -39,13 +39,21 @@ struct Matmul {
   var k: Int
   var useAMX: Bool
 
-  var label: String { "matmul" }
-  var scratchByteCount: Int { 0 }
+  /// Splitting and packing the operands pays where each of their numbers is used often enough.
+  private var splits: Bool { useAMX && min(m, n, k) >= 64 }
+
+  var label: String { splits ? "matmul amx" : "matmul" }
+  var scratchByteCount: Int { splits ? ck_amx_gemm_scratch(m, n, k) : 0 }
 
   func callAsFunction(
     _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>,
     _ scratch: UnsafeMutableRawPointer
   ) throws(ExecutionError) {
+    if splits {
+      return ck_amx_gemm(
+        transposeA ? 1 : 0, transposeB ? 1 : 0, m, n, k, 1, a, transposeA ? m : k, b, transposeB ? k : n, 0, y, n,
+        scratch)
+    }
     let letter = { (transposed: Bool) in CChar(bitPattern: UInt8(ascii: transposed ? "T" : "N")) }
     try check(
       dnnl_sgemm(
