@@ -9,6 +9,11 @@ import TensorGraph
 #else
   import Foundation
 #endif
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
 
 /// `ddpm sample`: a model in, pictures out.
 struct SampleCommand: ParsableCommand {
@@ -98,6 +103,7 @@ struct SampleCommand: ParsableCommand {
     options.count =
       count ?? options.initialNoise?.shape.count ?? options.stepNoise?.first?.shape.count ?? 16
     if !isPNG { try makeFolder() }
+    try checkOutputs()
 
     // Images must not depend on what a timer said.
     let sampling = try SamplingRun(
@@ -112,7 +118,7 @@ struct SampleCommand: ParsableCommand {
     terminal.end()
     let seconds = ProcessInfo.processInfo.systemUptime - start
     terminal.print(
-      "\(options.count) images, \(sampler.rawValue) in \(sampling.timesteps.count) steps: "
+      "\(options.count) image\(options.count == 1 ? "" : "s"), \(sampler.rawValue) in \(sampling.timesteps.count) steps: "
         + "\(Text.duration(seconds)), \(Text.short(Double(options.count) / max(seconds, 1e-9))) images/s")
     try write(result, on: terminal)
     if profile, let profile = backend.profile(of: sampling.executable) { ProfileTable(profile).print(on: terminal) }
@@ -123,6 +129,16 @@ struct SampleCommand: ParsableCommand {
   private func makeFolder() throws {
     do { try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true) } catch {
       throw ValidationError("cannot create the folder \(out): choose an --out that you may write")
+    }
+  }
+
+  /// Whether the files can be written, before hours are spent on what goes into them.
+  private func checkOutputs() throws {
+    for path in [isPNG ? out : nil, animate, saveTensors].compactMap({ $0 }) {
+      let folder = URL(filePath: path).deletingLastPathComponent().path
+      guard access(folder, W_OK) == 0 else {
+        throw FileError(verb: "write", path: path, code: errno)
+      }
     }
   }
 

@@ -9,6 +9,11 @@
   import Darwin
 #endif
 
+/// The system's `write`, which the methods below would hide.
+private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
+  write(descriptor, bytes, count)
+}
+
 /// Lines that stay, and one at the bottom that is rewritten in place where a person watches.
 final class Terminal {
   let isInteractive = isatty(1) == 1
@@ -40,7 +45,7 @@ final class Terminal {
   private func write(_ text: String) {
     var rest = Array(text.utf8)[...]
     while !rest.isEmpty {
-      let written = rest.withUnsafeBytes { Glibc.write(1, $0.baseAddress, $0.count) }
+      let written = rest.withUnsafeBytes { systemWrite(1, $0.baseAddress, $0.count) }
       // A closed pipe ends the talking, not the training.
       guard written > 0 else { return }
       rest = rest.dropFirst(written)
@@ -50,7 +55,7 @@ final class Terminal {
   /// A line on standard error.
   static func complain(_ line: String) {
     let bytes = Array((line + "\n").utf8)
-    _ = bytes.withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
+    _ = bytes.withUnsafeBytes { systemWrite(2, $0.baseAddress, $0.count) }
   }
 }
 

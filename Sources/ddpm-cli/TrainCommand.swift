@@ -43,7 +43,9 @@ struct TrainCommand: ParsableCommand {
 
   // MARK: Where
 
-  @Option(help: ArgumentHelp("The directory to write; 'runs/' and the preset's name by default.", valueName: "dir"))
+  @Option(
+    help: ArgumentHelp(
+      "The directory to write (default: runs/ and the name of the preset or the data).", valueName: "dir"))
   var out: String?
 
   @Option(help: ArgumentHelp("Go on with the run in this directory.", valueName: "dir"))
@@ -104,7 +106,7 @@ struct TrainCommand: ParsableCommand {
     } else {
       let configuration = try newConfiguration()
       let threads = configuration.threads ?? backend.threadCount
-      let directory = out ?? "runs/\(preset?.rawValue ?? "glyphs")"
+      let directory = out ?? "runs/\(preset?.rawValue ?? Self.lastPart(of: configuration.data))"
       run = try TrainingRun(
         configuration, output: URL(filePath: directory), start: startFrom.map { URL(filePath: $0) }, replaces: force,
         on: backend.make(profiles: profile, threads: threads), threads: threads, progress: progress)
@@ -119,6 +121,12 @@ struct TrainCommand: ParsableCommand {
     if profile { try report(run, on: terminal) }
   }
 
+  /// `photos` of `data/photos.tar.gz`: what the output is called by default.
+  private static func lastPart(of path: String) -> String {
+    let last = path.split(separator: "/").last ?? "model"
+    return last.split(separator: ".").first.map(String.init) ?? "model"
+  }
+
   private func newConfiguration() throws -> TrainingConfiguration {
     var layers: [(source: String, object: [String: JSONValue])] = []
     var chosen = preset
@@ -129,7 +137,10 @@ struct TrainCommand: ParsableCommand {
     }
     layers.append(("the command line", overrides))
     if profile, optimisation.steps == nil { layers.append(("--profile", ["steps": 20])) }
-    return try TrainingConfiguration(over: TrainingConfiguration(chosen ?? .glyphs), layers: layers)
+    // The embedded characters have a recipe of their own; other data gets the general one.
+    let named = layers.last { $0.object["data"] != nil }?.object["data"]?.string ?? "glyphs"
+    let base = (chosen ?? (named == "glyphs" ? .glyphs : nil)).map { TrainingConfiguration($0) }
+    return try TrainingConfiguration(over: base ?? TrainingConfiguration(), layers: layers)
   }
 
   private func show(_ event: TrainingEvent, on terminal: Terminal) {

@@ -116,8 +116,12 @@ public struct SamplingRun {
       }
     default: throw SamplingError.unsupportedClasses
     }
-    denoiser = try UNetDenoiser(
-      network, batchSize: min(options.batchSize, options.count), height: size.0, width: size.1, on: backend)
+    let batch = min(options.batchSize, options.count)
+    do {
+      denoiser = try UNetDenoiser(network, batchSize: batch, height: size.0, width: size.1, on: backend)
+    } catch ProgramError.shape(let error) {
+      throw SamplingError.tooLarge(batch: batch, error.description)
+    }
   }
 
   /// What the network's program needs.
@@ -217,6 +221,7 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
   case noClasses
   case label(Int, classes: Int)
   case unsupportedClasses
+  case tooLarge(batch: Int, String)
   case noiseShape(file: String, tensor: String, found: [Int], wanted: String)
 
   static let largestCount = 1_000_000
@@ -236,6 +241,7 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
     case .noClasses: "the model was trained without classes: leave out --class"
     case .label(let label, let classes): "class is \(label); the model knows 0 to \(classes - 1)"
     case .unsupportedClasses: "class embeddings other than a learned table are not sampled here: use ddpm run"
+    case .tooLarge(let batch, let problem): "a batch of \(batch) images is too large: lower --batch-size (\(problem))"
     case .noiseShape(let file, let tensor, let found, let wanted):
       "\(file): tensor '\(tensor)' has shape \(found); it should be \(wanted)"
     }

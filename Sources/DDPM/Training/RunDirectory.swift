@@ -27,23 +27,30 @@ public struct RunDirectory: Sendable {
   public var tensorBoard: URL { url.appending(path: "tensorboard") }
   public var checkpoints: CheckpointStore { CheckpointStore(url.appending(path: "checkpoints")) }
 
-  private static let contents = [
-    "model_index.json", "unet", "scheduler", "training.json", "metrics.jsonl", "samples", "tensorboard", "checkpoints",
-    "loss.png", "loss.svg",
-  ]
-
   /// Whether there is a run or a model in it already.
   public var isUsed: Bool {
-    Self.contents.contains { FileManager.default.fileExists(atPath: url.appending(path: $0).path) }
+    ["model_index.json", "training.json", "unet"].contains { exists(url.appending(path: $0)) }
+      || !checkpoints.steps.isEmpty
   }
 
-  /// Removes an earlier run, and nothing else that may lie in the folder.
+  /// Removes an earlier run: the files that a run writes, and nothing else that may lie beside them.
   func clear() throws {
+    var files = ["model_index.json", "training.json", "metrics.jsonl", "loss.png", "loss.svg", "profile.json"]
+    files += ["config.json", "diffusion_pytorch_model.safetensors"].map { "unet/\($0)" }
+    files.append("scheduler/scheduler_config.json")
+    files += names(in: samples).filter { $0.hasPrefix("step-") && $0.hasSuffix(".png") }.map { "samples/\($0)" }
+    files += names(in: tensorBoard).filter { $0.hasPrefix("events.out.tfevents.") }.map { "tensorboard/\($0)" }
     // The checkpoints last: until then the earlier run can still be resumed.
-    for name in Self.contents.filter({ $0 != "checkpoints" }) + ["checkpoints"] {
-      let item = url.appending(path: name)
-      if FileManager.default.fileExists(atPath: item.path) { try FileManager.default.removeItem(at: item) }
+    files += checkpoints.steps.map { "checkpoints/\(CheckpointStore.name($0))" }
+    for file in files.map({ url.appending(path: $0) }) where exists(file) {
+      try FileManager.default.removeItem(at: file)
     }
+  }
+
+  private func exists(_ url: URL) -> Bool { FileManager.default.fileExists(atPath: url.path) }
+
+  private func names(in folder: URL) -> [String] {
+    (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
   }
 
   func create() throws {

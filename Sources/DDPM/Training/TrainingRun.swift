@@ -133,7 +133,12 @@ public final class TrainingRun {
       gradientClip: configuration.gradientClip, batchSize: configuration.batchSize / configuration.accumulate,
       height: data.shape.height, width: data.shape.width)
     program.parts = configuration.accumulate
-    engine = try TrainingEngine(program, seed: UInt64(configuration.seed), on: backend)
+    do { engine = try TrainingEngine(program, seed: UInt64(configuration.seed), on: backend) } catch ProgramError.shape(
+      let error)
+    {
+      throw ConfigurationError(
+        "a batch of \(program.batchSize) images is too large: lower --batch-size, or add --accumulate (\(error))")
+    }
   }
 
   /// Trains to the end, or until a signal asks to stop.

@@ -30,6 +30,9 @@ extension TrainingConfiguration {
       for key in object.keys.sorted() where !known.contains(key) {
         throw ConfigurationError("\(source): unknown key \(key)\(Self.nearest(key, in: known))")
       }
+      for (key, value) in object where value.double.map({ !$0.isFinite }) == true {
+        throw ConfigurationError("\(source): \(key) is \(value.compactText), which is no number")
+      }
       let merged = configuration.object.merging(object) { _, new in new }.filter { !$0.value.isNull }
       do {
         let data = Data(JSONValue.object(merged).compactText.utf8)
