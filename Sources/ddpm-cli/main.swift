@@ -19,7 +19,10 @@ struct DDPMCommand: ParsableCommand {
 
       'ddpm help COMMAND' explains each command with examples.
       """,
-    subcommands: [TrainCommand.self, SampleCommand.self, NoiseCommand.self, RunCommand.self, InfoCommand.self])
+    subcommands: [
+      TrainCommand.self, SampleCommand.self, EvaluateCommand.self, InterpolateCommand.self, NeighboursCommand.self,
+      NoiseCommand.self, RunCommand.self, InfoCommand.self,
+    ])
 }
 
 // A closed pipe ends what is printed, not the work.
