@@ -53,7 +53,7 @@ public struct TimestepVisits: Sendable {
       let counter = SIMD4(
         UInt32(truncatingIfNeeded: k), UInt32(truncatingIfNeeded: image), .max, RandomStream.evaluation.rawValue)
       let word = Philox4x32.block(counter: counter, key: key)[0]
-      let offset = Int(UInt64(word) * UInt64(strata[k].count) >> 32)
+      let offset = Int((UInt64(word) * UInt64(strata[k].count)) >> 32)
       return Visit(t: Timestep(strata[k].lowerBound + offset), weight: Double(strata[k].count))
     }
   }
