@@ -20,7 +20,10 @@ struct DDPMCommand: ParsableCommand {
 
       'ddpm help COMMAND' explains each command with examples.
       """,
-    subcommands: [TrainCommand.self, SampleCommand.self, NoiseCommand.self, RunCommand.self, InfoCommand.self])
+    subcommands: [
+      TrainCommand.self, SampleCommand.self, EvaluateCommand.self, InterpolateCommand.self, NeighboursCommand.self,
+      NoiseCommand.self, RunCommand.self, InfoCommand.self,
+    ])
 }
 
 // First of all, since it starts the process anew.

@@ -1,0 +1,114 @@
+import Diffusion
+
+/// A denoiser that is told the classes of what it sees next.
+public protocol ConditionalDenoiser: AnyObject, Denoiser {
+  /// One class a sample.
+  var labels: [Int32] { get set }
+}
+
+extension UNetDenoiser: ConditionalDenoiser {}
+
+/// Measures the variational bound of images: what `ddpm evaluate` does.
+///
+/// (image, t) pairs of several images share a batch of the network. What enters the statistics depends on (seed, image, t) and not on
+/// how the pairs were batched.
+public struct BoundRun<D: Denoiser> {
+  public let bound: VariationalBound
+  public let denoiser: D
+  public let visits: TimestepVisits
+  public let path: NoisePath
+  public let seed: UInt64
+  /// Pairs that the network sees together.
+  public let batchSize: Int
+
+  public init(
+    _ bound: VariationalBound, denoiser: D, visits: TimestepVisits? = nil, path: NoisePath = .independent, seed: UInt64,
+    batchSize: Int
+  ) {
+    let T = bound.process.schedule.T
+    let visits = visits ?? TimestepVisits(T: T)
+    precondition(visits.T == T, "visits to \(visits.T) timesteps for a schedule of \(T)")
+    precondition(batchSize > 0, "a batch of \(batchSize)")
+    precondition(path == .independent || visits.isComplete, "a trajectory visits every t")
+    self.bound = bound
+    self.denoiser = denoiser
+    self.visits = visits
+    self.path = path
+    self.seed = seed
+    self.batchSize = batchSize
+  }
+
+  /// Goes on from the images that `statistics` holds.
+  ///
+  /// - Parameters:
+  ///   - statistics: whole images only, also where an error ends the run: it can go on from them.
+  ///   - count: images in the end.
+  ///   - image: gives image i.
+  ///   - observe: called after each batch with the pairs done and the pairs to do in this call; throw from it to stop.
+  public func callAsFunction(
+    _ statistics: inout BoundStatistics, upTo count: Int, image: (Int) throws -> EvaluationImage,
+    observe: ((_ done: Int, _ total: Int, _ statistics: BoundStatistics) throws -> Void)? = nil
+  ) throws {
+    let first = statistics.images.count
+    let total = max(0, count - first) * visits.count
+    var done = 0
+    var batch: [ImageWalk.Pair] = []
+    // Images that have pairs in the batch, or wait for their last ones.
+    var open: [OpenImage] = []
+
+    func score() throws {
+      for term in try terms(batch) {
+        guard term.nats.isFinite else { throw EvaluationError.notFinite(term.nats, t: term.t) }
+        open[open.firstIndex { $0.terms.count < $0.visits.count } ?? 0].terms.append(term)
+      }
+      while let image = open.first, image.terms.count == image.visits.count {
+        statistics.add(prior: image.prior, terms: image.terms, visits: image.visits)
+        open.removeFirst()
+      }
+      done += batch.count
+      batch.removeAll(keepingCapacity: true)
+      try observe?(done, total, statistics)
+    }
+
+    for index in first..<max(first, count) {
+      let image = try image(index)
+      let visits = visits(image: index, seed: seed)
+      open.append(OpenImage(prior: bound.prior(image.x0)[0], visits: visits))
+      let walk = ImageWalk(
+        image, index: index, visits: visits, path: path, schedule: bound.process.schedule, seed: seed)
+      for pair in walk {
+        batch.append(pair)
+        if batch.count == batchSize { try score() }
+      }
+    }
+    if !batch.isEmpty { try score() }
+  }
+
+  private func terms(_ pairs: [ImageWalk.Pair]) throws -> [VariationalBound.Term] {
+    try terms(
+      x0: Images(joining: pairs.map(\.x0)), ε: Images(joining: pairs.map(\.ε)), at: pairs.map(\.t),
+      labels: pairs.map(\.label))
+  }
+
+  /// Asks the network about x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε, and measures the answers; nats a dimension.
+  ///
+  /// - Parameters:
+  ///   - x0: [N, C, H, W].
+  ///   - ε: [N, C, H, W].
+  ///   - t: N timesteps.
+  ///   - labels: N classes, for a network that asks.
+  public func terms(
+    x0: Images, ε: Images, at t: [Timestep], labels: [Int32] = []
+  ) throws -> [VariationalBound.Term] {
+    (denoiser as? any ConditionalDenoiser)?.labels = labels
+    let xt = ForwardProcess(bound.process.schedule).noised(x0, at: t, ε: ε)
+    return bound.terms(x0, ε: ε, output: try denoiser.predict(xt, at: t), at: t)
+  }
+}
+
+/// An image that not all terms are known of.
+private struct OpenImage {
+  let prior: Double
+  let visits: [TimestepVisits.Visit]
+  var terms: [VariationalBound.Term] = []
+}

@@ -1,0 +1,278 @@
+import ArgumentParser
+import DDPM
+import Datasets
+import Diffusion
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// `ddpm evaluate`: how good a model is, in bits.
+struct EvaluateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "evaluate",
+    abstract: "Measure a model on data: likelihood, or rate and distortion.",
+    discussion: """
+      likelihood is the variational bound on the negative log likelihood of 8-bit pixels (Ho et al. 2020, eq. 5), in bits for \
+      each dimension, with its three parts and 95% confidence intervals over images:
+
+        ddpm evaluate runs/mnist --data mnist --limit 64
+        ddpm evaluate runs/mnist --data mnist --timesteps 50 --json bound.json --plot bound.png
+        ddpm evaluate runs/cifar10 --data cifar-10-batches-bin --resume bound.state --json bound.json
+
+      The full bound takes T predictions an image. --timesteps K estimates it without bias from K: L_0 always, and one t drawn \
+      from each of K - 1 strata of 2...T; what the drawing adds is part of the standard error.
+
+      rate-distortion is progressive coding (section 4.3): the bits sent and the error of the predicted image after each \
+      reverse step, as a table and a plot.
+
+      x0-predictions are clipped to [-1, 1], as in the paper. Images are taken in order and never mirrored, at the model's \
+      size. The noise of image i at t depends on the seed, i and t only, so results do not depend on --batch-size.
+      """)
+
+  enum Metric: String, CaseIterable, ExpressibleByArgument {
+    case likelihood
+    case rateDistortion = "rate-distortion"
+  }
+
+  @Argument(help: "A diffusers pipeline directory.")
+  var model: String
+
+  @Option(help: ArgumentHelp("A folder, an archive, an IDX file, or 'glyphs'.", valueName: "path"))
+  var data: String
+  @Option(help: "likelihood or rate-distortion.")
+  var metric = Metric.likelihood
+  @Option(help: "train or test.")
+  var split = Dataset.Split.test
+  @Option(help: ArgumentHelp("Only the first n images.", valueName: "n"))
+  var limit: Int?
+  @Option(help: "fixed_small, fixed_large, learned or learned_range (default: the model's own).")
+  var variance: ReverseVariance?
+  @Flag(inversion: .prefixedNo, help: "Clip x0-predictions to [-1, 1].")
+  var clip = true
+  @Option(help: ArgumentHelp("Estimate from so many timesteps an image (default: all T).", valueName: "K"))
+  var timesteps: Int?
+  @Option(help: ArgumentHelp("Predictions computed together: speed and memory, never the result.", valueName: "n"))
+  var batchSize = 32
+  @Option(help: ArgumentHelp("Seed of all noise.", valueName: "n"))
+  var seed: UInt64 = 0
+
+  @Option(help: ArgumentHelp("Write all numbers to this file.", valueName: "file"))
+  var json: String?
+  @Option(help: ArgumentHelp("Draw the curves: FILE.png or FILE.svg.", valueName: "file"))
+  var plot: String?
+  @Option(
+    help: ArgumentHelp(
+      "Keep the state in this file, every half minute and on Ctrl-C; go on from it where it exists.", valueName: "file")
+  )
+  var resume: String?
+  @OptionGroup(title: "Computation") var backend: BackendOptions
+
+  func run() throws {
+    let terminal = Terminal()
+    if let plot, !PlotRow.canWrite(plot) { throw ValidationError("--plot \(plot): name a .png or .svg file") }
+    if metric == .rateDistortion, timesteps != nil {
+      throw ValidationError("rate-distortion follows each image through all T: leave out --timesteps")
+    }
+    guard (1...65_536).contains(batchSize) else { throw EvaluationError.batchSize(batchSize) }
+
+    let model = try EvaluationModel(
+      URL(filePath: model), variance: variance, limit: clip ? .clip() : X0Limit.none)
+    let T = model.process.schedule.T
+    if let timesteps, !(min(2, T)...T).contains(timesteps) { throw EvaluationError.timesteps(timesteps, T: T) }
+    let visits = TimestepVisits(T: T, count: timesteps)
+    let data = try model.openData(self.data, split: split)
+    let count = limit ?? data.count
+    guard (1...data.count).contains(count) else { throw EvaluationError.limit(count, available: data.count) }
+    let subject = EvaluationSubject(
+      model: self.model, data: data.name, split: data.split, variance: model.process.variance,
+      limit: model.process.limit, seed: seed, timesteps: visits.count, T: T)
+
+    var state = try readState(subject, model, data)
+    let finished = state.statistics.images.count
+    guard finished <= count else {
+      throw EvaluationError.tooManyImages(resume ?? "", found: finished, wanted: count)
+    }
+    terminal.print("data        \(data); \(Text.grouped(count)) evaluated, from the first")
+    terminal.print(
+      "model       \(self.model): T = \(T), variance \(subject.variance.rawValue), "
+        + "x0-predictions \(clip ? "clipped to [-1, 1]" : "not clipped")")
+    if finished > 0 { terminal.print("resumed     \(Text.grouped(finished)) images are done") }
+
+    // Numbers must not depend on what a timer said.
+    let pairs = max(1, (count - finished) * visits.count)
+    let denoiser = try model.denoiser(
+      batchSize: min(batchSize, pairs), data.shape, on: backend.make(fixed: true))
+    let run = BoundRun(
+      VariationalBound(model.process), denoiser: denoiser, visits: visits,
+      path: metric == .rateDistortion ? .trajectory : .independent, seed: seed, batchSize: min(batchSize, pairs))
+    let seconds = try measure(run, &state, data, count, terminal)
+
+    terminal.print(
+      "took        \(Text.duration(seconds)) for \(Text.grouped(count - finished)) images of "
+        + "\(visits.count) predictions each")
+    terminal.print("")
+    switch metric {
+    case .likelihood:
+      let report = LikelihoodReport(subject, state.statistics)
+      show(report, on: terminal)
+      try write(report, seconds, terminal)
+    case .rateDistortion:
+      let report = RateDistortionReport(subject, state.statistics)
+      show(report, on: terminal)
+      try write(report, seconds, terminal)
+    }
+  }
+
+  private func readState(
+    _ subject: EvaluationSubject, _ model: EvaluationModel, _ data: Dataset
+  ) throws -> EvaluationState {
+    let empty = BoundStatistics(T: subject.T)
+    guard let resume else { return EvaluationState(identity: [:], statistics: empty) }
+    let identity = try subject.identity(metric: metric.rawValue, weights: model.fingerprint(), data: data)
+    let url = URL(filePath: resume)
+    guard FileManager.default.fileExists(atPath: url.path) else {
+      return EvaluationState(identity: identity, statistics: empty)
+    }
+    return try EvaluationState(reading: url, expecting: identity)
+  }
+
+  /// Measures the images that are left.
+  ///
+  /// - Returns: the seconds that it took.
+  private func measure(
+    _ run: BoundRun<UNetDenoiser>, _ state: inout EvaluationState, _ data: Dataset, _ count: Int, _ terminal: Terminal
+  ) throws -> Double {
+    StopSignals.watch()
+    let start = ProcessInfo.processInfo.systemUptime
+    var lastSaved = start
+    var isEstimated = false
+    let identity = state.identity
+    let file = resume.map { URL(filePath: $0) }
+    func save(_ statistics: BoundStatistics) throws {
+      if let file { try EvaluationState(identity: identity, statistics: statistics).write(to: file) }
+    }
+    struct Stopped: Error { let signal: Int32 }
+
+    do {
+      try run(&state.statistics, upTo: count, image: data.evaluationImage) { done, total, statistics in
+        let now = ProcessInfo.processInfo.systemUptime
+        let left = (now - start) / Double(done) * Double(total - done)
+        if !isEstimated, done < total {
+          terminal.print(
+            "estimate    \(Text.duration(left)): \(Text.grouped(total)) predictions, "
+              + "\(Text.short(Double(done) / (now - start))) a second in the first batch")
+          isEstimated = true
+        }
+        terminal.live(
+          "image \(statistics.images.count)/\(count)  prediction \(done)/\(total)  \(Text.duration(left)) left  "
+            + Text.mebibytes(residentBytes()))
+        if now - lastSaved > 30 {
+          try save(statistics)
+          lastSaved = now
+        }
+        if let signal = StopSignals.pending, done < total { throw Stopped(signal: signal) }
+      }
+      terminal.end()
+      try save(state.statistics)
+    } catch let stop as Stopped {
+      terminal.end()
+      try save(state.statistics)
+      Terminal.complain(
+        "stopped after \(state.statistics.images.count) of \(count) images; "
+          + (resume.map { "saved in \($0): the same command goes on from there" }
+            ?? "nothing is saved: --resume FILE would keep them"))
+      throw ExitCode(128 + stop.signal)
+    }
+    return ProcessInfo.processInfo.systemUptime - start
+  }
+
+  private func show(_ report: LikelihoodReport, on terminal: Terminal) {
+    terminal.print(row(["", "bits/dim", "± error", "95% confidence"], [22, 10, 10, 22]))
+    for part in report.parts {
+      let (mean, half) = (part.moments.mean, part.moments.confidence95)
+      terminal.print(
+        row(
+          [
+            part.key == "bits_per_dim" ? "total" : part.name, Text.fixed(mean, 4),
+            number(part.moments.standardError, 4),
+            half.isFinite ? "\(Text.fixed(mean - half, 4)) … \(Text.fixed(mean + half, 4))" : "",
+          ], [22, 10, 10, 22]))
+    }
+    terminal.print("")
+    terminal.print(row(["t", "L(t-1) bits/dim", "mse of ε", "mse of x0"], [6, 17, 12, 12]))
+    let statistics = report.statistics
+    for t in Self.selection(of: statistics.visited) {
+      let at = statistics[t]
+      terminal.print(
+        row(
+          ["\(t)", Text.fixed(at.bits.mean, 6), Text.fixed(at.εError.mean, 5), Text.fixed(at.x0Error.mean, 5)],
+          [6, 17, 12, 12]))
+    }
+    terminal.print("")
+    let kind =
+      report.subject.timesteps < report.subject.T
+      ? "estimated from \(report.subject.timesteps) of \(report.subject.T) timesteps an image"
+      : "all \(report.subject.T) timesteps"
+    terminal.print(
+      "\(number(statistics.total.mean, 4)) ± \(number(statistics.total.standardError, 4)) bits/dim over "
+        + "\(Text.grouped(statistics.images.count)) images (split \(report.subject.splitName)), \(kind)")
+  }
+
+  private func show(_ report: RateDistortionReport, on terminal: Terminal) {
+    let widths = [14, 6, 17, 10, 14, 10]
+    terminal.print(row(["reverse steps", "t", "rate (bits/dim)", "± error", "RMSE (0-255)", "± error"], widths))
+    let points = report.points
+    let shown = (0...16).map { $0 * (points.count - 1) / 16 }
+    for i in Set(shown).sorted() {
+      let point = points[i]
+      terminal.print(
+        row(
+          [
+            "\(point.reverseSteps)", "\(point.t)", Text.fixed(point.rate, 4), number(point.rateError, 4),
+            Text.fixed(point.rmse, 2), number(point.rmseError, 2),
+          ], widths))
+    }
+    terminal.print("")
+    let statistics = report.statistics
+    terminal.print(
+      "lossless \(number(statistics.total.mean, 4)) bits/dim, of which L_0 is "
+        + "\(number(statistics.reconstruction.mean, 4)); \(Text.grouped(statistics.images.count)) images "
+        + "(split \(report.subject.splitName))")
+  }
+
+  /// 1, 2, 5, 10, … and the last, each by the visited t nearest to it.
+  private static func selection(of visited: [Timestep]) -> [Timestep] {
+    var wanted = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000]
+    wanted = wanted.filter { $0 < visited.last?.number ?? 0 } + [visited.last?.number ?? 0]
+    let chosen = wanted.compactMap { w in visited.min { abs($0.number - w) < abs($1.number - w) } }
+    return Set(chosen).sorted()
+  }
+
+  private func write(_ report: some EvaluationReport, _ seconds: Double, _ terminal: Terminal) throws {
+    if let json {
+      try report.writeJSON(to: URL(filePath: json), seconds: seconds, batchSize: batchSize)
+      terminal.print("wrote \(json)")
+    }
+    if let plot {
+      try report.plot.write(to: URL(filePath: plot))
+      terminal.print("wrote \(plot)")
+    }
+  }
+
+  private func number(_ value: Double, _ digits: Int) -> String {
+    value.isFinite ? Text.fixed(value, digits) : "-"
+  }
+
+  private func row(_ cells: [String], _ widths: [Int]) -> String {
+    zip(cells, widths).enumerated().map { i, cell in
+      let space = String(repeating: " ", count: max(0, cell.1 - cell.0.count))
+      // Names at the left, numbers at the right.
+      return i == 0 && cell.1 > 15 ? cell.0 + space : space + cell.0
+    }.joined()
+  }
+}
+
+extension Dataset.Split: ExpressibleByArgument {}

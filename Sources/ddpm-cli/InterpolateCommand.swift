@@ -1,0 +1,139 @@
+import ArgumentParser
+import DDPM
+import Datasets
+import Diffusion
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// `ddpm interpolate`: what lies between two images, or around one, in latent space.
+struct InterpolateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "interpolate",
+    abstract: "Interpolate between two images at several noise levels, or reconstruct one image many times.",
+    discussion: """
+      Two images are noised to x_t with the same noise; the latents in between are decoded by the ancestral chain, all with \
+      the same noise (Ho et al. 2020, figure 8):
+
+        ddpm interpolate runs/celeba a.png b.png --out between.png
+        ddpm interpolate runs/mnist 3 17 --data mnist --at 200,400,800
+
+      A row is one t: image A, its reconstruction, the images between, the reconstruction of B, image B. Small t blends \
+      pixels, large t blends content.
+
+      With --reconstructions N one image is noised once for each t, and that x_t is decoded N times (figure 7); what they \
+      share is what x_t still knows. A row is the image, x_t, and N reconstructions:
+
+        ddpm interpolate runs/mnist a.png --reconstructions 8 --out around.png
+      """)
+
+  @Argument(help: "A diffusers pipeline directory.")
+  var model: String
+  @Argument(help: "A PNG or JPEG file; with --data also the number of an image, from 0.")
+  var a: String
+  @Argument(help: "The other image; not with --reconstructions.")
+  var b: String?
+
+  @Option(help: ArgumentHelp("The t of the rows (default: T/8, T/4, T/2, 3T/4, T).", valueName: "list"))
+  var at: IntegerList?
+  @Option(help: ArgumentHelp("Images between the two.", valueName: "n"))
+  var stepsBetween = 9
+  @Option(help: ArgumentHelp("Reconstruct one image so many times from each x_t.", valueName: "n"))
+  var reconstructions: Int?
+  @Option(help: ArgumentHelp("Data from which numbered images are taken.", valueName: "path"))
+  var data: String?
+  @Option(help: "train or test, of the data.")
+  var split = Dataset.Split.test
+  @Option(name: .customLong("class"), help: ArgumentHelp("Class to decode, for a model with classes.", valueName: "n"))
+  var label: Int?
+  @Option(help: ArgumentHelp("Seed of all noise.", valueName: "n"))
+  var seed: UInt64 = 0
+  @Option(help: ArgumentHelp("Each pixel becomes a square of so many.", valueName: "n"))
+  var magnify = 2
+  @Option(help: ArgumentHelp("The PNG file to write.", valueName: "file"))
+  var out = "interpolation.png"
+  @OptionGroup(title: "Computation") var backend: BackendOptions
+
+  func validate() throws {
+    guard (b == nil) != (reconstructions == nil) else {
+      throw ValidationError("give two images, or one image and --reconstructions N")
+    }
+    guard (0...1000).contains(stepsBetween) else {
+      throw ValidationError("steps-between is \(stepsBetween); choose 0 to 1000")
+    }
+    if let reconstructions, !(1...1000).contains(reconstructions) {
+      throw ValidationError("reconstructions is \(reconstructions); choose 1 to 1000")
+    }
+    guard (1...32).contains(magnify) else { throw ValidationError("magnify is \(magnify); choose 1 to 32") }
+  }
+
+  func run() throws {
+    let terminal = Terminal()
+    let model = try EvaluationModel(URL(filePath: model))
+    let T = model.process.schedule.T
+    let levels = at?.values ?? [T / 8, T / 4, T / 2, 3 * T / 4, T].filter { $0 > 0 }
+    for t in levels where !(1...T).contains(t) { throw EvaluationError.timestep(t, T: T) }
+    switch (model.network.classEmbedding, label) {
+    case (nil, _?): throw SamplingError.noClasses
+    case (.learned(let classes)?, let label?) where !(0..<classes).contains(label):
+      throw SamplingError.label(label, classes: classes)
+    default: break
+    }
+
+    let source = try data.map { try model.openData($0, split: split) }
+    let first = try picture(a, model, source)
+    let second = try b.map { try picture($0, model, source) }
+    if let second, second.shape != first.shape {
+      throw EvaluationError.shape(data: "\(b ?? ""), \(second.shape)", model: "\(first.shape), like \(a)")
+    }
+    let λ = (0...stepsBetween + 1).map { Double($0) / Double(stepsBetween + 1) }
+    let count = reconstructions ?? λ.count
+    // Images must not depend on what a timer said.
+    let denoiser = try model.denoiser(batchSize: min(count, 32), first.shape, on: backend.make(fixed: true))
+    denoiser.labels = Array(repeating: Int32(label ?? 0), count: count)
+    let paths = LatentPaths(model.process, denoiser: denoiser, seed: seed)
+
+    let total = levels.reduce(0, +)
+    let start = ProcessInfo.processInfo.systemUptime
+    var before = 0
+    let rows = try levels.map { level in
+      func observe(_ done: Int, _ count: Int) {
+        let seconds = ProcessInfo.processInfo.systemUptime - start
+        let left = seconds / Double(before + done) * Double(total - before - done)
+        terminal.live("t = \(level)  step \(before + done)/\(total)  \(Text.duration(left)) left")
+      }
+      defer { before += level }
+      if let second {
+        let between = try paths.interpolation(
+          from: images(first), to: images(second), at: Timestep(level), λ: λ, observe: observe)
+        return [first] + between.pictures + [second]
+      }
+      let (xt, samples) = try paths.reconstructions(
+        of: images(first), at: Timestep(level), count: count, observe: observe)
+      return [first] + xt.pictures + samples.pictures
+    }
+    terminal.end()
+    try ImageStrip(magnification: magnify).picture(ofRows: rows).writePNG(to: URL(filePath: out))
+    terminal.print("wrote \(out): rows t = \(levels.map(String.init).joined(separator: ", "))")
+    terminal.print(
+      second == nil
+        ? "each row: \(a), x_t, \(count) reconstructions that share x_t"
+        : "each row: \(a), λ = 0, \(stepsBetween) between, λ = 1, \(b ?? "")")
+  }
+
+  private func images(_ picture: Image8) -> Images {
+    Images(shape: .init(1, picture.channels, picture.height, picture.width), scalars: picture.x0)
+  }
+
+  /// A file, or a numbered image of the data.
+  private func picture(_ text: String, _ model: EvaluationModel, _ data: Dataset?) throws -> Image8 {
+    guard let data, let index = Int(text) else { return try model.picture(URL(filePath: text)) }
+    guard (0..<data.count).contains(index) else { throw EvaluationError.imageIndex(text, count: data.count) }
+    let shape = data.shape
+    return Image8(
+      planes: try data.load(index).pixels, width: shape.width, height: shape.height, channels: shape.channels)
+  }
+}

@@ -1,0 +1,123 @@
+import ArgumentParser
+import DDPM
+import Datasets
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// `ddpm neighbours`: the nearest training images of samples.
+struct NeighboursCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "neighbours",
+    abstract: "Show the training images nearest to samples, so that memorisation can be seen.",
+    discussion: """
+      SAMPLES is a model, from which images are drawn, or a picture, a grid as 'ddpm sample' writes it, or a folder of \
+      pictures:
+
+        ddpm neighbours runs/mnist --data mnist --count 8 --out neighbours.png
+        ddpm neighbours digits.png --data mnist --top 6
+
+      A row is a sample, a gap, and the images of the data nearest to it by the Euclidean distance of pixels, nearest first.
+      """)
+
+  @Argument(help: "A diffusers pipeline directory, a PNG or JPEG file, or a folder of them.")
+  var samples: String
+
+  @Option(help: ArgumentHelp("What the model was trained on.", valueName: "path"))
+  var data: String
+  @Option(help: "train or test.")
+  var split = Dataset.Split.train
+  @Option(help: ArgumentHelp("Samples, at most.", valueName: "n"))
+  var count = 8
+  @Option(help: ArgumentHelp("Neighbours of each.", valueName: "n"))
+  var top = 6
+  @Option(help: "Of a model: \(SamplingMethod.allCases.map(\.rawValue).joined(separator: ", ")).")
+  var sampler = SamplingMethod.ddpm
+  @Option(help: ArgumentHelp("Of a model: steps of the sampler.", valueName: "n"))
+  var steps: Int?
+  @Option(help: ArgumentHelp("Of a model: seed of all noise.", valueName: "n"))
+  var seed: UInt64 = 0
+  @Option(help: ArgumentHelp("Resize the data to squares of this side; a model brings its own.", valueName: "pixels"))
+  var imageSize: Int?
+  @Option(help: ArgumentHelp("Each pixel becomes a square of so many.", valueName: "n"))
+  var magnify = 2
+  @Option(help: ArgumentHelp("The PNG file to write.", valueName: "file"))
+  var out = "neighbours.png"
+  @OptionGroup(title: "Computation") var backend: BackendOptions
+
+  func validate() throws {
+    guard (1...1000).contains(count) else { throw ValidationError("count is \(count); choose 1 to 1000") }
+    guard (1...100).contains(top) else { throw ValidationError("top is \(top); choose 1 to 100") }
+    guard (1...32).contains(magnify) else { throw ValidationError("magnify is \(magnify); choose 1 to 32") }
+  }
+
+  func run() throws {
+    let terminal = Terminal()
+    let (data, pictures) = try open(terminal)
+    guard !pictures.isEmpty else { throw ValidationError("\(samples) holds no pictures") }
+    let found = try Neighbours(in: data).nearest(min(top, data.count), to: pictures) { done, total in
+      terminal.live("searched \(done)/\(total)")
+    }
+    terminal.end()
+
+    terminal.print("data        \(data)")
+    terminal.print("root mean squared difference of pixels (0-255), and the image's number:")
+    let shape = data.shape
+    let gap = Image8(width: shape.width, height: shape.height, channels: shape.channels, fill: 255)
+    var rows: [[Image8]] = []
+    for (i, neighbours) in found.enumerated() {
+      let images = try neighbours.map { try data.load($0.index) }.map {
+        Image8(planes: $0.pixels, width: shape.width, height: shape.height, channels: shape.channels)
+      }
+      rows.append([pictures[i], gap] + images)
+      let list = neighbours.map { "\(Text.fixed($0.rmse, 1)) #\($0.index)" }.joined(separator: "  ")
+      terminal.print("sample \(i)    \(list)")
+    }
+    try ImageStrip(magnification: magnify).picture(ofRows: rows).writePNG(to: URL(filePath: out))
+    terminal.print("wrote \(out)")
+  }
+
+  /// The data, and the pictures to look for in it.
+  private func open(_ terminal: Terminal) throws -> (Dataset, [Image8]) {
+    let url = URL(filePath: samples)
+    let files = FileManager.default
+    var isFolder = false
+    let exists = files.fileExists(atPath: url.path, isDirectory: &isFolder)
+    guard exists, isFolder else {
+      return try read([samples])
+    }
+    let names = try files.contentsOfDirectory(atPath: url.path).sorted()
+    let isModel = names.contains { ["model_index.json", "unet", "config.json"].contains($0) }
+    if !isModel {
+      let pictures = names.filter { name in [".png", ".jpg", ".jpeg"].contains { name.lowercased().hasSuffix($0) } }
+      guard !pictures.isEmpty else {
+        throw ValidationError("\(samples) is neither a model (model_index.json) nor a folder of PNG or JPEG files")
+      }
+      return try read(pictures.map { url.appending(path: $0).path })
+    }
+    let data = try EvaluationModel(url).openData(self.data, split: split)
+    var options = SamplingRun.Options()
+    options.count = count
+    options.batchSize = min(count, 16)
+    options.method = sampler
+    options.steps = steps
+    options.seed = seed
+    let sampling = try SamplingRun(model: url, options: options, on: backend.make(fixed: true))
+    let start = ProcessInfo.processInfo.systemUptime
+    let result = try sampling { done, total in
+      let seconds = ProcessInfo.processInfo.systemUptime - start
+      terminal.live(
+        "sampling: step \(done)/\(total)  \(Text.duration(seconds / Double(done) * Double(total - done))) left")
+    }
+    terminal.end()
+    return (data, result.pictures)
+  }
+
+  private func read(_ paths: [String]) throws -> (Dataset, [Image8]) {
+    let data = try Dataset.open(self.data, split: split, imageSize: imageSize)
+    return (data, try SamplePictures.read(paths, shape: data.shape, count: count))
+  }
+}

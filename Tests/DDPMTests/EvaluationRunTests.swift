@@ -1,0 +1,171 @@
+import CPUBackend
+import DDPM
+import Datasets
+import Diffusion
+import TestSupport
+import Testing
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// The evaluation of a network on data, with files.
+@Suite(.serialized) struct EvaluationRunTests {
+  private let backend = CPUBackend(CPUBackend.Options(tuning: .fixed, cacheFolder: nil))
+  private struct Stop: Error {}
+
+  private func subject(_ model: EvaluationModel, _ data: Dataset, timesteps: Int, seed: UInt64 = 0) -> EvaluationSubject
+  {
+    EvaluationSubject(
+      model: "model", data: data.name, split: data.split, variance: model.process.variance,
+      limit: model.process.limit, seed: seed, timesteps: timesteps, T: model.process.schedule.T)
+  }
+
+  @Test(arguments: [nil, 6]) func resultDoesNotDependOnBatchSize(timesteps: Int?) throws {
+    let folder = try EvaluationFolder()
+    let model = try EvaluationModel(folder.model(), variance: .fixedSmall, limit: .clip())
+    let data = try model.openData("glyphs", split: .test)
+    #expect(data.shape == ImageShape(channels: 1, height: 16, width: 16))
+    let results = try [1, 7, 32].map { batchSize in
+      let denoiser = try model.denoiser(batchSize: batchSize, data.shape, on: backend)
+      var statistics = BoundStatistics(T: 20)
+      try BoundRun(
+        VariationalBound(model.process), denoiser: denoiser, visits: TimestepVisits(T: 20, count: timesteps), seed: 8,
+        batchSize: batchSize)(&statistics, upTo: 5, image: data.evaluationImage)
+      return statistics
+    }
+    for other in results.dropFirst() {
+      for (a, b) in zip(results[0].images, other.images) {
+        #expect(abs(a.total / b.total - 1) < 1e-5)
+        #expect(a.prior == b.prior)
+      }
+      #expect(other.visited == results[0].visited)
+    }
+  }
+
+  /// Classes reach the network with their images, wherever those stand in a batch.
+  @Test func classesFollowTheirImages() throws {
+    let folder = try EvaluationFolder()
+    let model = try EvaluationModel(folder.model(classes: 62), limit: .clip())
+    let data = try model.openData("glyphs", split: .test)
+    let results = try [3, 16].map { batchSize in
+      let denoiser = try model.denoiser(batchSize: batchSize, data.shape, on: backend)
+      var statistics = BoundStatistics(T: 20)
+      try BoundRun(VariationalBound(model.process), denoiser: denoiser, seed: 8, batchSize: batchSize)(
+        &statistics, upTo: 4, image: data.evaluationImage)
+      return statistics
+    }
+    for (a, b) in zip(results[0].images, results[1].images) { #expect(abs(a.total / b.total - 1) < 1e-5) }
+  }
+
+  /// Stopped anywhere and resumed from the file, the numbers are the same to the last bit.
+  @Test(arguments: [1, 3, 50]) func resumedEqualsUninterrupted(stopAfter batches: Int) throws {
+    let folder = try EvaluationFolder()
+    let file = folder.url.appending(path: "state")
+    let source = GaussianOptimum(schedule: try NoiseSchedule(T: 30, rescaled: true))
+    let run = try BoundRun(source.bound(), denoiser: source, seed: 6, batchSize: 11)
+    var whole = BoundStatistics(T: 30)
+    try run(&whole, upTo: 20, image: source.image)
+
+    let identity: [String: DDPM.JSONValue] = ["seed": 6, "weights": "crc32c:0"]
+    var part = BoundStatistics(T: 30)
+    var done = 0
+    #expect(throws: Stop.self) {
+      try run(&part, upTo: 20, image: source.image) { _, _, statistics in
+        done += 1
+        if done == batches { throw Stop() }
+      }
+    }
+    #expect(part.images.count == batches * 11 / 30)
+    try EvaluationState(identity: identity, statistics: part).write(to: file)
+    var resumed = try EvaluationState(reading: file, expecting: identity).statistics
+    #expect(resumed == part)
+    try run(&resumed, upTo: 20, image: source.image)
+    #expect(resumed == whole)
+
+    #expect(throws: EvaluationError.otherState(file.path, key: "seed", found: "6", wanted: "7")) {
+      try EvaluationState(reading: file, expecting: ["seed": 7, "weights": "crc32c:0"])
+    }
+  }
+
+  @Test(arguments: [
+    "", "{}", "[1]", #"{"format": "ddpm-evaluation-1", "identity": {}, "images": [[1]], "timesteps": []}"#,
+    #"{"format": "ddpm-evaluation-1", "identity": {}, "images": [], "timesteps": [[-1,0,0,0,0,0,0,0,0]]}"#,
+  ])
+  func damagedStatesAreNamed(_ text: String) throws {
+    let folder = try EvaluationFolder()
+    let file = folder.url.appending(path: "state")
+    try AtomicFile.write(text, to: file)
+    #expect {
+      try EvaluationState(reading: file, expecting: [:])
+    } throws: {
+      "\($0)".hasPrefix(file.path)
+    }
+  }
+
+  @Test func reportsHaveTheirKeys() throws {
+    let folder = try EvaluationFolder()
+    let model = try EvaluationModel(folder.model(), variance: .fixedSmall, limit: .clip())
+    let data = try model.openData("glyphs", split: .test)
+    let denoiser = try model.denoiser(batchSize: 20, data.shape, on: backend)
+    var statistics = BoundStatistics(T: 20)
+    try BoundRun(VariationalBound(model.process), denoiser: denoiser, seed: 1, batchSize: 20)(
+      &statistics, upTo: 3, image: data.evaluationImage)
+
+    let report = LikelihoodReport(subject(model, data, timesteps: 20), statistics)
+    let file = folder.url.appending(path: "bound.json")
+    try report.writeJSON(to: file, seconds: 1.5, batchSize: 20)
+    let object = try #require(DDPM.JSONValue(parsing: FileBytes.read(file.path)).object)
+    for key in ["bits_per_dim", "prior", "diffusion", "reconstruction"] {
+      #expect(object[key]?.double?.isFinite == true, "\(key)")
+      #expect(object[key + "_standard_error"]?.double ?? -1 >= 0, "\(key)")
+      #expect(object[key + "_confidence_95"]?.array?.count == 2, "\(key)")
+    }
+    let sum = ["prior", "diffusion", "reconstruction"].reduce(0) { $0 + (object[$1]?.double ?? .nan) }
+    #expect(abs(sum - (object["bits_per_dim"]?.double ?? 0)) < 1e-12)
+    #expect(object["images"]?.integer == 3)
+    #expect(object["split"]?.string == "test")
+    #expect(object["variance"]?.string == "fixed_small")
+    #expect(object["seed"]?.integer == 0)
+    #expect(object["timesteps"]?.integer == 20)
+    #expect(object["is_estimate"]?.bool == false)
+    #expect(object["per_timestep"]?.object?["epsilon_mse"]?.array?.count == 20)
+    #expect(object["per_image"]?.object?["bits_per_dim"]?.array?.count == 3)
+
+    let curve = RateDistortionReport(subject(model, data, timesteps: 20), statistics)
+    let points = try #require(curve.json.object?["per_timestep"]?.object)
+    for key in ["t", "reverse_steps", "rate", "rmse", "rate_standard_error", "rmse_standard_error"] {
+      #expect(points[key]?.array?.count == 20, "\(key)")
+    }
+    for plot in [report.plot, curve.plot] {
+      try plot.write(to: folder.url.appending(path: "plot.svg"))
+      try plot.write(to: folder.url.appending(path: "plot.png"))
+      let picture = try Image8(contentsOf: folder.url.appending(path: "plot.png"))
+      #expect(picture.width == plot.plots.reduce(0) { $0 + 2 * $1.width })
+      let svg = plot.svg()
+      #expect(svg.split(separator: "<svg").count == plot.plots.count + 1)
+      #expect(plot.plots.allSatisfy { svg.contains("(bits/dim)") && svg.contains($0.title) })
+    }
+  }
+
+  /// One image has no standard error, and JSON no NaN.
+  @Test func oneImageHasNoError() throws {
+    let source = GaussianOptimum(schedule: try NoiseSchedule(T: 5, rescaled: true))
+    var statistics = BoundStatistics(T: 5)
+    try BoundRun(source.bound(), denoiser: source, seed: 0, batchSize: 5)(&statistics, upTo: 1, image: source.image)
+    let subject = EvaluationSubject(
+      model: "m", data: "d", split: nil, variance: .learned, limit: .none, seed: .max, timesteps: 5, T: 5)
+    let object = try #require(LikelihoodReport(subject, statistics).json.object)
+    #expect(object["bits_per_dim_standard_error"] == .null)
+    #expect(object["bits_per_dim_confidence_95"] == .null)
+    #expect(object["split"]?.string == "all")
+    #expect(object["seed"]?.string == "18446744073709551615")
+  }
+
+  @Test func aVarianceThatDoesNotFitIsRefused() throws {
+    let folder = try EvaluationFolder()
+    #expect(throws: SamplingError.self) { try EvaluationModel(folder.model(), variance: .learnedRange) }
+  }
+}
