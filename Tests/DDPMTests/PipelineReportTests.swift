@@ -8,8 +8,8 @@ import Testing
     let report = try ModelReport.report(on: SharedFiles.url("reference/pipelines/classes"), size: nil, batch: 4)
     let text = report.description
     for line in [
-      "UNet2DModel on images of 3×16×16", "down_blocks.1   AttnDownBlock2D", "scheduler DDPMScheduler",
-      "variance_type                 \"fixed_large\"", "memory at batch 4, about", "classes           10",
+      "UNet2DModel on images of 3×16×16", "down_blocks.1    AttnDownBlock2D  64×8×8 ", "scheduler DDPMScheduler",
+      "variance_type               \"fixed_large\"", "memory at batch 4, about", "classes           10",
       "heads of 8 channels",
     ] { #expect(text.contains(line), "\(text)") }
     #expect(report.cost.parameters == 757_315)

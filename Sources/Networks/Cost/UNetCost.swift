@@ -49,7 +49,7 @@ public struct UNetCost: Equatable, Sendable {
       let output = program.types[node.results[0]].shape
       parts[owner]?.operations += node.multiplyAdds(program.types) * 2
       switch node.op {
-      case .convolution, .groupNorm, .attention, .upsampleNearest:
+      case .convolution, .groupNorm, .attention, .upsampleNearest, .gatherRows:
         parts[owner]?.output = Array(output.dimensions.dropFirst())
       case .matmul where owner.hasSuffix("embedding"): parts[owner]?.output = Array(output.dimensions.dropFirst())
       default: break

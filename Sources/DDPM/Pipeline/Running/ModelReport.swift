@@ -66,7 +66,6 @@ public struct ModelReport: CustomStringConvertible, Sendable {
   private var settings: String {
     let heads = config.attentionHeadChannels.map { "heads of \($0) channels" } ?? "one head"
     return """
-
       residual blocks   \(config.layersPerBlock) a level, \(config.activation.rawValue), groups of norm \(config.normGroups), \
       dropout \(pythonRepr(config.dropout))
       attention         \(heads)
@@ -154,9 +153,8 @@ private func grouped(_ number: Int) -> String {
   return ([rest] + groups).joined(separator: ",")
 }
 
-private func megaOperations(_ operations: Int) -> String {
-  let tenths = (operations + 50_000) / 100_000
-  return tenths < 1000 ? "\(tenths / 10).\(tenths % 10)" : grouped(tenths / 10)
-}
+private func megaOperations(_ operations: Int) -> String { tenths((operations + 50_000) / 100_000) }
 
-private func mebibytes(_ bytes: Int) -> String { "\(grouped((bytes + (1 << 20) - 1) >> 20)) MiB" }
+private func mebibytes(_ bytes: Int) -> String { "\(tenths((bytes * 10 + (1 << 19)) >> 20)) MiB" }
+
+private func tenths(_ number: Int) -> String { "\(grouped(number / 10)).\(number % 10)" }
