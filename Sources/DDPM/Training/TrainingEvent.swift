@@ -24,7 +24,10 @@ public struct TrainingSummary: Sendable {
   public let data: String
   public let parameterCount: Int
   public let backend: String
+  /// What the training step holds.
   public let memory: MemoryPlan
+  /// What lies beside it: the data, a copy of the weights while a checkpoint is written, and the process itself.
+  public let hostMemory: Int
   public let firstStep: Int
   public let steps: Int
   public let batchSize: Int

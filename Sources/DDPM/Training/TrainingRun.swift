@@ -221,8 +221,15 @@ public final class TrainingRun {
   private var summary: TrainingSummary {
     TrainingSummary(
       data: "\(data)", parameterCount: engine.program.parameterCount, backend: backend.name,
-      memory: engine.memoryPlan, firstStep: state.step, steps: configuration.steps,
+      memory: engine.memoryPlan, hostMemory: hostMemory, firstStep: state.step, steps: configuration.steps,
       batchSize: configuration.batchSize)
+  }
+
+  private var hostMemory: Int {
+    let images = data.isEndless ? 0 : data.count * data.shape.count
+    let batches = 8 * configuration.batchSize * data.shape.count * MemoryLayout<Float>.stride
+    let weights = 2 * engine.program.parameterCount * MemoryLayout<Float>.stride
+    return images + batches + weights + (32 << 20)
   }
 
   /// Makes the directory ready, and for a new run draws the first weights.

@@ -25,6 +25,8 @@ extension TrainingConfiguration {
     switch preset {
     case .glyphs:
       data = "glyphs"
+      // With classes a small network needs not guess which character it draws, and a grid shows them in order.
+      classes = true
       blockOutChannels = [32, 64, 64]
       attentionResolutions = [7]
       steps = 2000
