@@ -3,6 +3,12 @@ import CPUBackend
 import DDPM
 import TensorGraph
 
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
 /// What computes: options of every command that runs a network.
 struct BackendOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Threads that share the computation (default: all processors).", valueName: "n"))
@@ -22,9 +28,14 @@ struct BackendOptions: ParsableArguments {
   /// The threads that will be used.
   var threadCount: Int { threads ?? CPUBackend.processorCount }
 
-  func make(fixed: Bool = false, profiles: Bool = false, threads: Int? = nil) -> CPUBackend {
+  /// - Parameters:
+  ///   - fixed: Chooses algorithms by a fixed rule, as `--deterministic` does.
+  ///   - threads: Instead of those that the options say.
+  ///   - choices: Where choices by timing are kept, if not in the user's cache.
+  func make(fixed: Bool = false, profiles: Bool = false, threads: Int? = nil, choices: URL? = nil) -> CPUBackend {
     var options = CPUBackend.Options(threads: threads ?? threadCount, tuning: deterministic || fixed ? .fixed : .timed)
     options.profiles = profiles
+    if let choices { options.cacheFolder = choices }
     return CPUBackend(options)
   }
 

@@ -81,37 +81,14 @@ struct TrainCommand: ParsableCommand {
       object.merge(group) { _, new in new }
     }
     if let threads = backend.threads { object["threads"] = .integer(threads) }
+    if backend.deterministic { object["deterministic"] = true }
     return object
   }
 
   func run() throws {
     let terminal = Terminal()
     StopSignals.watch()
-    let progress: @Sendable (Int, Int) -> Void = { done, total in
-      // Reading thousands of pictures takes a while.
-      if done == total || done % 1000 == 0 { Terminal.complain("read \(done) of \(total) images") }
-    }
-    let run: TrainingRun
-    if let resume {
-      guard out == nil, preset == nil, config == nil, startFrom == nil, !force else {
-        throw ValidationError(
-          "--resume takes everything from its directory: leave out --out, --preset, --config, --start-from and --force")
-      }
-      let directory = URL(filePath: resume)
-      // Exactly as before, unless asked otherwise.
-      let threads = try backend.threads ?? RunDirectory(directory).readConfiguration().threads ?? backend.threadCount
-      run = try TrainingRun(
-        resuming: directory, changes: overrides, on: backend.make(profiles: profile, threads: threads),
-        threads: threads, progress: progress)
-    } else {
-      let configuration = try newConfiguration()
-      let threads = configuration.threads ?? backend.threadCount
-      let directory = out ?? "runs/\(preset?.rawValue ?? Self.lastPart(of: configuration.data))"
-      run = try TrainingRun(
-        configuration, output: URL(filePath: directory), start: startFrom.map { URL(filePath: $0) }, replaces: force,
-        on: backend.make(profiles: profile, threads: threads), threads: threads, progress: progress)
-    }
-
+    let run = try resume.map { try resumed(URL(filePath: $0)) } ?? started()
     do { try run { show($0, on: terminal) } } catch let error as TrainingError {
       terminal.end()
       guard case .interrupted(let signal, _) = error else { throw error }
@@ -119,6 +96,48 @@ struct TrainCommand: ParsableCommand {
       throw ExitCode(128 + signal)
     }
     if profile { try report(run, on: terminal) }
+  }
+
+  private func started() throws -> TrainingRun {
+    let configuration = try newConfiguration()
+    let directory = URL(filePath: out ?? "runs/\(preset?.rawValue ?? Self.lastPart(of: configuration.data))")
+    let threads = configuration.threads ?? backend.threadCount
+    let existed = FileManager.default.fileExists(atPath: directory.path)
+    do {
+      if !RunDirectory(directory).isUsed { TuningChoices.copy(to: directory) }
+      return try TrainingRun(
+        configuration, output: directory, start: startFrom.map { URL(filePath: $0) }, replaces: force,
+        on: makeBackend(configuration, threads: threads, directory), threads: threads, progress: Self.readingProgress)
+    } catch {
+      // What could not start leaves nothing behind.
+      if !existed { try? FileManager.default.removeItem(at: directory) }
+      throw error
+    }
+  }
+
+  private func resumed(_ directory: URL) throws -> TrainingRun {
+    guard out == nil, preset == nil, config == nil, startFrom == nil, !force else {
+      throw ValidationError(
+        "--resume takes everything from its directory: leave out --out, --preset, --config, --start-from and --force")
+    }
+    // Exactly as before, unless asked otherwise.
+    let configuration = try RunDirectory(directory).readConfiguration()
+    let threads = backend.threads ?? configuration.threads ?? backend.threadCount
+    return try TrainingRun(
+      resuming: directory, changes: overrides, on: makeBackend(configuration, threads: threads, directory),
+      threads: threads, progress: Self.readingProgress)
+  }
+
+  /// A run keeps its own choices of algorithms: one that is resumed makes the same, whatever other processes have timed since.
+  private func makeBackend(_ configuration: TrainingConfiguration, threads: Int, _ directory: URL) -> CPUBackend {
+    backend.make(
+      fixed: configuration.deterministic, profiles: profile, threads: threads,
+      choices: TuningChoices.folder(of: directory))
+  }
+
+  /// Reading thousands of pictures takes a while.
+  private static let readingProgress: @Sendable (Int, Int) -> Void = { done, total in
+    if done == total || done % 10_000 == 0 { Terminal.complain("read \(done) of \(total) images") }
   }
 
   /// `photos` of `data/photos.tar.gz`: what the output is called by default.

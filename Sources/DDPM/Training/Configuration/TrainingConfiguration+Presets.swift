@@ -57,7 +57,7 @@ extension TrainingConfiguration {
       dropout = 0.1
       steps = 800_000
       batchSize = 128
-      accumulate = 8
+      accumulate = 16
       learningRate = 2e-4
       warmupSteps = 5000
       emaDecay = 0.9999

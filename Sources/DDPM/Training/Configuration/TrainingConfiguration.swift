@@ -53,6 +53,7 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   // MARK: Run
   public var seed = 0
   public var threads: Int?  // nil: all processors
+  public var deterministic = false  // algorithms by a fixed rule instead of by timing
 
   // MARK: Records
   public var logEvery = 50
@@ -110,7 +111,7 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
     case gradientClip = "gradient_clip"
     case emaDecay = "ema_decay"
     case emaWarmup = "ema_warmup"
-    case seed, threads
+    case seed, threads, deterministic
     case logEvery = "log_every"
     case checkpointEvery = "checkpoint_every"
     case keepCheckpoints = "keep_checkpoints"
