@@ -58,12 +58,12 @@ CK_AMX static void pack_body(void *context, int thread, int threads) {
 
 void ck_amx_conv_pack_forward(const struct ck_conv *c, const float *w, void *packed) {
   struct pack job = {.w = w, .packed = packed, .in = c->Ci, .out = c->Co, .slots = c->K * c->K};
-  ck_parallel(pack_body, &job);
+  ck_parallel_over(c->Ci * c->Co * c->K * c->K, pack_body, &job);
 }
 
 void ck_amx_conv_pack_backward(const struct ck_conv *c, const float *w, void *packed) {
   struct pack job = {.w = w, .packed = packed, .in = c->Co, .out = c->Ci, .slots = c->K * c->K, .transposed = 1};
-  ck_parallel(pack_body, &job);
+  ck_parallel_over(c->Ci * c->Co * c->K * c->K, pack_body, &job);
 }
 #else
 void ck_amx_conv_pack_forward(const struct ck_conv *c, const float *w, void *packed) {

@@ -100,7 +100,7 @@ static void unary_body(void *context, int thread, int threads) {
 
 void ck_unary_apply(ck_unary op, const float *x, float *y, long n, float a, float b) {
   unary_job job = {op, x, y, n, a, b};
-  ck_parallel(unary_body, &job);
+  ck_parallel_over(n, unary_body, &job);
 }
 
 // MARK: binary
@@ -205,7 +205,7 @@ void ck_binary_broadcast(
   merge_axes(&job.axes);
   // A single element has no stride of its own: y's rows must be contiguous.
   if (job.axes.rank == 1 && job.axes.shape[0] == 1) job.axes.strides[OUT][0] = 1;
-  ck_parallel(binary_body, &job);
+  ck_parallel_over(count_of(&job.axes, 0, job.axes.rank), binary_body, &job);
 }
 
 void ck_binary_apply(ck_binary op, const float *left, const float *right, float *y, long n) {
@@ -269,22 +269,22 @@ BODY(fill)
 
 void ck_select(const float *condition, const float *left, const float *right, float *y, long n) {
   map_job job = {.condition = condition, .left = left, .right = right, .y = y, .n = n};
-  ck_parallel(select_body, &job);
+  ck_parallel_over(n, select_body, &job);
 }
 
 void ck_accumulate(const float *x, float *y, long n) { ck_accumulate_scaled(x, 1, y, n); }
 
 void ck_accumulate_scaled(const float *x, float a, float *y, long n) {
   map_job job = {.left = x, .y = y, .n = n, .a = a};
-  ck_parallel(accumulate_body, &job);
+  ck_parallel_over(n, accumulate_body, &job);
 }
 
 void ck_linear_combination(const float *const *x, const float *coefficients, int terms, float *y, long n) {
   map_job job = {.y = y, .n = n, .terms = x, .coefficients = coefficients, .count = terms};
-  ck_parallel(combine_body, &job);
+  ck_parallel_over(n, combine_body, &job);
 }
 
 void ck_fill(float *y, long n, float value) {
   map_job job = {.y = y, .n = n, .a = value};
-  ck_parallel(fill_body, &job);
+  ck_parallel_over(n, fill_body, &job);
 }

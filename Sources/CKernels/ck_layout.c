@@ -41,12 +41,12 @@ static void format_body(void *context, int thread, int threads) {
 
 void ck_plain_to_blocked(const float *x, float *y, long samples, long channels, long pixels) {
   format_job job = {x, y, samples, channels, pixels, 1};
-  ck_parallel(format_body, &job);
+  ck_parallel_over(samples * channels * pixels, format_body, &job);
 }
 
 void ck_blocked_to_plain(const float *x, float *y, long samples, long channels, long pixels) {
   format_job job = {x, y, samples, channels, pixels, 0};
-  ck_parallel(format_body, &job);
+  ck_parallel_over(samples * channels * pixels, format_body, &job);
 }
 
 // MARK: weights
@@ -78,12 +78,12 @@ static void weights_body(void *context, int thread, int threads) {
 
 void ck_weights_to_blocked(const float *w, float *blocked, long outputs, long inputs, long taps) {
   weights_job job = {w, blocked, outputs, inputs, taps, 1};
-  ck_parallel(weights_body, &job);
+  ck_parallel_over(outputs * inputs * taps, weights_body, &job);
 }
 
 void ck_weights_to_plain(const float *blocked, float *w, long outputs, long inputs, long taps) {
   weights_job job = {blocked, w, outputs, inputs, taps, 0};
-  ck_parallel(weights_body, &job);
+  ck_parallel_over(outputs * inputs * taps, weights_body, &job);
 }
 
 // MARK: rows
@@ -118,12 +118,12 @@ static void rows_body(void *context, int thread, int threads) {
 
 void ck_copy_rows(const float *x, long x_stride, float *y, long y_stride, long rows, long n) {
   rows_job job = {x, y, x_stride, y_stride, rows, n, 0};
-  ck_parallel(rows_body, &job);
+  ck_parallel_over(rows * n, rows_body, &job);
 }
 
 void ck_add_rows(const float *x, long x_stride, float *y, long y_stride, long rows, long n) {
   rows_job job = {x, y, x_stride, y_stride, rows, n, 1};
-  ck_parallel(rows_body, &job);
+  ck_parallel_over(rows * n, rows_body, &job);
 }
 
 // MARK: strided views
@@ -213,7 +213,7 @@ static void move_views(view_job *job) {
       *a = moved;
       return ck_parallel(turn_body, job);
     }
-  ck_parallel(view_body, job);
+  ck_parallel_over(count_of(a, 0, a->rank), view_body, job);
 }
 
 void ck_gather_strided(const float *x, const long *strides, float *y, int rank, const long *shape) {

@@ -60,7 +60,7 @@ void ck_adam_step(const ck_adam *adam, float *p, const float *g, float *m, float
     .epsilon = (float)adam->epsilon,
     .ema_rest = (float)(1 - adam->ema_decay),
   };
-  ck_parallel(adam_body, &job);
+  ck_parallel_over(n, adam_body, &job);
 }
 
 CK_CLONES static void ema_range(const job *job, long first, long last) {
@@ -75,5 +75,5 @@ static void ema_body(void *context, int thread, int threads) {
 
 void ck_ema(const float *p, float *ema, long n, double decay) {
   job job = {.p = (float *)p, .ema = ema, .n = n, .ema_rest = (float)(1 - decay)};
-  ck_parallel(ema_body, &job);
+  ck_parallel_over(n, ema_body, &job);
 }

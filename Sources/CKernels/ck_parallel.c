@@ -31,14 +31,24 @@ static void run_job(void *argument) {
   team_size = 0;
 }
 
-void ck_parallel(void (*body)(void *context, int thread, int threads), void *context) {
-  if (team_size != 0 || wanted_threads == 1) {
-    int outer = team_size;
-    team_size = 1;
-    body(context, 0, 1);
-    team_size = outer;
-    return;
-  }
+typedef void parallel_body(void *context, int thread, int threads);
+
+static void run_alone(parallel_body *body, void *context) {
+  int outer = team_size;
+  team_size = 1;
+  body(context, 0, 1);
+  team_size = outer;
+}
+
+void ck_parallel_over(long elements, parallel_body *body, void *context) {
+  // A few microseconds' work: what starting a region costs.
+  enum { LITTLE = 1 << 14 };
+  if (elements <= LITTLE) return run_alone(body, context);
+  ck_parallel(body, context);
+}
+
+void ck_parallel(parallel_body *body, void *context) {
+  if (team_size != 0 || wanted_threads == 1) return run_alone(body, context);
   job task = {body, context};
   GOMP_parallel(run_job, &task, (unsigned)wanted_threads, 0);
 }

@@ -140,21 +140,21 @@ static void body(void *context, int thread, int threads) {
 
 void ck_random_bits(const ck_random *random, const uint32_t *sample_index, long samples, long elements, uint32_t *out) {
   job job = {random, sample_index, samples, elements, BITS, 0, 0, out};
-  ck_parallel(body, &job);
+  ck_parallel_over(samples * elements, body, &job);
 }
 
 void ck_random_uniform(const ck_random *random, const uint32_t *sample_index, long samples, long elements, float *out) {
   job job = {random, sample_index, samples, elements, UNIFORM, 0, 0, (uint32_t *)out};
-  ck_parallel(body, &job);
+  ck_parallel_over(samples * elements, body, &job);
 }
 
 void ck_random_normal(const ck_random *random, const uint32_t *sample_index, long samples, long elements, float *out) {
   job job = {random, sample_index, samples, elements, NORMAL, 0, 0, (uint32_t *)out};
-  ck_parallel(body, &job);
+  ck_parallel_over(samples * elements, body, &job);
 }
 
 void ck_random_dropout_mask(
   const ck_random *random, const uint32_t *sample_index, long samples, long elements, float p, float *out) {
   job job = {random, sample_index, samples, elements, DROPOUT, p, 1.f / (1.f - p), (uint32_t *)out};
-  ck_parallel(body, &job);
+  ck_parallel_over(samples * elements, body, &job);
 }

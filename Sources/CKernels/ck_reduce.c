@@ -43,7 +43,7 @@ static void sum_body(void *context, int thread, int threads) {
 
 static double whole_sum(const float *x, long n, int squared) {
   sum_job job = {.x = x, .n = n, .squared = squared};
-  ck_parallel(sum_body, &job);
+  ck_parallel_over(n, sum_body, &job);
   double total = 0;
   for (int part = 0; part < PARTS; part++) total += job.parts[part];
   return total;
@@ -211,7 +211,8 @@ void ck_reduce(
   merge_axes(&job.kept);
   merge_axes(&job.reduced);
   int columns = job.kept.strides[FROM][job.kept.rank - 1] == 1 && job.kept.shape[job.kept.rank - 1] >= 8;
-  ck_parallel(columns ? columns_body : point_body, &job);
+  long elements = count_of(&job.kept, 0, job.kept.rank) * count_of(&job.reduced, 0, job.reduced.rank);
+  ck_parallel_over(elements, columns ? columns_body : point_body, &job);
 }
 
 void ck_row_sums(const float *x, float *y, long rows, long n) {

@@ -102,7 +102,7 @@ struct EvaluateCommand: ParsableCommand {
     if finished > 0 { terminal.print("resumed     \(Text.grouped(finished)) images are done") }
 
     // Numbers must not depend on what a timer said.
-    let pairs = max(1, (count - finished) * visits.count)
+    let pairs = count * visits.count
     let denoiser = try model.denoiser(
       batchSize: min(batchSize, pairs), data.shape, on: backend.make(fixed: true))
     let run = BoundRun(
@@ -190,16 +190,18 @@ struct EvaluateCommand: ParsableCommand {
   }
 
   private func show(_ report: LikelihoodReport, on terminal: Terminal) {
-    terminal.print(row(["", "bits/dim", "± error", "95% confidence"], [22, 10, 10, 22]))
+    terminal.print(row(["", "bits/dim", "± error", "95% confidence"], [22, 11, 11, 24]))
     for part in report.parts {
       let (mean, half) = (part.moments.mean, part.moments.confidence95)
+      // L_T of a good schedule is about 1e-5.
+      let digits = abs(mean) < 1e-3 ? 7 : 4
       terminal.print(
         row(
           [
-            part.key == "bits_per_dim" ? "total" : part.name, Text.fixed(mean, 4),
-            number(part.moments.standardError, 4),
-            half.isFinite ? "\(Text.fixed(mean - half, 4)) … \(Text.fixed(mean + half, 4))" : "",
-          ], [22, 10, 10, 22]))
+            part.key == "bits_per_dim" ? "total" : part.name, Text.fixed(mean, digits),
+            number(part.moments.standardError, digits),
+            half.isFinite ? "\(Text.fixed(mean - half, digits)) … \(Text.fixed(mean + half, digits))" : "",
+          ], [22, 11, 11, 24]))
     }
     terminal.print("")
     terminal.print(row(["t", "L(t-1) bits/dim", "mse of ε", "mse of x0"], [6, 17, 12, 12]))

@@ -34,7 +34,8 @@ import Testing
     let same = try paths.interpolation(from: a, to: a, at: t, λ: [0, 0.3, 1])
     #expect(difference(same[sample: 0], same[sample: 1]) < 1e-4)
     #expect(try paths.interpolation(from: a, to: b, at: t, λ: λ) == there)
-    #expect(difference(there[sample: 0], there[sample: 4]) > 1e-3)
+    // At T nothing is left of either.
+    if t < 40 { #expect(difference(there[sample: 0], there[sample: 4]) > 1e-3) }
   }
 
   /// Reconstructions share x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε, and differ the more the larger t is.

@@ -152,7 +152,7 @@ import Testing
 
   /// One image has no standard error, and JSON no NaN.
   @Test func oneImageHasNoError() throws {
-    let source = GaussianOptimum(schedule: try NoiseSchedule(T: 5, rescaled: true))
+    let source = GaussianOptimum(schedule: try NoiseSchedule(.linear(from: 0.01, to: 0.5), T: 5))
     var statistics = BoundStatistics(T: 5)
     try BoundRun(source.bound(), denoiser: source, seed: 0, batchSize: 5)(&statistics, upTo: 1, image: source.image)
     let subject = EvaluationSubject(

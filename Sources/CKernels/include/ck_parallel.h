@@ -12,5 +12,9 @@ int ck_threads(void);
 /// Inside another `ck_parallel`, or with one thread, it calls `body(context, 0, 1)` directly.
 void ck_parallel(void (*body)(void *context, int thread, int threads), void *context);
 
+/// The same for work on `elements` numbers: where that is little, waking the others would cost more than they save, and
+/// the calling thread does it all. For bodies whose result does not depend on how the work is divided.
+void ck_parallel_over(long elements, void (*body)(void *context, int thread, int threads), void *context);
+
 /// Waits, inside a body, until every thread of the innermost `ck_parallel` has come here.
 void ck_barrier(void);

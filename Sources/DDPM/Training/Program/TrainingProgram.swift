@@ -97,15 +97,18 @@ public struct TrainingProgram: Sendable {
       takesNoise
       ? builder.input("noise", x0.shape)
       : .gaussianNoise(sample: sample, counters: counters, key: key, stream: RandomStream.trainingNoise.rawValue)
-    // x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε
-    let xt = TimestepCoefficients(process: process, timestep: t).level.xt(x0: x0, ε: ε)
+    let graph = ProcessGraph(process, t: t)
+    let xt = graph.noised(x0, ε: ε)
     let output = unet(
-      // The one place where the paper's t becomes what the network counts from 0.
-      sample: xt, timestep: t.toFloat() - 1,
+      sample: xt, timestep: graph.zeroBased,
       classLabels: network.classEmbedding == nil ? nil : builder.input("class_labels", [n], .int32),
       dropout: network.dropout > 0 ? DropoutSource(counters: counters, key: key) : nil)
-    let (losses, constants) = GraphObjective(process: process, objective: objective)(
-      output: output, x0: x0, ε: ε, xt: xt, timestep: t)
+    // A value of its own, which differentiation takes for a constant while the original is differentiated.
+    var constants: [Tensor] = []
+    let losses = graph.losses(objective, x0: x0, ε: ε, output: output) { value in
+      constants.append(value.unary(.scale(1)))
+      return constants[constants.count - 1]
+    }
     let loss = (weight * losses).mean()
     builder.output("loss", loss)
     builder.output("losses", losses)
