@@ -55,7 +55,8 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["TensorGraph", "Networks"], path: "Tests/TestSupport", swiftSettings: strict),
     .testTarget(
-      name: "TensorGraphTests", dependencies: ["TensorGraph", "TestSupport"], exclude: ["Golden"], swiftSettings: strict),
+      name: "TensorGraphTests", dependencies: ["TensorGraph", "TestSupport"], exclude: ["Golden"], swiftSettings: strict
+    ),
     .testTarget(
       name: "CPUBackendTests", dependencies: ["CPUBackend", "CKernels", "TestSupport"], swiftSettings: strict),
     .testTarget(

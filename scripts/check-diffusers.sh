@@ -15,8 +15,7 @@ has_packages() { "$1" -c 'import torch, diffusers, safetensors' >/dev/null 2>&1;
 if ! has_packages "$python"; then
   echo "check-diffusers: $python lacks torch, diffusers or safetensors; installing them"
   if "$python" -m venv "$work/venv" >/dev/null 2>&1 &&
-    timeout "${DDPM_PIP_SECONDS:-300}" "$work/venv/bin/pip" install --quiet \
-      --extra-index-url https://download.pytorch.org/whl/cpu torch diffusers safetensors &&
+    timeout "${DDPM_PIP_SECONDS:-300}" "$work/venv/bin/pip" install --quiet torch diffusers safetensors &&
     has_packages "$work/venv/bin/python"; then
     python=$work/venv/bin/python
   else

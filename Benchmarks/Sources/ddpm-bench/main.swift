@@ -34,7 +34,8 @@ var mnist: UNetConfig {
 }
 
 let arguments = CommandLine.arguments.dropFirst()
-guard arguments.count == 2, let name = arguments.first, let batch = arguments.last.flatMap({ Int($0) }), batch > 0 else {
+guard arguments.count == 2, let name = arguments.first, let batch = arguments.last.flatMap({ Int($0) }), batch > 0
+else {
   fputs("usage: ddpm-bench train-cifar10|train-mnist|denoise-cifar10|denoise-mnist|sample-mnist BATCH\n", stderr)
   exit(2)
 }

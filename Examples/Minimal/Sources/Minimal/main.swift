@@ -1,0 +1,83 @@
+// From a noise schedule to an image: Ho et al. 2020, algorithms 1 and 2, on the embedded characters.
+//
+//   swift run -c release --package-path Examples/Minimal
+
+import CPUBackend
+import DDPM
+import Datasets
+import Diffusion
+import Foundation
+import Networks
+import TensorGraph
+
+// The forward process: β_t from 1e-4 to 0.02 in T = 1000 steps.
+let schedule = try NoiseSchedule(.linear(), T: 1000)
+let process = try ReverseProcess(schedule: schedule, variance: .fixedLarge)
+
+// ε_θ(x_t, t): a small U-Net.
+var config = UNetConfig.paperCIFAR10
+(config.inChannels, config.outChannels) = (1, 1)
+config.blockOutChannels = [32, 64, 64]
+config.layersPerBlock = 1
+config.downBlocks = [.plain, .plain, .attention]
+config.upBlocks = [.attention, .plain, .plain]
+
+// Algorithm 1 as one graph: x_t, the prediction, L_simple, its gradient, Adam.
+let (n, side) = (32, 28)
+let builder = GraphBuilder()
+let unet = try UNet(config, in: builder)
+let x0 = builder.input("x0", [n, 1, side, side])
+let ε = builder.input("noise", x0.shape)
+let t = builder.input("timestep", [n], .int32)
+let adamSchedule = builder.input("schedule", [Adam.Schedule.allCases.count])
+
+let graph = ProcessGraph(process, t: t)
+let xt = graph.noised(x0, ε: ε)  // √ᾱ_t x_0 + √(1−ᾱ_t) ε
+let loss = unet(sample: xt, timestep: graph.zeroBased).meanSquaredError(ε)  // ‖ε − ε_θ(x_t, t)‖²
+builder.output("loss", loss)
+
+let parameters = unet.parameters.map(\.tensor)
+for ((parameter, θ), gradient) in zip(unet.parameters, builder.gradients(of: loss, withRespectTo: parameters)) {
+  let name = parameter.name
+  let state = AdamState(
+    parameter: θ, m: builder.state("m." + name, θ.shape), v: builder.state("v." + name, θ.shape),
+    ema: builder.state("ema." + name, θ.shape))
+  let next = Adam().step(state, gradient: gradient, schedule: adamSchedule)
+  builder.update(name, next.parameter)
+  builder.update("m." + name, next.m)
+  builder.update("v." + name, next.v)
+  builder.update("ema." + name, next.ema)
+}
+
+let backend = CPUBackend()
+let training = try backend.compile(builder.finish())
+let weights = try NetworkWeights(initializing: config, by: .ddpm, seed: 0)
+try weights.load(into: training)
+try weights.load(into: training, prefix: "ema.")
+
+let loader = try BatchLoader(Dataset.open("glyphs"), batchSize: n, seed: 0)
+var random = SystemRandomNumberGenerator()
+for step in 1...400 {
+  let k = Double(step)
+  let noise = CounterNoise(seed: 1, firstSample: step * n).initialNoise(shape: .init(n, 1, side, side))
+  // Learning rate, 1 − β₁ᵏ, 1 − β₂ᵏ, gradient scale, decay of the average.
+  let numbers: [Double] = [1e-3, 1 - pow(0.9, k), 1 - pow(0.999, k), 1, min(0.995, (1 + k) / (10 + k))]
+  let result = try training.run([
+    "x0": TensorData(try loader.next().x0, shape: x0.shape),
+    "noise": TensorData(noise.scalars, shape: x0.shape),
+    "timestep": TensorData((0..<n).map { _ in Int32.random(in: 1...1000, using: &random) }, shape: [n]),
+    "schedule": TensorData(numbers.map(Float.init), shape: [5]),
+  ])
+  if step % 50 == 0 { print("step \(step)  loss \(result["loss"]?.floats[0] ?? .nan)") }
+}
+
+// Algorithm 2, with the averaged weights.
+let denoiser = try UNetDenoiser(
+  config, batchSize: 16, height: side, width: side, on: backend, prefix: "ema.", sharing: training)
+var noise = CounterNoise(seed: 2)
+let samples = try Ancestral().sample(
+  shape: .init(16, 1, side, side), timesteps: schedule.timesteps.reversed(), process: process, denoiser: denoiser,
+  noise: &noise)
+let pictures = ImageShape(channels: 1, height: side, width: side).images(x0: samples.scalars)
+try ImageGrid(columns: 4, magnification: 4).picture(of: pictures).writePNG(to: URL(filePath: "minimal.png"))
+print("wrote minimal.png")
