@@ -27,6 +27,8 @@ extension TrainingConfiguration {
       data = "glyphs"
       // With classes a small network needs not guess which character it draws, and a grid shows them in order.
       classes = true
+      // After a few hundred steps samples are clean where those of ε are still grainy and grey.
+      prediction = "v_prediction"
       blockOutChannels = [32, 64, 64]
       attentionResolutions = [7]
       steps = 2000
@@ -39,6 +41,7 @@ extension TrainingConfiguration {
       sampleEvery = 500
     case .mnist:
       data = "mnist"
+      prediction = "v_prediction"
       blockOutChannels = [32, 64, 64]
       attentionResolutions = [7]
       steps = 5000
