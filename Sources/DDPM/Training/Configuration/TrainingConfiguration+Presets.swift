@@ -41,10 +41,9 @@ extension TrainingConfiguration {
       sampleEvery = 500
     case .mnist:
       data = "mnist"
-      prediction = "v_prediction"
       blockOutChannels = [32, 64, 64]
       attentionResolutions = [7]
-      steps = 5000
+      steps = 8000
       batchSize = 64
       learningRate = 1e-3
       warmupSteps = 200
