@@ -1,0 +1,85 @@
+import CPUBackend
+import TensorGraph
+import TestSupport
+import Testing
+
+@Suite("Compiled programs on the CPU")
+struct ExecutableTests {
+  private let backend = CPUBackend(.init(threads: 2, tuning: .fixed, cacheFolder: nil))
+
+  /// A small training step: convolution, norm, attention, loss, gradients, Adam.
+  private func trainingStep() throws -> Program {
+    let builder = GraphBuilder()
+    let x = builder.input("x", [2, 16, 8, 8])
+    let schedule = builder.input("schedule", [5])
+    let counters = builder.input("counters", [2, 2], .int32)
+    let key = builder.input("key", [2], .int32)
+    let w = builder.state("w", [32, 16, 3, 3])
+    let (gamma, beta) = (builder.state("gamma", [32]), builder.state("beta", [32]))
+    let noise = Tensor.gaussianNoise(sample: [16, 8, 8], counters: counters, key: key, stream: 1)
+    let h = (x + noise).convolved(w, padding: .init(1)).groupNorm(gamma, beta, groups: 8, epsilon: 1e-5, silu: true)
+    let tokens = h.reshaped([2, 32, 64])
+    let loss = attention(q: tokens, k: tokens, v: tokens).squared().mean()
+    builder.output("loss", loss)
+    for ((name, p), g) in zip(
+      [("w", w), ("gamma", gamma), ("beta", beta)], builder.gradients(of: loss, withRespectTo: [w, gamma, beta]))
+    {
+      let state = AdamState(
+        parameter: p, m: builder.state("m.\(name)", p.shape), v: builder.state("v.\(name)", p.shape),
+        ema: builder.state("ema.\(name)", p.shape))
+      let next = Adam().step(state, gradient: g, schedule: schedule)
+      builder.update(name, next.parameter)
+      builder.update("m.\(name)", next.m)
+      builder.update("v.\(name)", next.v)
+      builder.update("ema.\(name)", next.ema)
+    }
+    return try builder.finish()
+  }
+
+  private func inputs(step: Int32) -> [String: TensorData] {
+    [
+      "x": TensorData((0..<2048).map { Float($0 % 13) / 6 - 1 }, shape: [2, 16, 8, 8]),
+      "schedule": TensorData([1e-3, 0.1, 0.001, 1, 0.99] as [Float], shape: [5]),
+      "counters": TensorData([0, step, 1, step], shape: [2, 2]), "key": TensorData([7 as Int32, 9], shape: [2]),
+    ]
+  }
+
+  private func start(_ executable: any Executable) throws {
+    try executable.write("w", TensorData((0..<4608).map { Float($0 % 17) / 80 - 0.1 }, shape: [32, 16, 3, 3]))
+    try executable.write("gamma", TensorData([Float](repeating: 1, count: 32), shape: [32]))
+  }
+
+  @Test func repeatsBitForBit() throws {
+    let program = try trainingStep()
+    let weights = try (0..<2).map { _ in
+      let executable = try backend.compile(program)
+      try start(executable)
+      for step in 1...5 { _ = try executable.run(inputs(step: Int32(step))) }
+      return try ["w", "v.w", "ema.gamma"].map(executable.read)
+    }
+    #expect(weights[0] == weights[1])
+    #expect(weights[0][0].floats.allSatisfy(\.isFinite))
+  }
+
+  @Test func refusesWhatDoesNotFitBeforeAllocating() throws {
+    let builder = GraphBuilder()
+    // 8 GiB each; more of them than any test machine has.
+    let states = (0..<512).map { builder.state("s\($0)", [1 << 31]) }
+    builder.output("sum", sumOfSquares(states))
+    let program = try builder.finish()
+    do {
+      _ = try backend.compile(program)
+      Issue.record("4 TiB were not refused")
+    } catch let error as ExecutionError {
+      guard case .outOfMemory(let needed, _) = error else { throw error }
+      #expect(needed >= 512 << 33)
+      #expect(error.description.contains("needs") && error.description.contains("MiB"))
+    }
+  }
+
+  @Test func plansMemoryByLifetime() throws {
+    let plan = try backend.compile(trainingStep()).memoryPlan
+    #expect(plan.activations < plan.unsharedActivations)
+    #expect(plan.states >= 4 * (4608 + 64) * 4)
+  }
+}
