@@ -122,7 +122,7 @@ public struct LikelihoodReport: EvaluationReport, Sendable {
   public var plot: PlotRow {
     let visited = statistics.visited
     let t = visited.map { Double($0.number) }
-    let style: Plot.Style = subject.timesteps < subject.T ? .linePoints : .line
+    let style: Plot.Style = subject.timesteps < subject.T ? .points : .line
     var bits = Plot(
       title: "Terms of the bound", x: "timestep t", y: "L(t−1) (bits/dim); at t = 1 L(0)", yScale: .logarithmic)
     let terms = visited.map { statistics[$0].bits }
