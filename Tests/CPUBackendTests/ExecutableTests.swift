@@ -58,7 +58,8 @@ struct ExecutableTests {
       return try ["w", "v.w", "ema.gamma"].map(executable.read)
     }
     #expect(weights[0] == weights[1])
-    #expect(weights[0][0].floats.allSatisfy(\.isFinite))
+    let w = weights[0][0].floats
+    #expect(w.allSatisfy { $0.isFinite })
   }
 
   @Test func refusesWhatDoesNotFitBeforeAllocating() throws {
