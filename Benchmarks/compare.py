@@ -20,10 +20,10 @@ modes = ["eager", "channels_last", "compile"]
 
 # name, batch, rounds
 cases = [
-    ("train-cifar10", 8, 7), ("train-cifar10", 32, 3), ("train-mnist", 64, 9),
-    ("denoise-cifar10", 1, 9), ("denoise-cifar10", 8, 7), ("denoise-cifar10", 64, 3),
+    ("train-cifar10", 8, 5), ("train-cifar10", 32, 2), ("train-mnist", 64, 9),
+    ("denoise-cifar10", 1, 9), ("denoise-cifar10", 8, 7), ("denoise-cifar10", 64, 2),
     ("denoise-mnist", 1, 15), ("denoise-mnist", 8, 15), ("denoise-mnist", 64, 9),
-    ("sample-mnist", 1, 5), ("sample-mnist", 8, 5), ("sample-mnist", 64, 3),
+    ("sample-mnist", 1, 5), ("sample-mnist", 8, 5), ("sample-mnist", 64, 2),
 ]
 
 

@@ -13,7 +13,12 @@ import TensorGraph
 //   ddpm-bench sample-mnist 8         50 steps of DDIM
 
 WaitPolicy.restartIfUnset()
-setvbuf(stdout, nil, Int32(_IOLBF), 0)
+
+/// One line to a file descriptor, at once: the driver waits for it.
+func say(_ line: String, to descriptor: Int32 = STDOUT_FILENO) {
+  let bytes = Array("\(line)\n".utf8)
+  _ = write(descriptor, bytes, bytes.count)
+}
 
 func milliseconds(_ body: () throws -> Void) rethrows -> Double {
   let clock = ContinuousClock()
@@ -36,7 +41,7 @@ var mnist: UNetConfig {
 let arguments = CommandLine.arguments.dropFirst()
 guard arguments.count == 2, let name = arguments.first, let batch = arguments.last.flatMap({ Int($0) }), batch > 0
 else {
-  fputs("usage: ddpm-bench train-cifar10|train-mnist|denoise-cifar10|denoise-mnist|sample-mnist BATCH\n", stderr)
+  say("usage: ddpm-bench train-cifar10|train-mnist|denoise-cifar10|denoise-mnist|sample-mnist BATCH", to: STDERR_FILENO)
   exit(2)
 }
 let isCIFAR = name.hasSuffix("cifar10")
@@ -82,5 +87,5 @@ default:
 }
 
 try unit()
-print("ready")
-while let line = readLine(), line != "quit" { print(try milliseconds(unit)) }
+say("ready")
+while let line = readLine(), line != "quit" { say("\(try milliseconds(unit))") }
