@@ -36,15 +36,12 @@ public final class CPUExecutable: Executable {
 
     let planner = MemoryPlanner(steps)
     let owned = states.values.filter { $0.memory == nil }
-    let constantBytes = lowering.constants.reduce(0) { $0 + $1.byteCount }
     memoryPlan = MemoryPlan(
-      states: states.values.reduce(0) { $0 + $1.buffer.byteCount } + constantBytes,
-      activations: planner.arenaByteCount, unsharedActivations: planner.unsharedByteCount,
-      scratch: planner.scratchByteCount)
-    let needed =
-      memoryPlan.total
-      - (states.count == owned.count ? 0 : states.values.reduce(0) { $0 + ($1.memory?.byteCount ?? 0) })
-    let available = AlignedMemory.availableByteCount
+      states: states.values.reduce(0) { $0 + $1.buffer.byteCount },
+      sharedStates: states.values.reduce(0) { $0 + ($1.memory?.byteCount ?? 0) },
+      prepared: lowering.constants.reduce(0) { $0 + $1.byteCount }, activations: planner.arenaByteCount,
+      unsharedActivations: planner.unsharedByteCount, scratch: planner.scratchByteCount)
+    let (needed, available) = (memoryPlan.total, AlignedMemory.availableByteCount)
     guard needed <= available else { throw ExecutionError.outOfMemory(needed: needed, available: available) }
 
     for state in owned { try state.allocate() }

@@ -170,8 +170,8 @@ struct TrainCommand: ParsableCommand {
       terminal.print("backend     \(summary.backend)")
       let memory = summary.memory
       terminal.print(
-        "memory      \(Text.mebibytes(memory.total + summary.hostMemory)): states \(Text.mebibytes(memory.states)), activations "
-          + "\(Text.mebibytes(memory.activations)), working space \(Text.mebibytes(memory.scratch)), "
+        "memory      \(Text.mebibytes(memory.total + summary.hostMemory)): states \(Text.mebibytes(memory.states)), prepared "
+          + "weights \(Text.mebibytes(memory.prepared)), activations \(Text.mebibytes(memory.activations + memory.scratch)), "
           + "data and copies \(Text.mebibytes(summary.hostMemory))")
       let from = summary.firstStep > 0 ? " from step \(summary.firstStep)" : ""
       terminal.print("training    \(Text.grouped(summary.steps)) steps of \(summary.batchSize) images\(from)")

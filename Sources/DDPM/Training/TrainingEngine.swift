@@ -82,17 +82,21 @@ public final class TrainingEngine {
   public var updating: any Executable { applying ?? executable }
 
   public var memoryPlan: MemoryPlan {
-    guard let applying else { return executable.memoryPlan }
-    let (a, b) = (executable.memoryPlan, applying.memoryPlan)
-    return MemoryPlan(
-      states: max(a.states, b.states), activations: a.activations + b.activations,
-      unsharedActivations: a.unsharedActivations + b.unsharedActivations, scratch: a.scratch + b.scratch)
+    applying.map { $0.memoryPlan.with(executable.memoryPlan) } ?? executable.memoryPlan
   }
 
   /// Starts from `weights`: moments zero, the average equal to them.
   public func start(from weights: NetworkWeights) throws {
     try weights.load(into: updating)
     try weights.load(into: updating, prefix: StateName.ema)
+  }
+
+  /// Starts from first weights drawn from `seed`, one parameter at a time.
+  public func start(by initialization: WeightInitialization, seed: UInt64) throws {
+    for (index, parameter) in try UNet.parameters(of: program.network).enumerated() {
+      let value = initialization.value(of: parameter, index: index, seed: seed)
+      for prefix in ["", StateName.ema] { try updating.write(prefix + parameter.name, value) }
+    }
   }
 
   /// One step of the recipe.

@@ -24,9 +24,9 @@ public struct TrainingSummary: Sendable {
   public let data: String
   public let parameterCount: Int
   public let backend: String
-  /// What the training step holds.
+  /// What the training step and the evaluation of the average hold.
   public let memory: MemoryPlan
-  /// What lies beside it: the data, a copy of the weights while a checkpoint is written, and the process itself.
+  /// What lies beside it: the data, batches made ahead, and the process itself.
   public let hostMemory: Int
   public let firstStep: Int
   public let steps: Int

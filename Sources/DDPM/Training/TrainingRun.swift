@@ -27,12 +27,14 @@ public final class TrainingRun {
   public let engine: TrainingEngine
 
   private let scheduler: SchedulerConfig
-  private let initialWeights: NetworkWeights?
+  /// Of the model that is trained on, until they are in the engine.
+  private var initialWeights: NetworkWeights?
   private let backend: any Backend
   private let threads: Int
   private let resumes: Bool
   private let replaces: Bool
   private var draw: TimestepDraw
+  /// Evaluates the average for sample grids; nil where none are wanted.
   private var previewDenoiser: UNetDenoiser?
   private var warnings: [String] = []
 
@@ -139,6 +141,10 @@ public final class TrainingRun {
       throw ConfigurationError(
         "a batch of \(program.batchSize) images is too large: lower --batch-size, or add --accumulate (\(error))")
     }
+    guard configuration.sampleEvery > 0 else { return }
+    previewDenoiser = try UNetDenoiser(
+      network, batchSize: min(configuration.sampleCount, 16), height: data.shape.height, width: data.shape.width,
+      on: backend, prefix: StateName.ema, sharing: engine.updating)
   }
 
   /// Trains to the end, or until a signal asks to stop.
@@ -200,9 +206,9 @@ public final class TrainingRun {
         try events.write(metrics)
         try observe(.logged(metrics))
       }
-      if configuration.sampleEvery > 0, k % configuration.sampleEvery == 0 || isLast, signal == nil {
+      if let denoiser = previewDenoiser, k % configuration.sampleEvery == 0 || isLast, signal == nil {
         let url = directory.picture(step: k)
-        let picture = try preview()
+        let picture = try preview(denoiser)
         try picture.writePNG(to: url)
         try events.image("samples", picture, step: k)
         try observe(.samples(url))
@@ -221,15 +227,19 @@ public final class TrainingRun {
   private var summary: TrainingSummary {
     TrainingSummary(
       data: "\(data)", parameterCount: engine.program.parameterCount, backend: backend.name,
-      memory: engine.memoryPlan, hostMemory: hostMemory, firstStep: state.step, steps: configuration.steps,
+      memory: memoryPlan, hostMemory: hostMemory, firstStep: state.step, steps: configuration.steps,
       batchSize: configuration.batchSize)
   }
 
+  private var memoryPlan: MemoryPlan {
+    previewDenoiser.map { engine.memoryPlan.with($0.executable.memoryPlan) } ?? engine.memoryPlan
+  }
+
   private var hostMemory: Int {
-    let images = data.isEndless ? 0 : data.count * data.shape.count
     let batches = 8 * configuration.batchSize * data.shape.count * MemoryLayout<Float>.stride
-    let weights = 2 * engine.program.parameterCount * MemoryLayout<Float>.stride
-    return images + batches + weights + (32 << 20)
+    // The program, its libraries, and what the allocator keeps.
+    let process = 80 << 20
+    return data.heldByteCount + batches + process
   }
 
   /// Makes the directory ready, and for a new run draws the first weights.
@@ -242,10 +252,13 @@ public final class TrainingRun {
     }
     try directory.write(configuration)
     guard !resumes else { return }
-    let initialization = WeightInitialization(rawValue: configuration.initialization) ?? .ddpm
-    try engine.start(
-      from: initialWeights
-        ?? NetworkWeights(initializing: network, by: initialization, seed: UInt64(configuration.seed)))
+    if let weights = initialWeights {
+      try engine.start(from: weights)
+      initialWeights = nil
+    } else {
+      let initialization = WeightInitialization(rawValue: configuration.initialization) ?? .ddpm
+      try engine.start(by: initialization, seed: UInt64(configuration.seed))
+    }
     // So that a run that is killed before its first checkpoint can be resumed, and its model opened.
     _ = try save()
   }
@@ -256,22 +269,16 @@ public final class TrainingRun {
       try Checkpoint.write(state, engine.updating, network: network, history: draw.importance, to: folder)
     }
     let schedulerJSON = try JSONValue(parsing: Array(scheduler.json.utf8)).object ?? [:]
-    let average = try NetworkWeights(reading: engine.updating, of: network, prefix: StateName.ema)
-    try PipelineDirectory(unet: network, scheduler: schedulerJSON).write(average.tensors, to: directory.url)
+    let average = try NetworkWeights.sources(in: engine.updating, of: network, prefix: StateName.ema)
+    try PipelineDirectory(unet: network, scheduler: schedulerJSON).write(average, to: directory.url)
     directory.checkpoints.prune(keeping: configuration.keepCheckpoints)
     return url
   }
 
   /// Samples of the average, with the same noise each time: DDIM in a few steps.
-  private func preview() throws -> Image8 {
+  private func preview(_ denoiser: UNetDenoiser) throws -> Image8 {
     let shape = Images.Shape(
       configuration.sampleCount, network.inChannels, data.shape.height, data.shape.width)
-    let denoiser =
-      try previewDenoiser
-      ?? UNetDenoiser(
-        network, batchSize: min(configuration.sampleCount, 16), height: shape.height, width: shape.width,
-        on: backend, prefix: StateName.ema, sharing: engine.updating)
-    previewDenoiser = denoiser
     var parts: [Images] = []
     let timesteps = try TimestepSpacing.trailing.timesteps(configuration.sampleSteps, of: process.schedule.T)
     for start in stride(from: 0, to: shape.count, by: denoiser.batchSize) {

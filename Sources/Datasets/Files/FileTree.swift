@@ -37,6 +37,14 @@ struct FileTree: Sendable {
   /// Damage that was passed over on request.
   var damage: [DataError] = []
 
+  /// The bytes of files that are held in memory.
+  var heldByteCount: Int {
+    files.reduce(0) { sum, file in
+      guard case .memory(let bytes) = file.content else { return sum }
+      return sum + bytes.capacity
+    }
+  }
+
   /// A file's whole name, for messages.
   func name(of file: File) -> String { isArchive ? "\(path):\(file.path)" : "\(path)/\(file.path)" }
 

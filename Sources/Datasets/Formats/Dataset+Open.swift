@@ -1,3 +1,5 @@
+import CArchive
+
 #if canImport(Glibc)
   import Glibc
 #else
@@ -53,6 +55,7 @@ extension Dataset {
 
   /// Opens data of whatever kind is there, with all options.
   public static func open(_ path: String, split: Split = .train, options: Options) throws -> Dataset {
+    defer { return_unused_memory() }
     if let side = options.imageSize, !(1...8192).contains(side) {
       throw DataError(.unsupported, file: path, "an image size of \(side) makes no sense", remedy: "choose 8…512")
     }

@@ -45,6 +45,8 @@ public struct Dataset: Sendable, CustomStringConvertible {
   /// An endless source makes a new image for every index, beyond ``count`` too.
   public var isEndless: Bool { source.isEndless }
   public var shape: ImageShape { source.shape }
+  /// The memory that the images take, in bytes.
+  public var heldByteCount: Int { source.heldByteCount }
 
   /// One example, a pure function of the index.
   ///
@@ -65,12 +67,15 @@ public protocol ImageSource: Sendable {
   var count: Int { get }
   var isEndless: Bool { get }
   var shape: ImageShape { get }
+  /// The memory that the images take, in bytes.
+  var heldByteCount: Int { get }
   /// One example, a pure function of the index. Called from several threads at once.
   func load(_ index: Int) throws -> Example
 }
 
 extension ImageSource {
   public var isEndless: Bool { false }
+  public var heldByteCount: Int { 0 }
 }
 
 /// One image and its class.

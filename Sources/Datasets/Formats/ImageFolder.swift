@@ -202,6 +202,7 @@ struct LazyImages: ImageSource {
   let side: Int?
 
   var count: Int { files.count }
+  var heldByteCount: Int { tree.heldByteCount }
 
   func load(_ index: Int) throws -> Example {
     let image = try ImageFolder.decode(files[index], in: tree, to: shape, side: side)

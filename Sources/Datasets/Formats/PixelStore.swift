@@ -13,6 +13,7 @@ struct PixelStore: ImageSource {
   }
 
   var count: Int { labels.count }
+  var heldByteCount: Int { pixels.count + labels.count * MemoryLayout<Int32>.stride }
 
   func load(_ index: Int) -> Example {
     let start = index * shape.count

@@ -10,9 +10,12 @@ public enum WeightInitialization: String, CaseIterable, Sendable {
 
   /// The first values of every parameter, in order: functions of the seed and each element's place alone.
   public func values(for parameters: [Parameter], seed: UInt64) -> [TensorData] {
-    parameters.enumerated().map { index, parameter in
-      TensorData(values(for: parameter, index: index, seed: seed), shape: parameter.shape)
-    }
+    parameters.enumerated().map { index, parameter in value(of: parameter, index: index, seed: seed) }
+  }
+
+  /// The first values of one parameter, the network's number `index`.
+  public func value(of parameter: Parameter, index: Int, seed: UInt64) -> TensorData {
+    TensorData(values(for: parameter, index: index, seed: seed), shape: parameter.shape)
   }
 
   private func values(for parameter: Parameter, index: Int, seed: UInt64) -> [Float] {

@@ -71,6 +71,10 @@ public protocol Executable: AnyObject {
 public struct MemoryPlan: Sendable, Equatable {
   /// Persistent states: parameters, moments, averages.
   public var states: Int
+  /// Of the states, what is storage of the executable that this one shares with.
+  public var sharedStates: Int
+  /// What is kept ready from run to run: constants, and weights in the form that kernels read.
+  public var prepared: Int
   /// Intermediate results, sharing space by lifetime.
   public var activations: Int
   /// What intermediate results would take without sharing.
@@ -78,14 +82,27 @@ public struct MemoryPlan: Sendable, Equatable {
   /// Working space of single operators, shared by all.
   public var scratch: Int
 
-  public init(states: Int, activations: Int, unsharedActivations: Int, scratch: Int) {
+  public init(
+    states: Int, sharedStates: Int = 0, prepared: Int = 0, activations: Int, unsharedActivations: Int, scratch: Int
+  ) {
     self.states = states
+    self.sharedStates = sharedStates
+    self.prepared = prepared
     self.activations = activations
     self.unsharedActivations = unsharedActivations
     self.scratch = scratch
   }
 
-  public var total: Int { states + activations + scratch }
+  /// What it takes itself, beside the executable that it shares with.
+  public var total: Int { states - sharedStates + prepared + activations + scratch }
+
+  /// Both together, where `other` shares states with this one.
+  public func with(_ other: MemoryPlan) -> MemoryPlan {
+    MemoryPlan(
+      states: states + other.states - other.sharedStates, sharedStates: sharedStates,
+      prepared: prepared + other.prepared, activations: activations + other.activations,
+      unsharedActivations: unsharedActivations + other.unsharedActivations, scratch: scratch + other.scratch)
+  }
 }
 
 /// A run that cannot be done.

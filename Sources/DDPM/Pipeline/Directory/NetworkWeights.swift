@@ -30,12 +30,17 @@ public struct NetworkWeights: Sendable {
     values = try parameters.map { TensorData(try file.floats(names[$0.name] ?? $0.name), shape: $0.shape) }
   }
 
-  /// The weights that a compiled program holds in the states `prefix` + name.
+  /// The weights that a compiled program holds in the states `prefix` + name, to be written into a file.
   ///
-  /// - Throws: `ExecutionError` where a state is absent.
-  public init(reading executable: any Executable, of config: UNetConfig, prefix: String = "") throws {
-    parameters = try UNet.parameters(of: config)
-    values = try parameters.map { try executable.read(prefix + $0.name) }
+  /// - Throws: `UNetConfigError`; making the values throws `ExecutionError` where a state is absent.
+  public static func sources(
+    in executable: any Executable, of config: UNetConfig, prefix: String = ""
+  ) throws -> [TensorSource] {
+    try UNet.parameters(of: config).map { parameter in
+      TensorSource(parameter.name, shape: parameter.shape.dimensions) {
+        try executable.read(prefix + parameter.name).floats
+      }
+    }
   }
 
   /// Writes the weights into the states `prefix` + name of a compiled program.

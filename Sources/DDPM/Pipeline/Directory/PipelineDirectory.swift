@@ -76,7 +76,7 @@ public struct PipelineDirectory: Equatable, Sendable {
   ///   - weights: Every parameter of the network.
   ///   - precision: How the weights are stored.
   /// - Throws: ``SafetensorsError`` or `FileError`.
-  public func write(_ weights: [NamedTensor], to directory: URL, precision: WeightPrecision = .f32) throws {
+  public func write(_ weights: [TensorSource], to directory: URL, precision: WeightPrecision = .f32) throws {
     let unetFolder = directory.appending(path: "unet")
     try makeDirectory(unetFolder)
     try Safetensors.write(weights, to: unetFolder.appending(path: Self.weightsName), precision: precision)
@@ -87,6 +87,11 @@ public struct PipelineDirectory: Equatable, Sendable {
       try writeObject(schedulerJSON, to: schedulerFolder.appending(path: Self.schedulerName))
     }
     try writeObject(modelIndex, to: directory.appending(path: Self.indexName))
+  }
+
+  /// Writes the pipeline with weights that are at hand.
+  public func write(_ weights: [NamedTensor], to directory: URL, precision: WeightPrecision = .f32) throws {
+    try write(weights.map(TensorSource.init), to: directory, precision: precision)
   }
 
   private static func newIndex(scheduler: [String: JSONValue]) -> [String: JSONValue] {

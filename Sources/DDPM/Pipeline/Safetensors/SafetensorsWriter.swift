@@ -36,14 +36,35 @@ public struct NamedTensor: Equatable, Sendable {
     self.shape = shape
     values = .integers(integers)
   }
+}
+
+/// A tensor whose values are made when they are written: a network that is saved need not be held twice.
+public struct TensorSource {
+  public let name: String
+  public let shape: [Int]
+  let count: Int
+  let isInteger: Bool
+  let values: () throws -> NamedTensor.Values
+
+  /// - Parameter floats: As many as `shape` has places.
+  public init(_ name: String, shape: [Int], floats: @escaping () throws -> [Float]) {
+    self.name = name
+    self.shape = shape
+    count = shape.reduce(1, *)
+    isInteger = false
+    values = { .floats(try floats()) }
+  }
+
+  public init(_ tensor: NamedTensor) {
+    name = tensor.name
+    shape = tensor.shape
+    count = tensor.values.count
+    isInteger = if case .integers = tensor.values { true } else { false }
+    values = { tensor.values }
+  }
 
   /// The type in the file: integers are written as I64, floats in the wanted precision.
-  func storedType(_ precision: WeightPrecision) -> StoredType {
-    switch values {
-    case .floats: precision.storedType
-    case .integers: .i64
-    }
-  }
+  func storedType(_ precision: WeightPrecision) -> StoredType { isInteger ? .i64 : precision.storedType }
 }
 
 /// Writes safetensors files exactly as the `safetensors` Python package does: the same tensors give the same bytes.
@@ -57,9 +78,9 @@ public enum Safetensors {
   ///   - tensors: In any order; the file orders them by element size, then by name.
   ///   - precision: How floats are stored.
   /// - Throws: ``SafetensorsError`` where names repeat or a shape does not fit its values, `FileError` where the system
-  ///   refuses.
+  ///   refuses, and what making the values throws.
   public static func write(
-    _ tensors: [NamedTensor], to url: URL, precision: WeightPrecision = .f32,
+    _ tensors: [TensorSource], to url: URL, precision: WeightPrecision = .f32,
     metadata: [String: String] = torchMetadata
   ) throws {
     let layout: Layout
@@ -68,8 +89,20 @@ public enum Safetensors {
     }
     let file = try AtomicFile(url)
     try file.write(contentsOf: layout.prefix)
-    for tensor in layout.tensors { try file.write(contentsOf: encode(tensor.values, as: precision)) }
+    for tensor in layout.tensors {
+      let values = try tensor.values()
+      precondition(values.count == tensor.count, "\(tensor.name): \(values.count) values for \(tensor.shape)")
+      try file.write(contentsOf: encode(values, as: precision))
+    }
     try file.commit()
+  }
+
+  /// Writes a file of tensors that are at hand.
+  public static func write(
+    _ tensors: [NamedTensor], to url: URL, precision: WeightPrecision = .f32,
+    metadata: [String: String] = torchMetadata
+  ) throws {
+    try write(tensors.map(TensorSource.init), to: url, precision: precision, metadata: metadata)
   }
 
   /// The bytes of the file that ``write(_:to:precision:metadata:)`` makes.
@@ -79,8 +112,11 @@ public enum Safetensors {
     _ tensors: [NamedTensor], precision: WeightPrecision = .f32, metadata: [String: String] = torchMetadata
   ) throws(SafetensorsError) -> [UInt8] {
     do {
-      let layout = try Layout(tensors, precision: precision, metadata: metadata)
-      return layout.tensors.reduce(into: layout.prefix) { $0 += encode($1.values, as: precision) }
+      let layout = try Layout(tensors.map(TensorSource.init), precision: precision, metadata: metadata)
+      let values = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.values) })
+      return layout.tensors.reduce(into: layout.prefix) { bytes, tensor in
+        if let values = values[tensor.name] { bytes += encode(values, as: precision) }
+      }
     } catch {
       throw SafetensorsError(file: "safetensors", problem: error)
     }
@@ -111,15 +147,15 @@ public enum Safetensors {
 
 /// The order of the tensors and the bytes before them.
 private struct Layout {
-  let tensors: [NamedTensor]
+  let tensors: [TensorSource]
   /// The header's length and the header.
   let prefix: [UInt8]
 
   init(
-    _ unordered: [NamedTensor], precision: WeightPrecision, metadata: [String: String]
+    _ unordered: [TensorSource], precision: WeightPrecision, metadata: [String: String]
   ) throws(SafetensorsError.Problem) {
     let rank = Dictionary(uniqueKeysWithValues: StoredType.allCases.enumerated().map { ($1, $0) })
-    func key(_ tensor: NamedTensor) -> Int { rank[tensor.storedType(precision)] ?? 0 }
+    func key(_ tensor: TensorSource) -> Int { rank[tensor.storedType(precision)] ?? 0 }
     tensors = unordered.sorted {
       key($0) != key($1) ? key($0) < key($1) : $0.name.utf8.lexicographicallyPrecedes($1.name.utf8)
     }
@@ -135,8 +171,8 @@ private struct Layout {
       guard names.insert(tensor.name).inserted else { throw .duplicateName(tensor.name) }
       let type = tensor.storedType(precision)
       guard let size = SafetensorsHeader.byteCount(shape: tensor.shape, type: type),
-        size == tensor.values.count * type.size
-      else { throw .count(tensor: tensor.name, shape: tensor.shape, values: tensor.values.count) }
+        size == tensor.count * type.size
+      else { throw .count(tensor: tensor.name, shape: tensor.shape, values: tensor.count) }
       let shape = tensor.shape.map(String.init).joined(separator: ",")
       entries.append(
         JSONValue.string(tensor.name).compactText

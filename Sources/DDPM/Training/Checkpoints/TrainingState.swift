@@ -44,8 +44,8 @@ struct Checkpoint {
     _ state: TrainingState, _ executable: any Executable, network: UNetConfig, history: LossHistory?, to folder: URL
   ) throws {
     for (file, prefix) in tensors {
-      let weights = try NetworkWeights(reading: executable, of: network, prefix: prefix)
-      try Safetensors.write(weights.tensors, to: folder.appending(path: "\(file).safetensors"))
+      let weights = try NetworkWeights.sources(in: executable, of: network, prefix: prefix)
+      try Safetensors.write(weights, to: folder.appending(path: "\(file).safetensors"))
     }
     if let history {
       try Safetensors.write(
