@@ -22,7 +22,7 @@ struct gradient {
 struct work {
   char *a;        // [Co/16][blocks][hi, lo][16 o][32 positions]
   char *b;        // [2][hi, lo][panels][max_panel / 2][16 i][2 positions]
-  char *line;     // [stream pixels][16 i as split lanes]
+  char *row;      // [pitch][16 i as split lanes]: the row of pixels being laid out, with its borders
   float *sums;    // [input pairs][output pairs][taps][2 o][2 i][16 o][16 i]
   float *bias;    // [Co]
   int32_t *a_step, *b_step;
@@ -41,7 +41,7 @@ static long lay_out(const struct gradient *job, char *base, struct work *work) {
   char *cursor = base;
   work->a = ck_take(&cursor, job->conv.Co / 16 * blocks * 2048);
   work->b = ck_take(&cursor, 4 * plane_bytes(job));
-  work->line = ck_take(&cursor, s->max_pixels * 64);
+  work->row = ck_take(&cursor, (s->pitch + s->of.stride) * 64);
   work->sums = ck_take(&cursor, pairs * out_pairs(job) * s->of.taps * 4096);
   work->bias = ck_take(&cursor, job->conv.Co * sizeof(float));
   work->a_step = ck_take(&cursor, blocks * sizeof(int32_t));
@@ -115,62 +115,58 @@ CK_AMX static void fill_a(const struct gradient *job, const struct work *work, l
   _mm512_storeu_ps(bias, _mm512_add_ps(_mm512_loadu_ps(bias), sum));
 }
 
-/// The stream of position rows [first_row, last_row) for one block of 16 input channels, each pixel as split lanes.
-CK_AMX static void fill_line(const struct gradient *job, long in_block, long first_row, long last_row, char *to) {
-  const struct ck_stream *s = &job->stream;
-  const struct ck_correlation *of = &s->of;
-  const long blocks = job->conv.Ci / 16, right = s->pitch - s->pad_left - of->in_w;
-  for (long g = first_row; g < last_row;) {
-    const long n = g / of->rows, i = g % of->rows, rows = ck_min(of->rows - i, last_row - g);
-    const long first = i * of->stride + s->first_dy, lines = (rows - 1) * of->stride + s->span;
-    const struct ck_prologue16 prologue = ck_prologue_at(job->prologue, n, job->conv.Ci, in_block * 16);
-    const float *x = job->x + (n * blocks + in_block) * of->in_h * of->in_w * 16;
-    for (long y = first; y < first + lines; y++) {
-      if (y < 0 || y >= of->in_h) {
-        memset(to, 0, s->pitch * 64);
-        to += s->pitch * 64;
-        continue;
-      }
-      memset(to, 0, s->pad_left * 64);
-      to += s->pad_left * 64;
-      for (long j = 0; j < of->in_w; j++, to += 64) {
-        __m512 u = ck_prologue_apply(prologue, _mm512_loadu_ps(x + (y * of->in_w + j) * 16));
-        _mm512_store_si512(to, ck_split16(u));
-      }
-      memset(to, 0, right * 64);
-      to += right * 64;
-    }
-    g += rows;
+/// Panel rows from one row of pixels: consecutive positions in pairs, without borders.
+CK_AMX_INLINE void fill_panel_row(const struct gradient *job, const char *row, char *to, long plane) {
+  const long next = job->stream.of.stride * 64, columns = job->stream.of.columns;
+  for (long j = 0; j < columns; j += 2, row += 2 * next, to += 64) {
+    __m512i even = _mm512_load_si512(row), odd = _mm512_setzero_si512(), hi, lo;
+    if (j + 1 < columns) odd = _mm512_load_si512(row + next);
+    ck_pair(even, odd, &hi, &lo);
+    _mm512_store_si512(to, hi);
+    _mm512_store_si512(to + plane, lo);
   }
-  memset(to, 0, (s->pitch + 2) * 64);  // a panel may look one line beyond
 }
 
-/// B tiles of u for one block: the stream's lines without borders, consecutive positions in pairs.
-CK_AMX static void fill_b(const struct gradient *job, const struct work *work, long first_row, long last_row,
-                          char *panel) {
+/// B tiles of u for position rows [first_row, last_row) and one block of 16 input channels.
+CK_AMX static void fill_b(const struct gradient *job, const struct work *work, long in_block, long first_row,
+                          long last_row, char *panels) {
   const struct ck_stream *s = &job->stream;
   const struct ck_correlation *of = &s->of;
-  const long plane = plane_bytes(job), next = of->stride * 64;
-  for (long k = 0; k < s->panels; k++, panel += s->max_panel * 32) {
-    const char *segment = work->line + (s->panel_phase[k] * s->pitch + s->panel_dx[k] + s->pad_left) * 64;
-    char *to = panel;
-    for (long g = first_row; g < last_row;) {
-      const long rows = ck_min(of->rows - g % of->rows, last_row - g);
-      for (long i = 0; i < rows - 1 + s->panel_span; i++) {
-        const char *from = segment + i * of->stride * s->pitch * 64;
-        for (long j = 0; j < of->columns; j += 2, from += 2 * next, to += 64) {
-          __m512i even = _mm512_load_si512(from), odd = _mm512_setzero_si512(), hi, lo;
-          if (j + 1 < of->columns) odd = _mm512_load_si512(from + next);
-          ck_pair(even, odd, &hi, &lo);
-          _mm512_store_si512(to, hi);
-          _mm512_store_si512(to + plane, lo);
+  const long plane = plane_bytes(job), row_bytes = s->panel_pitch * 32;
+  char *pixels = work->row + s->pad_left * 64;
+  long base = 0;  // panel row where the segment of an image begins
+  for (long g = first_row; g < last_row;) {
+    const long n = g / of->rows, i = g % of->rows, rows = ck_min(of->rows - i, last_row - g);
+    const long first = i * of->stride + s->first_dy, panel_rows = rows - 1 + s->panel_span;
+    const struct ck_prologue16 prologue = ck_prologue_at(job->prologue, n, job->conv.Ci, in_block * 16);
+    const float *x = job->x + (n * (job->conv.Ci / 16) + in_block) * of->in_h * of->in_w * 16;
+    for (long line = 0; line < panel_rows * of->stride; line++) {
+      const long y = first + line, phase = line % of->stride;
+      const int inside = y >= 0 && y < of->in_h;
+      if (inside)
+        for (long j = 0; j < of->in_w; j++) {
+          __m512 u = ck_prologue_apply(prologue, _mm512_loadu_ps(x + (y * of->in_w + j) * 16));
+          _mm512_store_si512(pixels + j * 64, ck_split16(u));
+        }
+      for (long k = 0; k < s->panels; k++) {
+        if (s->panel_phase[k] != phase) continue;
+        char *to = panels + k * s->max_panel * 32 + (base + line / of->stride) * row_bytes;
+        if (inside) {
+          fill_panel_row(job, pixels + s->panel_dx[k] * 64, to, plane);
+        } else {
+          memset(to, 0, row_bytes);
+          memset(to + plane, 0, row_bytes);
         }
       }
-      segment += ((rows - 1) * of->stride + s->span) * s->pitch * 64;
-      g += rows;
     }
-    memset(to, 0, CK_TILE);  // a last block may look beyond: what it multiplies by zero must be finite
-    memset(to + plane, 0, CK_TILE);
+    base += panel_rows;
+    g += rows;
+  }
+  // A last block may look beyond: what it multiplies by zero must be finite.
+  for (long k = 0; k < s->panels; k++) {
+    char *end = panels + k * s->max_panel * 32 + base * row_bytes;
+    memset(end, 0, CK_TILE);
+    memset(end + plane, 0, CK_TILE);
   }
 }
 
@@ -215,6 +211,7 @@ CK_AMX static void sum_part(const struct gradient *job, long index) {
   const long rows = part.last_row - part.first_row, units = ck_ceil(rows, s->max_rows);
   const long pair_sums = out_pairs(job) * s->of.taps * 1024;
   memset(work->bias, 0, job->conv.Co * sizeof(float));
+  memset(work->row, 0, (s->pitch + s->of.stride) * 64);  // its borders stay as they are
   if (rows == 0) memset(work->sums, 0, (part.last_pair - part.first_pair) * pair_sums * sizeof(float));
   for (long unit = 0; unit < units; unit++) {
     long from, to;
@@ -227,10 +224,8 @@ CK_AMX static void sum_part(const struct gradient *job, long index) {
     }
     for (long o = 0; o < job->conv.Co / 16; o++) fill_a(job, work, o);
     for (long pair = part.first_pair; pair < part.last_pair; pair++) {
-      for (long half = 0; half < 2 && pair * 2 + half < job->conv.Ci / 16; half++) {
-        fill_line(job, pair * 2 + half, from, to, work->line);
-        fill_b(job, work, from, to, work->b + half * 2 * plane_bytes(job));
-      }
+      for (long half = 0; half < 2 && pair * 2 + half < job->conv.Ci / 16; half++)
+        fill_b(job, work, pair * 2 + half, from, to, work->b + half * 2 * plane_bytes(job));
       multiply(job, work, pair, unit > 0, work->sums + (pair - part.first_pair) * pair_sums);
     }
   }

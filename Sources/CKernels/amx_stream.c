@@ -93,18 +93,20 @@ void ck_stream_blocks(const struct ck_stream *s, long first_row, long last_row, 
   for (long g = first_row; g < last_row;) {
     const long n = g / of->rows, i0 = g % of->rows, rows = ck_min(of->rows - i0, last_row - g);
     for (long i = 0; i < rows; i++) {
-      for (long j = 0; j < of->columns; j++) {
-        long position = base + i * pitch + j;
+      const long y = (i0 + i) * of->out_stride + of->out_row;
+      const long first_pixel = (n * of->out_blocks * of->out_h + y) * of->out_w + of->out_column;
+      for (long j = 0; j < of->columns;) {
+        const long position = base + i * pitch + j;
         if (position >= covered) {
           long start = position / align * align, b = blocks->count++;
           blocks->start[b] = (int32_t)start;
           for (long r = 0; r < lanes; r++) blocks->pixel[b * lanes + r] = -1;
           covered = start + lanes;
         }
-        long b = blocks->count - 1;
-        long y = (i0 + i) * of->out_stride + of->out_row, x = j * of->out_stride + of->out_column;
-        blocks->pixel[b * lanes + position - blocks->start[b]] =
-            (int32_t)((n * of->out_blocks * of->out_h + y) * of->out_w + x);
+        const long run = ck_min(covered - position, of->columns - j);
+        int32_t *pixel = blocks->pixel + blocks->count * lanes - (covered - position);
+        for (long r = 0; r < run; r++) pixel[r] = (int32_t)(first_pixel + (j + r) * of->out_stride);
+        j += run;
       }
     }
     if (s->panels) {
