@@ -1,10 +1,7 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 #if canImport(Glibc)
   import Glibc
+#else
+  import Darwin
 #endif
 
 /// p(x_0 | x_1) for 8-bit pixels: the mass that N(μ, σ²) puts on each of 256 bins of width 2/255, the two end bins open

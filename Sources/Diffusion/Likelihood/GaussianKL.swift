@@ -1,10 +1,7 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 #if canImport(Glibc)
   import Glibc
+#else
+  import Darwin
 #endif
 
 /// KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²)) in nats.

@@ -1,12 +1,9 @@
 import TensorGraph
 
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 #if canImport(Glibc)
   import Glibc
+#else
+  import Darwin
 #endif
 
 /// The standard normal distribution, accurate in relative terms far into its tails.

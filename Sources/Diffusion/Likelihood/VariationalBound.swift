@@ -1,10 +1,7 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 #if canImport(Glibc)
   import Glibc
+#else
+  import Darwin
 #endif
 
 /// L = L_T + Σ_{t>1} L_{t−1} + L_0 ≥ −ln p_θ(x_0) (Ho et al. 2020, eq. 5), in nats a dimension, computed in Double.

@@ -1,10 +1,7 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 #if canImport(Glibc)
   import Glibc
+#else
+  import Darwin
 #endif
 
 /// The factor before the squared error of the network's output at each t.
@@ -40,7 +37,7 @@ extension ReverseProcess {
       let β = schedule.β[t]
       return β * β / (2 * σ² * schedule.α[t] * (1 - schedule.ᾱ[t]))
     case .mean:
-      // 1 / (2 σ_t²)
+      // 1 / (2 σ_t²) (eq. 8)
       return 1 / (2 * σ²)
     case .sample, .velocity:
       // ‖μ̃ − μ‖² / (2 σ_t²), where the means differ by c ‖x_0 − x̂_0‖

@@ -1,12 +1,9 @@
 import TensorGraph
 
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 #if canImport(Glibc)
   import Glibc
+#else
+  import Darwin
 #endif
 
 /// The equations of a training step as pieces of a differentiable graph, each sample at its own t.
@@ -99,7 +96,7 @@ public struct ProcessGraph {
   /// ln σ² of the network's second half of channels.
   public func logVariance(_ output: Tensor) -> Tensor {
     guard process.variance == .learnedRange else { return output }
-    // ln σ² = (v+1)/2 · ln β + (1−v)/2 · ln β̃
+    // ln σ² = (s_θ+1)/2 · ln β + (1−s_θ)/2 · ln β̃
     let least = coefficient { process.logVarianceRange(at: $0).least }
     let most = coefficient { process.logVarianceRange(at: $0).most }
     return 0.5 * (output + 1) * most + 0.5 * (1 - output) * least

@@ -1,10 +1,7 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 #if canImport(Glibc)
   import Glibc
+#else
+  import Darwin
 #endif
 
 /// How much signal and noise x_t holds: x_t = √ᾱ x_0 + √(1−ᾱ) ε. The pair that every conversion between x_0, ε and v needs.

@@ -1,10 +1,7 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 #if canImport(Glibc)
   import Glibc
+#else
+  import Darwin
 #endif
 
 /// p_θ: the chain that turns noise into data, given what the network says.
@@ -56,7 +53,7 @@ public struct ReverseProcess: Sendable {
       variance: variance)
   }
 
-  /// The mean of p_θ(x_s | x_t): μ̃(x_t, x̂_0), x̂_0 limited *before*. s = t − 1 unless given.
+  /// The mean of p_θ(x_s | x_t) (Ho et al. 2020, eq. 11): μ̃(x_t, x̂_0), x̂_0 limited *before*. s = t − 1 unless given.
   public func mean(_ denoised: Denoised, xt: Images, at t: Timestep, to s: Timestep? = nil) -> Images {
     schedule.posterior(t, to: s).mean(x0: denoised.x0, xt: xt)
   }
@@ -86,9 +83,9 @@ public struct ReverseProcess: Sendable {
     variance == .learnedRange ? Self.interpolate(output, range.least, range.most) : output
   }
 
-  /// ln σ² = (v+1)/2 · ln β + (1−v)/2 · ln β̃
-  private static func interpolate(_ v: Double, _ least: Double, _ most: Double) -> Double {
-    (v + 1) / 2 * most + (1 - v) / 2 * least
+  /// ln σ² = (s_θ+1)/2 · ln β + (1−s_θ)/2 · ln β̃
+  private static func interpolate(_ sθ: Double, _ least: Double, _ most: Double) -> Double {
+    (sθ + 1) / 2 * most + (1 - sθ) / 2 * least
   }
 }
 
@@ -98,7 +95,7 @@ public struct Denoised: Sendable {
   public let x0: Images
   /// ε̂ as the network said it, before any limit on x̂_0.
   public let ε: Images
-  /// The raw second half of channels where the variance is learned.
+  /// s_θ, the raw second half of channels, where the variance is learned.
   public let variance: Images?
 }
 

@@ -4,10 +4,10 @@ public enum ReverseVariance: String, Sendable, CaseIterable {
   case fixedSmall = "fixed_small"
   /// σ_t² = β_t: right if x_0 is N(0, I).
   case fixedLarge = "fixed_large"
-  /// The network's second half of channels is ln σ_t².
+  /// The network's second half of channels, s_θ, is ln σ_t².
   case learned
-  /// The network's second half of channels, v in [−1, 1], lies between the two: ln σ_t² = (v+1)/2 ln β_t + (1−v)/2 ln β̃_t
-  /// (Nichol & Dhariwal 2021, eq. 15).
+  /// s_θ in [−1, 1] says where between the two: ln σ_t² = (s_θ+1)/2 ln β_t + (1−s_θ)/2 ln β̃_t (Nichol & Dhariwal 2021, eq. 15 with
+  /// v = (s_θ+1)/2).
   case learnedRange = "learned_range"
 
   /// Whether the network has twice the image's channels.

@@ -1,10 +1,7 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 #if canImport(Glibc)
   import Glibc
+#else
+  import Darwin
 #endif
 
 /// The paper's sampler (Ho et al. 2020, algorithm 2): draws from p_θ(x_s | x_t), all T steps or fewer.

@@ -1,19 +1,21 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 #if canImport(Glibc)
   import Glibc
+#else
+  import Darwin
 #endif
 
 /// DPM-Solver++ (2M): the probability-flow ODE in λ = ln(√ᾱ/√(1−ᾱ)), integrated exactly in its linear part, with x̂_0 extrapolated from
-/// this step and the one before (Lu et al. 2022b, algorithm 2).
+/// this step and the one before (Lu et al. 2022, algorithm 2).
 public struct DPMSolverPlusPlus2M: Sampler {
   /// How the second-order term is integrated.
-  public enum Correction: String, Sendable, CaseIterable { case midpoint, heun }
+  public enum Correction: String, Sendable, CaseIterable {
+    /// x̂_0 in the middle of the step stands for all of it.
+    case midpoint
+    /// x̂_0 is a line over λ, integrated exactly.
+    case heun
+  }
 
-  /// 1 (the same as DDIM) or 2.
+  /// 1 (DDIM with η = 0 and `rederivesNoise`) or 2.
   public let order: Int
   public let correction: Correction
   /// Under 15 steps, whether the last is of first order.
@@ -70,6 +72,7 @@ public struct DPMSolverPlusPlus2M: Sampler {
     let weight: Double
     switch correction {
     case .midpoint: weight = gain / 2
+    // x_s = √(1−ᾱ_s)/√(1−ᾱ_t) x_t − √ᾱ_s (e^{−h} − 1) x̂_0 + √ᾱ_s ((e^{−h} − 1)/h + 1) D₁
     case .heun: weight = to.sqrtᾱ * (expm1(-h) / h + 1)
     }
     return StepResult(x: x + weight / r * (x0 - earlier.x0), x0: x0)

@@ -1,6 +1,7 @@
-/// Euler's method on the probability-flow ODE dx̄/dσ̄ = ε̂ with x̄ = x/√ᾱ and σ̄ = √((1−ᾱ)/ᾱ) (Song et al. 2021; Karras et al. 2022).
+/// Euler's method on the probability-flow ODE dx̄/dσ̄ = ε̂ with x̄ = x/√ᾱ and σ̄ = √((1−ᾱ)/ᾱ)
+/// (Song, Meng & Ermon 2021, eq. 14; Karras et al. 2022).
 ///
-/// In exact arithmetic this is DDIM with η = 0.
+/// In exact arithmetic this is DDIM with η = 0 and `rederivesNoise`: ε̂ explains x_t together with the limited x̂_0.
 public struct Euler: Sampler {
   public init() {}
 

@@ -9,35 +9,59 @@
 /// Every key of the three classes is read and written, with diffusers' defaults where a key is absent. A key that would change results
 /// and that is not supported here is an error, never ignored.
 public struct SchedulerConfig: Sendable, Equatable {
+  /// diffusers' scheduler classes.
   public enum Kind: String, Sendable, CaseIterable {
     case ddpm = "DDPMScheduler"
     case ddim = "DDIMScheduler"
     case dpmSolver = "DPMSolverMultistepScheduler"
   }
 
-  public var kind: Kind  // _class_name
-  public var T = 1000  // num_train_timesteps
-  public var betaStart = 1e-4  // beta_start
-  public var betaEnd = 0.02  // beta_end
-  public var betaSchedule = "linear"  // beta_schedule
-  public var betas: [Double]?  // trained_betas
-  public var zeroTerminalSNR = false  // rescale_betas_zero_snr
-  public var prediction = Prediction.epsilon  // prediction_type
-  public var variance = ReverseVariance.fixedSmall  // variance_type (DPM-Solver: null or learned)
-  public var clipsSample = true  // clip_sample (not in DPM-Solver)
-  public var clipRange = 1.0  // clip_sample_range
-  public var thresholds = false  // thresholding
-  public var thresholdRatio = 0.995  // dynamic_thresholding_ratio
-  public var thresholdMaximum = 1.0  // sample_max_value
-  public var spacing = TimestepSpacing.leading  // timestep_spacing (DPM-Solver: linspace)
-  public var stepsOffset = 0  // steps_offset
-  public var finalAlphaIsOne = true  // set_alpha_to_one (DDIM)
-  public var order = 2  // solver_order (from here on DPM-Solver)
-  public var correction = DPMSolverPlusPlus2M.Correction.midpoint  // solver_type
-  public var lowerOrderFinal = true  // lower_order_final
-  public var eulerAtFinal = false  // euler_at_final
-  public var finalSigmaIsZero = true  // final_sigmas_type: zero or sigma_min
-  public var minimumλ = -Double.infinity  // lambda_min_clipped
+  /// `_class_name`: which of diffusers' schedulers it is.
+  public var kind: Kind
+  /// `num_train_timesteps`.
+  public var T = 1000
+  /// `beta_start`.
+  public var betaStart = 1e-4
+  /// `beta_end`.
+  public var betaEnd = 0.02
+  /// `beta_schedule`: the name of the rule for β_t.
+  public var betaSchedule = "linear"
+  /// `trained_betas`: β_1…β_T themselves, in place of a rule; nil for a rule.
+  public var betas: [Double]?
+  /// `rescale_betas_zero_snr`.
+  public var zeroTerminalSNR = false
+  /// `prediction_type`.
+  public var prediction = Prediction.epsilon
+  /// `variance_type` (in DPM-Solver null or learned).
+  public var variance = ReverseVariance.fixedSmall
+  /// `clip_sample` (not in DPM-Solver): whether x̂_0 is clipped.
+  public var clipsSample = true
+  /// `clip_sample_range`: to ± this.
+  public var clipRange = 1.0
+  /// `thresholding`: whether x̂_0 is limited by a quantile of each image instead.
+  public var thresholds = false
+  /// `dynamic_thresholding_ratio`: that quantile.
+  public var thresholdRatio = 0.995
+  /// `sample_max_value`: the most that the limit may be.
+  public var thresholdMaximum = 1.0
+  /// `timestep_spacing`; `linspace` by default in DPM-Solver.
+  public var spacing = TimestepSpacing.leading
+  /// `steps_offset`: added to the levels of leading spacing.
+  public var stepsOffset = 0
+  /// `set_alpha_to_one` (DDIM): whether the last step leads to the data, not to level 1.
+  public var finalAlphaIsOne = true
+  /// `solver_order` (DPM-Solver, as all that follow).
+  public var order = 2
+  /// `solver_type`.
+  public var correction = DPMSolverPlusPlus2M.Correction.midpoint
+  /// `lower_order_final`: whether the last of fewer than 15 steps is of first order.
+  public var lowerOrderFinal = true
+  /// `euler_at_final`: whether the last step always is.
+  public var eulerAtFinal = false
+  /// `final_sigmas_type`: `zero` leads to the data, `sigma_min` to level 1.
+  public var finalSigmaIsZero = true
+  /// `lambda_min_clipped`: levels with a smaller λ are not visited.
+  public var minimumλ = -Double.infinity
   /// Keys that change nothing, kept for writing: `_diffusers_version` and what other classes or older versions left.
   public var others: [String: JSON] = [:]
 
@@ -82,6 +106,7 @@ public struct SchedulerConfig: Sendable, Equatable {
     try ReverseProcess(schedule: schedule(), prediction: prediction, variance: variance, limit: limit)
   }
 
+  /// What keeps x̂_0 in its range.
   public var limit: X0Limit {
     if thresholds { return .dynamic(ratio: thresholdRatio, maximum: thresholdMaximum) }
     return clipsSample ? .clip(clipRange) : .none
