@@ -23,7 +23,7 @@ let package = Package(
     .systemLibrary(name: "CWebP", providers: [.apt(["libwebp-dev"])]),
     .systemLibrary(name: "CGIF", providers: [.apt(["libgif-dev"])]),
 
-    // PNG and JPEG (libpng-dev, libjpeg62-turbo-dev): C, because their errors longjmp, which must not cross Swift frames.
+    // PNG and JPEG (libpng-dev, libjpeg-dev): C, because their errors longjmp, which must not cross Swift frames.
     .target(name: "CCodecs", linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
 
     // C kernels: what oneDNN lacks or does badly, with run-time SIMD dispatch.
