@@ -15,16 +15,24 @@ import Datasets
 /// samples/step-00001000.png              drawn from the average with a fixed seed
 /// checkpoints/step-00001000/             raw weights, moments, average: to resume from
 /// tensorboard/                           event files
+/// profile.json                           with --profile: the time of each operator, as a Chrome trace
+/// tuning/                                the algorithms that were chosen by timing, so that a resumed run makes the same choices
 /// ```
 public struct RunDirectory: Sendable {
+  /// The directory itself.
   public let url: URL
 
   public init(_ url: URL) { self.url = url }
 
+  /// `training.json`.
   public var configuration: URL { url.appending(path: "training.json") }
+  /// `metrics.jsonl`.
   public var metrics: URL { url.appending(path: "metrics.jsonl") }
+  /// `samples/`.
   public var samples: URL { url.appending(path: "samples") }
+  /// `tensorboard/`.
   public var tensorBoard: URL { url.appending(path: "tensorboard") }
+  /// `checkpoints/`.
   public var checkpoints: CheckpointStore { CheckpointStore(url.appending(path: "checkpoints")) }
 
   /// Whether there is a run or a model in it already.
@@ -33,7 +41,8 @@ public struct RunDirectory: Sendable {
       || !checkpoints.steps.isEmpty
   }
 
-  /// Removes an earlier run: the files that a run writes, and nothing else that may lie beside them.
+  /// Removes an earlier run: the files that a run writes, and nothing else that may lie beside them. `tuning/` stays: what was timed is as
+  /// true of the next run.
   func clear() throws {
     var files = ["model_index.json", "training.json", "metrics.jsonl", "loss.png", "loss.svg", "profile.json"]
     files += ["config.json", "diffusion_pytorch_model.safetensors"].map { "unet/\($0)" }

@@ -1,9 +1,3 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-
 /// Why a training run cannot start, or had to stop.
 public enum TrainingError: Error, CustomStringConvertible, Sendable {
   /// The output directory holds a run already.

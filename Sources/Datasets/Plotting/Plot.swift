@@ -18,23 +18,32 @@
 /// try plot.write(to: folder.appending(path: "loss.png"))
 /// ```
 public struct Plot: Sendable {
+  /// How the values of a series are drawn.
   public enum Style: Sendable {
+    /// Joined by lines.
     case line
     /// A thin pale line, for raw values behind a smoothed curve. It takes the colour of the next series, and no legend.
     case faint
+    /// Dots.
     case points
+    /// Dots joined by lines.
     case linePoints
   }
 
+  /// Values to draw in one colour.
   public struct Series: Sendable {
+    /// What the legend says; empty for no entry.
     public var name: String
+    /// On the scale of the axis, one for each of `y`.
     public var x: [Double]
+    /// One for each of `x`; what is not finite leaves a gap.
     public var y: [Double]
     /// Draws a band of y ± spread; empty for none.
     public var spread: [Double]
+    /// How the values are joined.
     public var style: Style
 
-    /// Values that are not finite leave a gap.
+    /// A series of as many x as y.
     public init(_ name: String, x: [Double], y: [Double], spread: [Double] = [], style: Style = .line) {
       precondition(x.count == y.count, "\(x.count) x for \(y.count) y in '\(name)'")
       precondition(spread.isEmpty || spread.count == y.count, "\(spread.count) spreads for \(y.count) y in '\(name)'")

@@ -6,7 +6,9 @@ public struct UNetConfig: Equatable, Sendable {
 
   /// Height and width the network was made for; the network itself accepts others.
   public var sampleSize: SampleSize? = nil
+  /// Channels of the images that go in.
   public var inChannels = 3
+  /// Channels of the output: as many, or twice as many where the variance is learned.
   public var outChannels = 3
   /// Map inputs from [0, 1] to [−1, 1] first.
   public var centerInputSample = false
@@ -37,8 +39,11 @@ public struct UNetConfig: Equatable, Sendable {
 
   /// The probability with which a residual block's channel values are dropped in training.
   public var dropout = 0.0
+  /// The nonlinearity of all blocks.
   public var activation = Activation.silu
+  /// Groups of the group norms.
   public var normGroups = 32
+  /// What the group norms add to the variance.
   public var normEpsilon = 1e-5
   /// How the time embedding enters a residual block.
   public var timeScaleShift = TimeConditioning.shift
@@ -51,6 +56,7 @@ public struct UNetConfig: Equatable, Sendable {
 
   // MARK: Time and class
 
+  /// How t becomes a vector.
   public var timeEmbedding = TimeEmbedding.positional
   /// Channels of the time embedding; nil means four times those of the first level.
   public var timeEmbeddingChannels: Int? = nil
@@ -58,6 +64,7 @@ public struct UNetConfig: Equatable, Sendable {
   public var frequencyShift = 0.0
   /// Cosines first. The paper's code has sines first.
   public var cosinesFirst = true
+  /// What class labels become; nil for a network without classes.
   public var classEmbedding: ClassEmbedding? = nil
   /// Only recorded: the number of timesteps that a learned time embedding would need.
   public var numTrainTimesteps: Int? = nil

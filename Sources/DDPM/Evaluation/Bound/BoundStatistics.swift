@@ -1,12 +1,9 @@
 import Diffusion
 
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 #if canImport(Glibc)
   import Glibc
+#else
+  import Darwin
 #endif
 
 /// The bound of the images so far: per image, and per t over images. Only whole images enter, in their order.

@@ -9,15 +9,21 @@ import Diffusion
 
 /// What was measured, in words that go into every report.
 public struct EvaluationSubject: Sendable {
+  /// The model as it was named: a path.
   public var model: String
+  /// The data's name.
   public var data: String
   /// nil where the data knows no parts, and all of it was taken.
   public var split: Dataset.Split?
+  /// σ² of the reverse steps.
   public var variance: ReverseVariance
+  /// What limits x̂_0.
   public var limit: X0Limit
+  /// Seed of all noise.
   public var seed: UInt64
-  /// Predictions for each image, and of how many.
+  /// Predictions for each image.
   public var timesteps: Int
+  /// Of so many timesteps.
   public var T: Int
 
   public init(
@@ -37,6 +43,7 @@ public struct EvaluationSubject: Sendable {
   /// `split` of a report.
   public var splitName: String { split?.rawValue ?? "all" }
 
+  /// The keys that every report begins with.
   public var json: [String: JSONValue] {
     [
       "model": .string(model), "data": .string(data), "split": .string(splitName),
@@ -48,7 +55,9 @@ public struct EvaluationSubject: Sendable {
 
 /// What an evaluation leaves: numbers for programs, and a picture.
 public protocol EvaluationReport {
+  /// All numbers, for programs.
   var json: JSONValue { get }
+  /// The curves.
   var plot: PlotRow { get }
 }
 

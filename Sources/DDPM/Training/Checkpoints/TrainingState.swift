@@ -1,5 +1,4 @@
 import Datasets
-import Diffusion
 import Networks
 import TensorGraph
 

@@ -1,67 +1,109 @@
-import Diffusion
-import Networks
-
 /// Everything that decides what a training run computes, and what it records. Written beside the model as `training.json`.
 ///
 /// The defaults are the paper's recipe (Ho et al. 2020, appendix B) at a size for small images. A run is a function of this
 /// value, the data and the number of threads.
 public struct TrainingConfiguration: Codable, Equatable, Sendable {
   // MARK: Data
-  public var data = "glyphs"  // a folder, an archive, an IDX file or glyphs
-  public var imageSize: Int?  // side of the squares to train on; nil: the data's own
-  public var channels: Int?  // 1 grey, 3 colour; nil: the data's own
-  public var flip: Bool?  // mirror at random; nil: where the data allows it
-  public var classes = false  // condition on the class labels
-  public var skipBadImages = false  // count damaged images instead of stopping
+  /// A folder, an archive, an IDX file, or `glyphs`, the embedded characters.
+  public var data = "glyphs"
+  /// Side in pixels of the squares to train on; nil: the data's own.
+  public var imageSize: Int?
+  /// 1 for grey, 3 for colour; nil: the data's own.
+  public var channels: Int?
+  /// Whether images are mirrored at random; nil: where the data allows it.
+  public var flip: Bool?
+  /// Whether the network is conditioned on the class labels.
+  public var classes = false
+  /// Whether damaged images are counted and left out; otherwise the first stops the run.
+  public var skipBadImages = false
 
   // MARK: Network
-  public var blockOutChannels = [32, 64, 64]  // channels of each level, finest first
-  public var layersPerBlock = 1  // residual blocks of each level
-  public var attentionResolutions = [16]  // image sides at which there is self-attention
-  public var attentionHeadChannels: Int?  // nil: a single head
+  /// Channels of each level, finest first.
+  public var blockOutChannels = [32, 64, 64]
+  /// Residual blocks of each level on the way down; the way up has one more.
+  public var layersPerBlock = 1
+  /// Image sides in pixels at which there is self-attention.
+  public var attentionResolutions = [16]
+  /// Channels of each attention head; nil: a single head.
+  public var attentionHeadChannels: Int?
+  /// Groups of the group norms.
   public var normGroups = 32
+  /// The probability with which a residual block's values are dropped in training.
   public var dropout = 0.0
-  public var initialization = "ddpm"  // ddpm (the paper's) or diffusers
+  /// How the first weights are drawn: `ddpm`, the paper's way, or `diffusers`.
+  public var initialization = "ddpm"
 
   // MARK: Diffusion
-  public var timesteps = 1000  // T
+  /// T, the number of noise levels.
+  public var timesteps = 1000
+  /// The rule for β_t, by diffusers' name: `linear`, `scaled_linear`, `squaredcos_cap_v2`, `sigmoid`, ….
   public var betaSchedule = "linear"
+  /// β_1, where the rule has one.
   public var betaStart = 1e-4
+  /// β_T, where the rule has one.
   public var betaEnd = 0.02
+  /// Whether the schedule is rescaled so that ᾱ_T = 0 (Lin et al. 2023); not with `epsilon`.
   public var zeroTerminalSNR = false
-  public var prediction = "epsilon"  // epsilon, sample, v_prediction
-  public var variance = "fixed_large"  // fixed_small, fixed_large, learned_range
-  public var loss = "simple"  // simple, min_snr, bound, hybrid
+  /// What the network says of x_t: `epsilon`, `sample` (x_0) or `v_prediction`.
+  public var prediction = "epsilon"
+  /// σ_t² of the reverse step: `fixed_small` (β̃_t), `fixed_large` (β_t) or `learned_range`.
+  public var variance = "fixed_large"
+  /// `simple`, `min_snr`, `bound`, or for a learned variance `hybrid`.
+  public var loss = "simple"
+  /// γ of the loss `min_snr`.
   public var minSNRGamma = 5.0
+  /// How the t of each image is drawn.
   public var timestepSampling = TimestepSampling.uniform
 
   // MARK: Optimisation
+  /// Updates of the weights, from the start of the run.
   public var steps = 10_000
-  public var batchSize = 64  // images of each step
-  public var accumulate = 1  // parts in which a batch is computed, to save memory
+  /// Images of each step.
+  public var batchSize = 64
+  /// Parts in which a batch is computed, to save memory; a divisor of `batchSize`.
+  public var accumulate = 1
+  /// Adam's step size after the warm-up.
   public var learningRate = 2e-4
+  /// Steps over which the learning rate rises from 0; 0: none.
   public var warmupSteps = 500
+  /// What the learning rate does after the warm-up.
   public var decay = Decay.constant
+  /// Decay of Adam's mean of gradients.
   public var adamBeta1 = 0.9
+  /// Decay of Adam's mean of squared gradients.
   public var adamBeta2 = 0.999
+  /// What Adam adds to the root of that mean.
   public var adamEpsilon = 1e-8
-  public var weightDecay = 0.0  // decoupled: AdamW
-  public var gradientClip = 1.0  // largest norm of the gradient; 0: no limit
+  /// Decoupled weight decay, as in AdamW; 0: none.
+  public var weightDecay = 0.0
+  /// The largest norm of the gradient over all weights; 0: no limit.
+  public var gradientClip = 1.0
+  /// Decay d of the moving average of the weights, which is the model.
   public var emaDecay = 0.9999
-  public var emaWarmup = true  // decay min(d, (1 + k)/(10 + k)) at step k
+  /// Whether the decay at step k is min(d, (1 + k)/(10 + k)).
+  public var emaWarmup = true
 
   // MARK: Run
+  /// Seed of all randomness: weights, order of the data, t, ε, dropout and previews.
   public var seed = 0
-  public var threads: Int?  // nil: all processors
-  public var deterministic = false  // algorithms by a fixed rule instead of by timing
+  /// Threads that share the computation; nil: all processors.
+  public var threads: Int?
+  /// Whether algorithms are chosen by a fixed rule instead of by timing.
+  public var deterministic = false
 
   // MARK: Records
+  /// Steps between two lines of `metrics.jsonl`.
   public var logEvery = 50
+  /// Steps between two checkpoints.
   public var checkpointEvery = 1000
+  /// How many checkpoints are kept, the newest.
   public var keepCheckpoints = 2
-  public var sampleEvery = 1000  // 0: none
+  /// Steps between two grids of samples; 0: none.
+  public var sampleEvery = 1000
+  /// Images of each grid.
   public var sampleCount = 16
-  public var sampleSteps = 50  // of DDIM
+  /// Steps of DDIM that draw them.
+  public var sampleSteps = 50
 
   public init() {}
 
