@@ -142,6 +142,13 @@ public struct TrainingProgram: Sendable {
   }
 }
 
+extension TrainingProgram {
+  /// The network's numbers that are trained or fixed.
+  public var parameterCount: Int {
+    ((try? UNet.parameters(of: network)) ?? []).reduce(0) { $0 + $1.shape.count }
+  }
+}
+
 /// What the states of a training program are called.
 enum StateName {
   static let m = "adam.m."

@@ -30,6 +30,17 @@ public final class EventFile {
     try summary(tag, step: step) { $0.add(2, float: Float(value)) }  // simple_value
   }
 
+  /// What was logged at a step, one curve for each number.
+  func write(_ metrics: Metrics) throws {
+    try scalar("loss", metrics.loss, step: metrics.step)
+    for (index, loss) in metrics.lossByQuartile.enumerated() {
+      if let loss { try scalar("loss by quarter of t/\(index + 1)", loss, step: metrics.step) }
+    }
+    try scalar("gradient norm", metrics.gradientNorm, step: metrics.step)
+    try scalar("learning rate", metrics.learningRate, step: metrics.step)
+    try scalar("images per second", metrics.imagesPerSecond, step: metrics.step)
+  }
+
   /// A picture.
   public func image(_ tag: String, _ image: Image8, step: Int) throws {
     let png = try image.png()
