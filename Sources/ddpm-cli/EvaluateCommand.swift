@@ -76,7 +76,7 @@ struct EvaluateCommand: ParsableCommand {
     if metric == .rateDistortion, timesteps != nil {
       throw ValidationError("rate-distortion follows each image through all T: leave out --timesteps")
     }
-    guard (1...65_536).contains(batchSize) else { throw EvaluationError.batchSize(batchSize) }
+    guard (1...SamplingError.largestBatch).contains(batchSize) else { throw EvaluationError.batchSize(batchSize) }
 
     let model = try EvaluationModel(
       URL(filePath: model), variance: variance, limit: clip ? .clip() : X0Limit.none)
@@ -146,8 +146,8 @@ struct EvaluateCommand: ParsableCommand {
     _ run: BoundRun<UNetDenoiser>, _ state: inout EvaluationState, _ data: Dataset, _ count: Int, _ terminal: Terminal
   ) throws -> Double {
     StopSignals.watch()
-    let start = ProcessInfo.processInfo.systemUptime
-    var lastSaved = start
+    let clock = Countdown()
+    var lastSaved = 0.0
     var isEstimated = false
     let identity = state.identity
     let file = resume.map { URL(filePath: $0) }
@@ -158,12 +158,12 @@ struct EvaluateCommand: ParsableCommand {
 
     do {
       try run(&state.statistics, upTo: count, image: data.evaluationImage) { done, total, statistics in
-        let now = ProcessInfo.processInfo.systemUptime
-        let left = (now - start) / Double(done) * Double(total - done)
+        let now = clock.elapsed
+        let left = clock.left(after: done, of: total)
         if !isEstimated, done < total {
           terminal.print(
             "estimate    \(Text.duration(left)): \(Text.grouped(total)) predictions, "
-              + "\(Text.short(Double(done) / (now - start))) a second in the first batch")
+              + "\(Text.short(Double(done) / now)) a second in the first batch")
           isEstimated = true
         }
         terminal.live(
@@ -186,7 +186,7 @@ struct EvaluateCommand: ParsableCommand {
             ?? "nothing is saved: --resume FILE would keep them"))
       throw ExitCode(128 + stop.signal)
     }
-    return ProcessInfo.processInfo.systemUptime - start
+    return clock.elapsed
   }
 
   private func show(_ report: LikelihoodReport, on terminal: Terminal) {
@@ -270,9 +270,8 @@ struct EvaluateCommand: ParsableCommand {
 
   private func row(_ cells: [String], _ widths: [Int]) -> String {
     zip(cells, widths).enumerated().map { i, cell in
-      let space = String(repeating: " ", count: max(0, cell.1 - cell.0.count))
       // Names at the left, numbers at the right.
-      return i == 0 && cell.1 > 15 ? cell.0 + space : space + cell.0
+      i == 0 && cell.1 > 15 ? Text.flushLeft(cell.0, cell.1) : Text.flushRight(cell.0, cell.1)
     }.joined()
   }
 }

@@ -97,12 +97,11 @@ struct InterpolateCommand: ParsableCommand {
     let paths = LatentPaths(model.process, denoiser: denoiser, seed: seed)
 
     let total = levels.reduce(0, +)
-    let start = ProcessInfo.processInfo.systemUptime
+    let clock = Countdown()
     var before = 0
     let rows = try levels.map { level in
       func observe(_ done: Int, _ count: Int) {
-        let seconds = ProcessInfo.processInfo.systemUptime - start
-        let left = seconds / Double(before + done) * Double(total - before - done)
+        let left = clock.left(after: before + done, of: total)
         terminal.live("t = \(level)  step \(before + done)/\(total)  \(Text.duration(left)) left")
       }
       defer { before += level }

@@ -92,7 +92,7 @@ struct NeighboursCommand: ParsableCommand {
     let names = try files.contentsOfDirectory(atPath: url.path).sorted()
     let isModel = names.contains { ["model_index.json", "unet", "config.json"].contains($0) }
     if !isModel {
-      let pictures = names.filter { name in [".png", ".jpg", ".jpeg"].contains { name.lowercased().hasSuffix($0) } }
+      let pictures = names.filter(ImageFolder.isImage)
       guard !pictures.isEmpty else {
         throw ValidationError("\(samples) is neither a model (model_index.json) nor a folder of PNG or JPEG files")
       }
@@ -106,11 +106,9 @@ struct NeighboursCommand: ParsableCommand {
     options.steps = steps
     options.seed = seed
     let sampling = try SamplingRun(model: url, options: options, on: backend.make(fixed: true))
-    let start = ProcessInfo.processInfo.systemUptime
+    let clock = Countdown()
     let result = try sampling { done, total in
-      let seconds = ProcessInfo.processInfo.systemUptime - start
-      terminal.live(
-        "sampling: step \(done)/\(total)  \(Text.duration(seconds / Double(done) * Double(total - done))) left")
+      terminal.live("sampling: step \(done)/\(total)  \(Text.duration(clock.left(after: done, of: total))) left")
     }
     terminal.end()
     return (data, result.pictures)

@@ -1,4 +1,5 @@
 import CPUBackend
+import DDPM
 
 /// The time of an executable by operator, as a table.
 struct ProfileTable {
@@ -21,7 +22,5 @@ struct ProfileTable {
     terminal.print(pad(Text.fixed(total * 1e3, 1), 7) + "  in all")
   }
 
-  private func pad(_ text: String, _ width: Int) -> String {
-    String(repeating: " ", count: max(0, width - text.count)) + text
-  }
+  private func pad(_ text: String, _ width: Int) -> String { Text.flushRight(text, width) }
 }

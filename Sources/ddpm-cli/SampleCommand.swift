@@ -108,15 +108,14 @@ struct SampleCommand: ParsableCommand {
     // Images must not depend on what a timer said.
     let sampling = try SamplingRun(
       model: URL(filePath: model), options: options, on: backend.make(fixed: true, profiles: profile))
-    let start = ProcessInfo.processInfo.systemUptime
+    let clock = Countdown()
     let result = try sampling { done, total in
-      let seconds = ProcessInfo.processInfo.systemUptime - start
       terminal.live(
-        "step \(done)/\(total)  \(Text.duration(seconds / Double(done) * Double(total - done))) left  "
+        "step \(done)/\(total)  \(Text.duration(clock.left(after: done, of: total))) left  "
           + Text.mebibytes(residentBytes()))
     }
     terminal.end()
-    let seconds = ProcessInfo.processInfo.systemUptime - start
+    let seconds = clock.elapsed
     terminal.print(
       "\(options.count) image\(options.count == 1 ? "" : "s"), \(sampler.rawValue) in \(sampling.timesteps.count) steps: "
         + "\(Text.duration(seconds)), \(Text.short(Double(options.count) / max(seconds, 1e-9))) images/s")
@@ -148,9 +147,7 @@ struct SampleCommand: ParsableCommand {
       terminal.print("wrote \(out)")
     } else {
       for (index, picture) in result.pictures.enumerated() {
-        let digits = String(index)
-        let name = String(repeating: "0", count: max(0, 5 - digits.count)) + digits + ".png"
-        try picture.writePNG(to: URL(filePath: out).appending(path: name))
+        try picture.writePNG(to: URL(filePath: out).appending(path: Text.zeroPadded(index, 5) + ".png"))
       }
       terminal.print("wrote \(result.pictures.count) files to \(out)")
     }

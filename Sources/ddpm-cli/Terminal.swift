@@ -27,10 +27,10 @@ final class Terminal {
   }
 
   /// Rewrites the live line, ten times a second at most; nothing where no terminal is.
-  func live(_ line: @autoclosure () -> String, always: Bool = false) {
+  func live(_ line: @autoclosure () -> String) {
     guard isInteractive else { return }
     let now = ProcessInfo.processInfo.systemUptime
-    guard always || now - lastLive >= 0.1 else { return }
+    guard now - lastLive >= 0.1 else { return }
     lastLive = now
     isLive = true
     write("\r\u{1B}[K" + line())
@@ -59,48 +59,15 @@ final class Terminal {
   }
 }
 
-/// Numbers as people read them.
-enum Text {
-  /// `1:02:03`, `2:03` or `3 s`.
-  static func duration(_ seconds: Double) -> String {
-    guard seconds.isFinite, seconds < 1e9 else { return "?" }
-    let whole = Int(seconds.rounded())
-    if whole < 60 { return "\(whole) s" }
-    let (minutes, rest) = whole.quotientAndRemainder(dividingBy: 60)
-    if minutes < 60 { return "\(minutes):\(two(rest))" }
-    return "\(minutes / 60):\(two(minutes % 60)):\(two(rest))"
-  }
+/// How long some work will still take, at the speed that it had so far.
+struct Countdown {
+  private let start = ProcessInfo.processInfo.systemUptime
 
-  private static func two(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
+  /// Seconds since it was made.
+  var elapsed: Double { ProcessInfo.processInfo.systemUptime - start }
 
-  /// So many digits after the point.
-  static func fixed(_ value: Double, _ digits: Int) -> String {
-    guard value.isFinite, abs(value) < 1e12 else { return "\(value)" }
-    let scale = (0..<digits).reduce(1) { product, _ in product * 10 }
-    let scaled = Int((abs(value) * Double(scale)).rounded())
-    let fraction = String(scaled % scale)
-    let sign = value < 0 && scaled > 0 ? "-" : ""
-    guard digits > 0 else { return "\(sign)\(scaled)" }
-    return "\(sign)\(scaled / scale)." + String(repeating: "0", count: digits - fraction.count) + fraction
-  }
-
-  /// Three digits that matter: 412, 41.2, 4.12.
-  static func short(_ value: Double) -> String {
-    fixed(value, abs(value) >= 100 ? 0 : abs(value) >= 10 ? 1 : 2)
-  }
-
-  static func mebibytes(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20) MiB" }
-
-  /// 35,746,307
-  static func grouped(_ value: Int) -> String {
-    let digits = Array(String(abs(value)))
-    var text = ""
-    for (i, digit) in digits.enumerated() {
-      if i > 0, (digits.count - i) % 3 == 0 { text += "," }
-      text.append(digit)
-    }
-    return (value < 0 ? "-" : "") + text
-  }
+  /// The seconds left after `done` of `total` parts.
+  func left(after done: Int, of total: Int) -> Double { elapsed / Double(done) * Double(total - done) }
 }
 
 /// The memory that this process occupies now.

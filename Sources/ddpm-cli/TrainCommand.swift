@@ -200,7 +200,7 @@ struct TrainCommand: ParsableCommand {
   }
 
   private func report(_ run: TrainingRun, on terminal: Terminal) throws {
-    guard let profile = (run.engine.executable as? CPUExecutable)?.profile else { return }
+    guard let profile = backend.profile(of: run.engine.executable) else { return }
     ProfileTable(profile).print(on: terminal)
     let url = run.directory.url.appending(path: "profile.json")
     try AtomicFile.write(profile.chromeTrace, to: url)

@@ -225,7 +225,7 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
   case noiseShape(file: String, tensor: String, found: [Int], wanted: String)
 
   static let largestCount = 1_000_000
-  static let largestBatch = 65_536
+  package static let largestBatch = 65_536
 
   public var description: String {
     switch self {

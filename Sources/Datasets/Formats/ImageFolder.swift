@@ -1,6 +1,6 @@
 /// Pictures in folders: a sub-folder is a class.
-struct ImageFolder {
-  static func isImage(_ path: String) -> Bool { [".png", ".jpg", ".jpeg"].contains(FileTree.suffix(of: path)) }
+package struct ImageFolder {
+  package static func isImage(_ path: String) -> Bool { [".png", ".jpg", ".jpeg"].contains(FileTree.suffix(of: path)) }
 
   let tree: FileTree
   let options: Dataset.Options

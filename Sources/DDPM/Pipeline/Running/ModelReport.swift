@@ -51,12 +51,12 @@ public struct ModelReport: CustomStringConvertible, Sendable {
   private var architecture: String {
     let rows = cost.parts.map { part in
       [
-        part.name, kind(of: part.name), part.output.map(String.init).joined(separator: "×"), grouped(part.tensors),
-        grouped(part.parameters), megaOperations(part.operations),
+        part.name, kind(of: part.name), part.output.map(String.init).joined(separator: "×"), Text.grouped(part.tensors),
+        Text.grouped(part.parameters), megaOperations(part.operations),
       ]
     }
     let total = [
-      "total", "", "", grouped(cost.tensors), grouped(cost.parameters), megaOperations(cost.operations),
+      "total", "", "", Text.grouped(cost.tensors), Text.grouped(cost.parameters), megaOperations(cost.operations),
     ]
     let header = ["part", "block", "output", "tensors", "parameters", "MFLOP an image"]
     return "UNet2DModel on images of \(config.inChannels)×\(height)×\(width)\n"
@@ -90,7 +90,7 @@ public struct ModelReport: CustomStringConvertible, Sendable {
     let name = scheduler["_class_name"]?.string ?? "unnamed"
     let width = scheduler.keys.map(\.count).max() ?? 0
     let lines = scheduler.filter { !$0.key.hasPrefix("_") }.sorted { $0.key < $1.key }
-      .map { "  " + padded($0.key, width) + "  " + (String($0.value.compactText.prefix(60))) }
+      .map { "  " + Text.flushLeft($0.key, width) + "  " + (String($0.value.compactText.prefix(60))) }
     return "scheduler \(name)\n" + lines.joined(separator: "\n") + "\n"
   }
 
@@ -123,15 +123,11 @@ private func table(_ rows: [[String]], leftAligned: Int) -> String {
   let columns = rows[0].indices
   let widths = columns.map { column in rows.map { $0[column].count }.max() ?? 0 }
   var lines = rows.map { row in
-    columns.map { padded(row[$0], widths[$0], left: $0 < leftAligned) }.joined(separator: "  ").trimmingEnd()
+    columns.map { $0 < leftAligned ? Text.flushLeft(row[$0], widths[$0]) : Text.flushRight(row[$0], widths[$0]) }
+      .joined(separator: "  ").trimmingEnd()
   }
   lines.insert(String(repeating: "─", count: widths.reduce(2 * (widths.count - 1), +)), at: 1)
   return lines.joined(separator: "\n") + "\n"
-}
-
-private func padded(_ text: String, _ width: Int, left: Bool = true) -> String {
-  let spaces = String(repeating: " ", count: max(0, width - text.count))
-  return left ? text + spaces : spaces + text
 }
 
 extension String {
@@ -142,19 +138,8 @@ extension String {
   }
 }
 
-/// 35746307 → 35,746,307.
-private func grouped(_ number: Int) -> String {
-  var groups: [Substring] = []
-  var rest = Substring(String(number))
-  while rest.count > 3 {
-    groups.insert(rest.suffix(3), at: 0)
-    rest = rest.dropLast(3)
-  }
-  return ([rest] + groups).joined(separator: ",")
-}
-
 private func megaOperations(_ operations: Int) -> String { tenths((operations + 50_000) / 100_000) }
 
 private func mebibytes(_ bytes: Int) -> String { "\(tenths((bytes * 10 + (1 << 19)) >> 20)) MiB" }
 
-private func tenths(_ number: Int) -> String { "\(grouped(number / 10)).\(number % 10)" }
+private func tenths(_ number: Int) -> String { "\(Text.grouped(number / 10)).\(number % 10)" }

@@ -69,10 +69,7 @@ public struct CheckpointStore: Sendable {
     for name in names where name.hasPrefix(".") && name.hasSuffix(".partial") { remove(folder.appending(path: name)) }
   }
 
-  static func name(_ step: Int) -> String {
-    let digits = String(step)
-    return "step-" + String(repeating: "0", count: max(0, 8 - digits.count)) + digits
-  }
+  static func name(_ step: Int) -> String { "step-" + Text.zeroPadded(step, 8) }
 
   private static func step(_ name: String) -> Int? { name.hasPrefix("step-") ? Int(name.dropFirst(5)) : nil }
 

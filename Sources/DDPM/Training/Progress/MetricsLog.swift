@@ -91,7 +91,6 @@ struct MetricsWindow {
     }
   }
 
-  var isEmpty: Bool { steps == 0 }
   var meanLoss: Double { loss / Double(max(1, steps)) }
   var meanGradientNorm: Double { gradientNorm / Double(max(1, steps)) }
   var lossByQuartile: [Double?] { quartiles.map { $0.count > 0 ? $0.sum / Double($0.count) : nil } }
