@@ -28,6 +28,7 @@ cases = [
     ("denoise-cifar10", 1, 9), ("denoise-cifar10", 8, 7), ("denoise-cifar10", 64, 2),
     ("denoise-mnist", 1, 15), ("denoise-mnist", 8, 15), ("denoise-mnist", 64, 9),
     ("sample-mnist", 1, 5), ("sample-mnist", 8, 5), ("sample-mnist", 64, 2),
+    ("sample-cifar10", 1, 3), ("sample-cifar10", 8, 1),
 ]
 
 

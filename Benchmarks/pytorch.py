@@ -8,22 +8,14 @@ import sys
 import time
 
 import torch
-from diffusers import DDIMScheduler, UNet2DModel
+from diffusers import DDIMScheduler
+
+import networks
 
 case, batch, mode = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 cifar = case.endswith("cifar10")
 side = 32 if cifar else 28
-paper = dict(downsample_padding=0, flip_sin_to_cos=False, freq_shift=1, norm_eps=1e-6, attention_head_dim=None)
-if cifar:
-    model = UNet2DModel(
-        sample_size=32, in_channels=3, out_channels=3, block_out_channels=(128, 256, 256, 256), layers_per_block=2,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"), **paper)
-else:
-    model = UNet2DModel(
-        sample_size=28, in_channels=1, out_channels=1, block_out_channels=(32, 64, 64), layers_per_block=1,
-        down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"), **paper)
+model = networks.cifar10() if cifar else networks.mnist()
 channels = model.config.in_channels
 x0 = torch.rand(batch, channels, side, side) * 2 - 1
 if mode == "channels_last":
