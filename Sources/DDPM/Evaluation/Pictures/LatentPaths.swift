@@ -22,6 +22,7 @@ public struct LatentPaths<D: Denoiser> {
   ///   - b: λ = 1.
   ///   - observe: called after each step with the steps done of all.
   /// - Returns: one sample for each λ.
+  /// - Throws: ``SamplingError/notFinite(step:of:t:)``, and what the denoiser throws.
   public func interpolation(
     from a: Images, to b: Images, at t: Timestep, λ: [Double], observe: ((Int, Int) throws -> Void)? = nil
   ) throws -> Images {
@@ -58,7 +59,10 @@ public struct LatentPaths<D: Denoiser> {
     return try withoutActuallyEscaping(observe ?? { _, _ in }) { observe in
       try Ancestral().sample(
         shape: xt.shape, timesteps: Array(timesteps), process: process, denoiser: denoiser, noise: &noise, start: xt
-      ) { try observe($0.done, $0.count) }
+      ) {
+        try $0.checkFinite()
+        try observe($0.done, $0.count)
+      }
     }
   }
 }
