@@ -17,7 +17,7 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   // MARK: Network
   public var blockOutChannels = [32, 64, 64]  // channels of each level, finest first
   public var layersPerBlock = 1  // residual blocks of each level
-  public var attentionResolutions = [16]  // image sides at which there is self-attention
+  public var attentionResolutions: [Int]?  // image sides at which there is self-attention; nil: the coarsest level's
   public var attentionHeadChannels: Int?  // nil: a single head
   public var normGroups = 32
   public var dropout = 0.0
@@ -28,6 +28,7 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   public var betaSchedule = "linear"
   public var betaStart = 1e-4
   public var betaEnd = 0.02
+  public var rescaleBetas = false  // multiply β by 1000/T
   public var zeroTerminalSNR = false
   public var prediction = "epsilon"  // epsilon, sample, v_prediction
   public var variance = "fixed_large"  // fixed_small, fixed_large, learned_range
@@ -94,6 +95,7 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
     case betaSchedule = "beta_schedule"
     case betaStart = "beta_start"
     case betaEnd = "beta_end"
+    case rescaleBetas = "rescale_betas"
     case zeroTerminalSNR = "zero_terminal_snr"
     case prediction, variance, loss
     case minSNRGamma = "min_snr_gamma"
