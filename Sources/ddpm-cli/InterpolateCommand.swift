@@ -97,8 +97,9 @@ struct InterpolateCommand: ParsableCommand {
     // Images must not depend on what a timer said.
     let denoiser = try model.denoiser(batchSize: min(count, 32), first.shape, on: backend.make(fixed: true))
     denoiser.labels =
-      reconstructions != nil
-      ? Array(repeating: firstLabel, count: count) : λ.map { $0 < 0.5 ? firstLabel : secondLabel }
+      second == nil
+      ? Array(repeating: firstLabel, count: count)
+      : LatentPaths<UNetDenoiser>.labels(λ, from: firstLabel, to: secondLabel)
     let paths = LatentPaths(model.process, denoiser: denoiser, seed: seed)
 
     let total = levels.reduce(0, +)
@@ -142,7 +143,12 @@ struct InterpolateCommand: ParsableCommand {
       return (try model.picture(URL(filePath: text)), Int32(label ?? 0))
     }
     guard (0..<data.count).contains(index) else { throw EvaluationError.imageIndex(text, count: data.count) }
-    if label == nil { try model.checkLabels(of: data) }
+    if label == nil {
+      guard model.classCount == nil || !data.classes.isEmpty else {
+        throw EvaluationError.noLabel("image \(index) of \(data.name)")
+      }
+      try model.checkLabels(of: data)
+    }
     let (shape, example) = (data.shape, try data.load(index))
     let picture = Image8(
       planes: example.pixels, width: shape.width, height: shape.height, channels: shape.channels)

@@ -55,6 +55,11 @@ import Testing
     #expect(first[sample: 0] == first[sample: 2])
   }
 
+  @Test func eachHalfOfAPathIsOfOneClass() {
+    let labels = LatentPaths<SimpleDenoiser>.labels([0, 0.25, 0.49, 0.5, 0.75, 1], from: 3, to: 8)
+    #expect(labels == [3, 3, 3, 8, 8, 8])
+  }
+
   @Test func aPathThatIsNoNumberStops() throws {
     let process = try paths().process
     let broken = LatentPaths(process, denoiser: DenoiserFunction { x, _ in .nan * x }, seed: 3)

@@ -23,7 +23,7 @@ public struct SamplingRun {
     /// Of DDIM: the noise of each step as a fraction of the ancestral one.
     public var η = 0.0
     public var seed: UInt64 = 0
-    /// nil: the model's own.
+    /// Of `ddpm`; nil: the model's own.
     public var variance: ReverseVariance?
     /// How the last step's Gaussian becomes 8-bit pixels.
     public var decoder = DiscretizedDecoder.PixelChoice.mostProbable

@@ -33,6 +33,12 @@ public struct LatentPaths<D: Denoiser> {
     return try decode(latents, from: t, noise: SharedNoise(noise), observe)
   }
 
+  /// The classes that the images of an interpolation are decoded as: the first image's for λ < ½, then the second's. There is nothing
+  /// between two classes.
+  public static func labels(_ λ: [Double], from a: Int32, to b: Int32) -> [Int32] {
+    λ.map { $0 < 0.5 ? a : b }
+  }
+
   /// Several x̂_0 ~ p_θ(x_0 | x_t) of one x_t ~ q(x_t | x_0): what x_t has kept of an image is what they have in common.
   ///
   /// - Returns: x_t, and the reconstructions.
