@@ -14,11 +14,6 @@ struct BackendOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Threads that share the computation (default: all processors).", valueName: "n"))
   var threads: Int?
 
-  @Flag(
-    help: ArgumentHelp(
-      "Choose algorithms by a fixed rule instead of by timing them: the same on every run of this machine."))
-  var deterministic = false
-
   func validate() throws {
     if let threads, !(1...1024).contains(threads) {
       throw ValidationError("threads is \(threads); choose 1 to 1024")
@@ -29,11 +24,11 @@ struct BackendOptions: ParsableArguments {
   var threadCount: Int { threads ?? CPUBackend.processorCount }
 
   /// - Parameters:
-  ///   - fixed: Chooses algorithms by a fixed rule, as `--deterministic` does.
+  ///   - fixed: Chooses algorithms by a fixed rule instead of by timing them.
   ///   - threads: Instead of those that the options say.
   ///   - choices: Where choices by timing are kept, if not in the user's cache.
   func make(fixed: Bool = false, profiles: Bool = false, threads: Int? = nil, choices: URL? = nil) -> CPUBackend {
-    var options = CPUBackend.Options(threads: threads ?? threadCount, tuning: deterministic || fixed ? .fixed : .timed)
+    var options = CPUBackend.Options(threads: threads ?? threadCount, tuning: fixed ? .fixed : .timed)
     options.profiles = profiles
     if let choices { options.cacheFolder = choices }
     return CPUBackend(options)

@@ -48,7 +48,7 @@ struct EvaluateCommand: ParsableCommand {
   var split = Dataset.Split.test
   @Option(help: ArgumentHelp("Only the first n images.", valueName: "n"))
   var limit: Int?
-  @Option(help: "fixed_small, fixed_large, learned or learned_range (default: the model's own).")
+  @Option(help: "\(ReverseVariance.help)")
   var variance: ReverseVariance?
   @Flag(inversion: .prefixedNo, help: "Clip x0-predictions to [-1, 1].")
   var clip = true
@@ -84,6 +84,7 @@ struct EvaluateCommand: ParsableCommand {
     if let timesteps, !(min(2, T)...T).contains(timesteps) { throw EvaluationError.timesteps(timesteps, T: T) }
     let visits = TimestepVisits(T: T, count: timesteps)
     let data = try model.openData(self.data, split: split)
+    try model.checkLabels(of: data)
     let count = limit ?? data.count
     guard (1...data.count).contains(count) else { throw EvaluationError.limit(count, available: data.count) }
     let subject = EvaluationSubject(
@@ -136,7 +137,7 @@ struct EvaluateCommand: ParsableCommand {
     guard FileManager.default.fileExists(atPath: url.path) else {
       return EvaluationState(identity: identity, statistics: empty)
     }
-    return try EvaluationState(reading: url, expecting: identity)
+    return try EvaluationState(reading: url, expecting: identity, T: subject.T)
   }
 
   /// Measures the images that are left.

@@ -12,7 +12,13 @@ import Networks
 struct InfoCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "info",
-    abstract: "Show a model's architecture, scheduler and memory needs.")
+    abstract: "Show a model's architecture, scheduler and memory needs.",
+    discussion: """
+      Level by level: channels, parameters and operations; then the scheduler, and the memory that sampling takes:
+
+        ddpm info runs/mnist
+        ddpm info runs/mnist --batch 64 --size 32
+      """)
 
   @Argument(help: "A diffusers pipeline directory.")
   var model: String

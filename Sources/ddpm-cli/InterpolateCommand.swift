@@ -24,6 +24,9 @@ struct InterpolateCommand: ParsableCommand {
       A row is one t: image A, its reconstruction, the images between, the reconstruction of B, image B. Small t blends \
       pixels, large t blends content.
 
+      A model with classes decodes each image as its class: the label that it has in --data, or --class for all. Where A and \
+      B are of different classes, the images nearer to A (λ < 1/2) are decoded as A's class and the others as B's.
+
       With --reconstructions N one image is noised once for each t, and that x_t is decoded N times (figure 7); what they \
       share is what x_t still knows. A row is the image, x_t, and N reconstructions:
 
@@ -47,7 +50,9 @@ struct InterpolateCommand: ParsableCommand {
   var data: String?
   @Option(help: "train or test, of the data.")
   var split = Dataset.Split.test
-  @Option(name: .customLong("class"), help: ArgumentHelp("Class to decode, for a model with classes.", valueName: "n"))
+  @Option(
+    name: .customLong("class"),
+    help: ArgumentHelp("Class to decode all images as (default: their labels in --data).", valueName: "n"))
   var label: Int?
   @Option(help: ArgumentHelp("Seed of all noise.", valueName: "n"))
   var seed: UInt64 = 0
@@ -76,16 +81,14 @@ struct InterpolateCommand: ParsableCommand {
     let T = model.process.schedule.T
     let levels = at?.values ?? [T / 8, T / 4, T / 2, 3 * T / 4, T].filter { $0 > 0 }
     for t in levels where !(1...T).contains(t) { throw EvaluationError.timestep(t, T: T) }
-    switch (model.network.classEmbedding, label) {
-    case (nil, _?): throw SamplingError.noClasses
-    case (.learned(let classes)?, let label?) where !(0..<classes).contains(label):
-      throw SamplingError.label(label, classes: classes)
-    default: break
+    if let label {
+      guard let classes = model.classCount else { throw SamplingError.noClasses }
+      guard (0..<classes).contains(label) else { throw SamplingError.label(label, classes: classes) }
     }
 
     let source = try data.map { try model.openData($0, split: split) }
-    let first = try picture(a, model, source)
-    let second = try b.map { try picture($0, model, source) }
+    let (first, firstLabel) = try picture(a, model, source)
+    let (second, secondLabel) = try b.map { try picture($0, model, source) } ?? (nil, firstLabel)
     if let second, second.shape != first.shape {
       throw EvaluationError.shape(data: "\(b ?? ""), \(second.shape)", model: "\(first.shape), like \(a)")
     }
@@ -93,7 +96,10 @@ struct InterpolateCommand: ParsableCommand {
     let count = reconstructions ?? λ.count
     // Images must not depend on what a timer said.
     let denoiser = try model.denoiser(batchSize: min(count, 32), first.shape, on: backend.make(fixed: true))
-    denoiser.labels = Array(repeating: Int32(label ?? 0), count: count)
+    denoiser.labels =
+      second == nil
+      ? Array(repeating: firstLabel, count: count)
+      : LatentPaths<UNetDenoiser>.labels(λ, from: firstLabel, to: secondLabel)
     let paths = LatentPaths(model.process, denoiser: denoiser, seed: seed)
 
     let total = levels.reduce(0, +)
@@ -127,12 +133,24 @@ struct InterpolateCommand: ParsableCommand {
     Images(shape: .init(1, picture.channels, picture.height, picture.width), scalars: picture.x0)
   }
 
-  /// A file, or a numbered image of the data.
-  private func picture(_ text: String, _ model: EvaluationModel, _ data: Dataset?) throws -> Image8 {
-    guard let data, let index = Int(text) else { return try model.picture(URL(filePath: text)) }
+  /// A file, or a numbered image of the data; and the class to decode it as.
+  private func picture(
+    _ text: String, _ model: EvaluationModel, _ data: Dataset?
+  ) throws -> (picture: Image8, label: Int32) {
+    guard let data, let index = Int(text) else {
+      guard model.classCount == nil || label != nil else { throw EvaluationError.noLabel(text) }
+      return (try model.picture(URL(filePath: text)), Int32(label ?? 0))
+    }
     guard (0..<data.count).contains(index) else { throw EvaluationError.imageIndex(text, count: data.count) }
-    let shape = data.shape
-    return Image8(
-      planes: try data.load(index).pixels, width: shape.width, height: shape.height, channels: shape.channels)
+    if label == nil {
+      guard model.classCount == nil || !data.classes.isEmpty else {
+        throw EvaluationError.noLabel("image \(index) of \(data.name)")
+      }
+      try model.checkLabels(of: data)
+    }
+    let (shape, example) = (data.shape, try data.load(index))
+    let picture = Image8(
+      planes: example.pixels, width: shape.width, height: shape.height, channels: shape.channels)
+    return (picture, label.map { Int32($0) } ?? example.label)
   }
 }

@@ -14,9 +14,11 @@ struct RunCommand: ParsableCommand {
     commandName: "run",
     abstract: "Run a model's network once on tensors from a file.",
     discussion: """
-      The input file holds 'sample' (N, C, H, W), 'timestep' (N), counted from 0 as diffusers does, and 'class_labels' where
-      the model has classes. The output file gets 'output'; with --gradients and a tensor 'target' also 'loss', the mean
-      squared error, and 'grad.NAME' for each parameter.
+      The input file holds 'sample' (N, C, H, W), 'timestep' (N), counted from 0 as diffusers does, and 'class_labels' \
+      where the model has classes. The output file gets 'output'; with --gradients and a tensor 'target' also 'loss', the \
+      mean squared error, and 'grad.NAME' for each parameter:
+
+        ddpm run runs/mnist --inputs in.safetensors --outputs out.safetensors
       """)
 
   @Argument(help: "A diffusers pipeline directory.")

@@ -48,13 +48,13 @@ struct SampleCommand: ParsableCommand {
   var sampler = SamplingMethod.ddpm
   @Option(help: ArgumentHelp("Steps; fewer than T skip levels.", valueName: "n"))
   var steps: Int?
-  @Option(help: "Which levels are visited: leading, linspace or trailing (default: the scheduler's).")
+  @Option(help: "\(TimestepSpacing.help)")
   var spacing: TimestepSpacing?
   @Option(help: ArgumentHelp("ddim: noise of each step, 0 (none) to 1 (as ddpm).", valueName: "η"))
   var eta = 0.0
   @Option(help: ArgumentHelp("Seed of all noise.", valueName: "n"))
   var seed: UInt64 = 0
-  @Option(help: "ddpm: fixed_small, fixed_large or learned_range (default: the model's own).")
+  @Option(help: "ddpm: \(ReverseVariance.help)")
   var variance: ReverseVariance?
   @Option(help: "Pixels of the last step: its mode, its mean, or a sample.")
   var decoder = DecoderChoice.mode
@@ -183,5 +183,13 @@ enum DecoderChoice: String, CaseIterable, ExpressibleByArgument {
 }
 
 extension SamplingMethod: ExpressibleByArgument {}
-extension TimestepSpacing: ExpressibleByArgument {}
-extension ReverseVariance: ExpressibleByArgument {}
+extension TimestepSpacing: ExpressibleByArgument {
+  fileprivate static let help = """
+    Which levels are visited: leading, linspace or trailing (default: the model's scheduler's, unless that is just its class's \
+    default; else leading for ddpm and ddim, linspace for dpmsolver++, heun and euler).
+    """
+}
+
+extension ReverseVariance: ExpressibleByArgument {
+  static let help = "fixed_small, fixed_large, learned or learned_range (default: the model's own)."
+}

@@ -26,7 +26,10 @@ struct TrainCommand: ParsableCommand {
         ddpm train --preset mnist --data data/mnist --out runs/mnist
         ddpm train --preset small --data photos --image-size 64 --out runs/photos
 
-      Options come from the defaults, then the preset, then --config (JSON or YAML, with the options' names and underscores \
+      With --start-from, the model's network and scheduler stay as they are: T, the schedule of β, the prediction and the \
+      variance are taken from it, and an option that contradicts them is an error.
+
+      Options come from the defaults, then the preset (then the model of --start-from), then --config (JSON or YAML, with the options' names and underscores \
       for hyphens), then the command line; each overrides what comes before. OUT/training.json holds what was used.
 
       OUT is a diffusers pipeline whose weights are the moving average. Beside it lie checkpoints/, samples/, metrics.jsonl, \
@@ -37,8 +40,10 @@ struct TrainCommand: ParsableCommand {
 
         ddpm train --resume runs/mnist
 
-      Presets:
-      \(TrainingConfiguration.Preset.allCases.map { "  \($0.rawValue): \($0.summary)" }.joined(separator: "\n"))
+      Presets, of which glyphs is taken where the data is 'glyphs':
+      \(TrainingConfiguration.Preset.allCases.map(\.help).joined(separator: "\n"))
+
+      The defaults in the list of options are those without a preset.
       """)
 
   // MARK: Where
@@ -75,13 +80,16 @@ struct TrainCommand: ParsableCommand {
   )
   var profile = false
 
+  @Flag(help: "Choose algorithms by a fixed rule instead of by timing them: the same on every run of this machine.")
+  var deterministic = false
+
   private var overrides: [String: JSONValue] {
     var object: [String: JSONValue] = [:]
     for group in [data.object, network.object, diffusion.object, optimisation.object, records.object] {
       object.merge(group) { _, new in new }
     }
     if let threads = backend.threads { object["threads"] = .integer(threads) }
-    if backend.deterministic { object["deterministic"] = true }
+    if deterministic { object["deterministic"] = true }
     return object
   }
 
@@ -155,6 +163,7 @@ struct TrainCommand: ParsableCommand {
       layers.append((config, file.object))
     }
     layers.append(("the command line", overrides))
+    if let startFrom { layers.insert(try TrainingConfiguration.layer(ofModel: URL(filePath: startFrom)), at: 0) }
     if profile, optimisation.steps == nil { layers.append(("--profile", ["steps": 20])) }
     // The embedded characters have a recipe of their own; other data gets the general one.
     let named = layers.last { $0.object["data"] != nil }?.object["data"]?.string ?? "glyphs"
@@ -208,4 +217,13 @@ struct TrainCommand: ParsableCommand {
   }
 }
 
-extension TrainingConfiguration.Preset: ExpressibleByArgument {}
+extension TrainingConfiguration.Preset: ExpressibleByArgument {
+  /// What it is, and what it sets.
+  fileprivate var help: String {
+    let set = TrainingConfiguration(self)
+    return """
+        \(rawValue): \(summary)
+          data \(set.data), \(Text.grouped(set.steps)) steps of \(set.batchSize) images, prediction \(set.prediction)
+      """
+  }
+}

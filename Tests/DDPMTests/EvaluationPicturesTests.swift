@@ -55,6 +55,22 @@ import Testing
     #expect(first[sample: 0] == first[sample: 2])
   }
 
+  @Test func eachHalfOfAPathIsOfOneClass() {
+    let labels = LatentPaths<SimpleDenoiser>.labels([0, 0.25, 0.49, 0.5, 0.75, 1], from: 3, to: 8)
+    #expect(labels == [3, 3, 3, 8, 8, 8])
+  }
+
+  @Test func aPathThatIsNoNumberStops() throws {
+    let process = try paths().process
+    let broken = LatentPaths(process, denoiser: DenoiserFunction { x, _ in .nan * x }, seed: 3)
+    #expect(throws: SamplingError.notFinite(step: 1, of: 10, t: 10)) {
+      try broken.interpolation(from: image(0), to: image(1), at: 10, λ: [0, 1])
+    }
+    #expect(throws: SamplingError.notFinite(step: 1, of: 4, t: 4)) {
+      try broken.reconstructions(of: image(0), at: 4, count: 2)
+    }
+  }
+
   @Test func neighboursAreTheNearest() throws {
     let data = try Dataset.open("glyphs", split: .train, imageSize: 12)
     let few = Dataset(FewImages(source: data.source, count: 300), name: "few", format: "glyphs")

@@ -80,13 +80,19 @@ import Testing
     }
     #expect(part.images.count == batches * 11 / 30)
     try EvaluationState(identity: identity, statistics: part).write(to: file)
-    var resumed = try EvaluationState(reading: file, expecting: identity).statistics
+    var resumed = try EvaluationState(reading: file, expecting: identity, T: 30).statistics
     #expect(resumed == part)
     try run(&resumed, upTo: 20, image: source.image)
     #expect(resumed == whole)
 
     #expect(throws: EvaluationError.otherState(file.path, key: "seed", found: "6", wanted: "7")) {
-      try EvaluationState(reading: file, expecting: ["seed": 7, "weights": "crc32c:0"])
+      try EvaluationState(reading: file, expecting: ["seed": 7, "weights": "crc32c:0"], T: 30)
+    }
+    // Of fewer or more timesteps than the model has.
+    for T in [29, 31] {
+      #expect(throws: EvaluationError.damagedState(file.path, "it is of 30 timesteps, not \(T)")) {
+        try EvaluationState(reading: file, expecting: identity, T: T)
+      }
     }
   }
 
@@ -99,7 +105,7 @@ import Testing
     let file = folder.url.appending(path: "state")
     try AtomicFile.write(text, to: file)
     #expect {
-      try EvaluationState(reading: file, expecting: [:])
+      try EvaluationState(reading: file, expecting: [:], T: 1)
     } throws: {
       "\($0)".hasPrefix(file.path)
     }
@@ -164,8 +170,31 @@ import Testing
     #expect(object["seed"]?.string == "18446744073709551615")
   }
 
+  /// A model that asks for classes is not told class 0 of images without labels, nor classes that it does not know.
+  @Test(arguments: [(nil, 0, true), (nil, 62, true), (10, 0, false), (10, 3, true), (10, 10, true), (10, 11, false)])
+  func labelsAreClassesOfTheModel(known: Int?, found: Int, fits: Bool) throws {
+    let folder = try EvaluationFolder()
+    let model = try EvaluationModel(folder.model(classes: known))
+    let data = Dataset(
+      try Dataset.open("glyphs", split: .test, imageSize: 16).source, name: "few", format: "glyphs",
+      classes: (0..<found).map(String.init))
+    if fits {
+      try model.checkLabels(of: data)
+    } else {
+      #expect(throws: EvaluationError.classes(data: "few", found: found, known: known ?? 0)) {
+        try model.checkLabels(of: data)
+      }
+    }
+  }
+
   @Test func aVarianceThatDoesNotFitIsRefused() throws {
     let folder = try EvaluationFolder()
     #expect(throws: SamplingError.self) { try EvaluationModel(folder.model(), variance: .learnedRange) }
+    // Neither as many channels out as in, nor twice as many.
+    let url = try folder.model(channels: (3, 9))
+    #expect(throws: SamplingError.variance("fixed_large", channels: 3, outChannels: 9)) { try EvaluationModel(url) }
+    #expect(throws: SamplingError.variance("fixed_large", channels: 3, outChannels: 9)) {
+      try SamplingRun(model: url, options: .init(), on: backend)
+    }
   }
 }

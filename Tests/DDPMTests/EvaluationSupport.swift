@@ -86,10 +86,13 @@ final class EvaluationFolder {
   deinit { try? FileManager.default.removeItem(at: url) }
 
   /// A small model for 16×16 glyphs, with T = 20 and first weights.
-  func model(classes: Int? = nil) throws -> URL {
+  func model(
+    classes: Int? = nil, channels: (in: Int, out: Int) = (1, 1), scheduler keys: [String: DDPM.JSONValue] = [:],
+    scaledBy factor: Float = 1
+  ) throws -> URL {
     var config = UNetConfig()
     config.sampleSize = .init(height: 16, width: 16)
-    (config.inChannels, config.outChannels) = (1, 1)
+    (config.inChannels, config.outChannels) = channels
     config.blockOutChannels = [8, 16]
     config.downBlocks = [.plain, .plain]
     config.upBlocks = [.plain, .plain]
@@ -97,13 +100,17 @@ final class EvaluationFolder {
     config.normGroups = 4
     config.attentionHeadChannels = nil
     if let classes { config.classEmbedding = .learned(count: classes) }
-    let scheduler: [String: DDPM.JSONValue] = [
+    var scheduler: [String: DDPM.JSONValue] = [
       "_class_name": "DDPMScheduler", "num_train_timesteps": 20, "beta_start": 0.005, "beta_end": 0.4,
       "variance_type": "fixed_large",
     ]
+    scheduler.merge(keys) { _, new in new }
     let directory = url.appending(path: "model")
-    let weights = try NetworkWeights(initializing: config, by: .diffusers, seed: 3)
-    try PipelineDirectory(unet: config, scheduler: scheduler).write(weights.tensors, to: directory)
+    let weights = try NetworkWeights(initializing: config, by: .diffusers, seed: 3).tensors.map { tensor in
+      guard factor != 1, case .floats(let values) = tensor.values else { return tensor }
+      return NamedTensor(tensor.name, shape: tensor.shape, floats: values.map { factor * $0 })
+    }
+    try PipelineDirectory(unet: config, scheduler: scheduler).write(weights, to: directory)
     return directory
   }
 }

@@ -100,6 +100,28 @@ private func rms(_ values: [Float]) -> Double {
   }
 }
 
+extension PipelineVariantTests {
+  /// One number for the whole batch is spread over it: the timestep, and a class that is a number.
+  @Test(arguments: [[], [1]]) func singleNumbersAreSpread(shape: [Int]) throws {
+    var config = UNetVariant.all[0].config
+    config.classEmbedding = .timestep
+    let file = try SafetensorsFile(
+      bytes: Safetensors.bytes([
+        NamedTensor("sample", shape: [2, 3, 8, 8], floats: normals(2 * 3 * 8 * 8, sample: 1)),
+        NamedTensor("timestep", shape: shape, integers: [7]), NamedTensor("class_labels", shape: shape, floats: [4]),
+      ]))
+    let run = try NetworkRun(file, for: config, gradients: false)
+    #expect(run.timestep == TensorData([7, 7] as [Float], shape: [2]))
+    #expect(run.classLabels == TensorData([4, 4] as [Float], shape: [2]))
+    let other = try SafetensorsFile(
+      bytes: Safetensors.bytes([
+        NamedTensor("sample", shape: [2, 3, 8, 8], floats: normals(2 * 3 * 8 * 8, sample: 1)),
+        NamedTensor("timestep", shape: [3], integers: [7, 8, 9]),
+      ]))
+    #expect(throws: RunError.self) { try NetworkRun(other, for: config, gradients: false) }
+  }
+}
+
 /// One half of `scripts/check-diffusers.sh`: writes a pipeline for each variant of the architecture, with our outputs and gradients.
 /// The other half loads them in Python.
 @Suite(.serialized) struct PipelineDiffusersTests {

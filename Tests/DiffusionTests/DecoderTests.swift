@@ -77,6 +77,15 @@ import Testing
     }
   }
 
+  /// NaN and infinity are pixels too: what cannot be right is no reason to stop.
+  @Test(arguments: [Double.nan, .infinity, -.infinity], [Double.nan, -4, .infinity, -.infinity])
+  func everyNumberIsAPixel(_ mean: Double, _ logσ: Double) {
+    #expect(DiscretizedDecoder.pixel(nearest: mean) == (mean > 0 ? 255 : 0))
+    for choice in DiscretizedDecoder.PixelChoice.allCases {
+      #expect((0...255).contains(DiscretizedDecoder.pixel(mean: mean, logσ: logσ, choosing: choice, u: 0.5)))
+    }
+  }
+
   @Test func pixelsOfABatch() {
     let mean = Images(shape: .init(1, 1, 1, 3), scalars: [-1, 0.0039, 2])
     let pixels = DiscretizedDecoder.pixels(mean: mean, logVariance: .uniform(-12), choosing: .mostProbable)

@@ -67,7 +67,41 @@ import Testing
       ),
       (
         "DDPMScheduler", #""num_train_timesteps": 0"#,
-        .type(key: "num_train_timesteps", found: "0", wanted: "an integer from 1")
+        .type(key: "num_train_timesteps", found: "0", wanted: "an integer from 1 to 1000000")
+      ),
+      (
+        "DDPMScheduler", #""num_train_timesteps": 1000000000000"#,
+        .type(key: "num_train_timesteps", found: "1000000000000", wanted: "an integer from 1 to 1000000")
+      ),
+      (
+        "DDPMScheduler", #""steps_offset": 9223372036854775807"#,
+        .type(key: "steps_offset", found: "9223372036854775807", wanted: "an integer from 0 to 1000")
+      ),
+      (
+        "DDPMScheduler", #""steps_offset": 11, "num_train_timesteps": 10"#,
+        .type(key: "steps_offset", found: "11", wanted: "an integer from 0 to 10")
+      ),
+      (
+        "DDPMScheduler", #""dynamic_thresholding_ratio": 1.5"#,
+        .type(key: "dynamic_thresholding_ratio", found: "1.5", wanted: "a number from 0 to 1")
+      ),
+      (
+        "DDPMScheduler", #""dynamic_thresholding_ratio": NaN"#,
+        .type(key: "dynamic_thresholding_ratio", found: "NaN", wanted: "a number from 0 to 1")
+      ),
+      (
+        "DDPMScheduler", #""sample_max_value": 0.5"#,
+        .type(key: "sample_max_value", found: "0.5", wanted: "a finite number from 1")
+      ),
+      (
+        "DDPMScheduler", #""sample_max_value": Infinity"#,
+        .type(key: "sample_max_value", found: "Infinity", wanted: "a finite number from 1")
+      ),
+      (
+        "DDPMScheduler", #""variance_type": "learned""#,
+        .unsupported(
+          key: "variance_type", found: "learned",
+          advice: "use learned_range, or a fixed variance if the network has none")
       ),
       ("DDPMScheduler", #""clip_sample": "yes""#, .type(key: "clip_sample", found: "\"yes\"", wanted: "true or false")),
       ("PNDMScheduler", "", .unknownClass("PNDMScheduler")),
@@ -94,6 +128,53 @@ import Testing
     let read = try config(#""set_alpha_to_one": false, "solver_order": 2, "skip_prk_steps": true"#)
     #expect(read.json.contains("\"set_alpha_to_one\": false"))
     #expect(try SchedulerConfig(json: Data(read.json.utf8)) == read)
+  }
+
+  /// A bound on λ that leaves no level is named, one that leaves some is not.
+  @Test func levelsRemainBelowTheBoundOnλ() throws {
+    func solver(_ bound: String) throws -> SchedulerConfig {
+      try config(#""lambda_min_clipped": \#(bound)"#, "DPMSolverMultistepScheduler")
+    }
+    #expect(try solver("-5.1").timesteps(10).count == 10)
+    let error = #expect(throws: SchedulerConfigError.self) { try solver("100").timesteps(10) }
+    #expect(error?.description.contains("lambda_min_clipped is 100") == true)
+  }
+
+  /// What diffusers' `from_config` keeps is kept, from every class to every other; a default gives way to the other's.
+  @Test(arguments: SchedulerConfig.Kind.allCases, SchedulerConfig.Kind.allCases)
+  func conversionKeepsWhatWasChosen(_ from: SchedulerConfig.Kind, _ to: SchedulerConfig.Kind) {
+    var model = SchedulerConfig(from)
+    #expect(model.converted(to: to).spacing == SchedulerConfig(to).spacing)
+    (model.T, model.betaEnd, model.betaSchedule, model.zeroTerminalSNR) = (50, 0.3, "scaled_linear", true)
+    (model.prediction, model.variance, model.thresholds, model.thresholdRatio) = (.velocity, .fixedLarge, true, 0.9)
+    (model.spacing, model.stepsOffset) = (.trailing, 1)
+    let converted = model.converted(to: to)
+    #expect(converted.kind == to && converted.T == 50 && converted.betaEnd == 0.3 && converted.zeroTerminalSNR)
+    #expect(converted.betaSchedule == "scaled_linear" && converted.prediction == .velocity)
+    #expect(converted.variance == .fixedLarge && converted.limit == .dynamic(ratio: 0.9, maximum: 1))
+    #expect(converted.spacing == .trailing && converted.stepsOffset == 1)
+  }
+
+  /// diffusers reads names that all its classes know, and β as a list for every other rule.
+  @Test(
+    arguments: [
+      ("linear", "linear"), ("quad", "scaled_linear"), ("cosine", "squaredcos_cap_v2"), ("sigmoid", nil),
+      ("laplace", nil), ("const", nil), ("jsd", nil), ("warmup10", nil), ("warmup50", nil),
+    ] as [(String, String?)], [false, true])
+  func rulesAreWrittenForDiffusers(_ names: (rule: String, diffusers: String?), zeroTerminalSNR: Bool) throws {
+    var config = SchedulerConfig()
+    (config.T, config.betaSchedule) = (40, names.rule)
+    config.zeroTerminalSNR = zeroTerminalSNR
+    if let name = names.diffusers {
+      #expect(config.members["beta_schedule"] == .string(name) && config.members["trained_betas"] == .null)
+    } else {
+      // Before any rescaling.
+      var plain = config
+      plain.zeroTerminalSNR = false
+      let betas = try plain.schedule().β.values.dropFirst()
+      #expect(config.members["trained_betas"] == .array(betas.map { .number($0) }))
+    }
+    #expect(try SchedulerConfig(config.members).schedule() == config.schedule())
   }
 
   @Test func notJSONIsAnError() {

@@ -31,22 +31,14 @@ public struct EvaluationModel {
   ///   - limit: on x̂_0; nil for the model's own. The paper measures with `.clip()`.
   /// - Throws: ``SamplingError`` where the variance does not fit the network, and what reading throws.
   public init(_ directory: URL, variance: ReverseVariance? = nil, limit: X0Limit? = nil) throws {
-    let (pipeline, weights) = try PipelineDirectory.load(directory)
-    guard let schedulerJSON = pipeline.schedulerJSON else { throw SamplingError.noScheduler(directory.path) }
-    var scheduler = try SchedulerConfig(json: Data(JSONValue.object(schedulerJSON).canonicalText.utf8))
+    let model = try PipelineModel(directory)
+    var scheduler = model.scheduler
     if let variance { scheduler.variance = variance }
-    let process = try scheduler.process()
-    guard process.variance.isLearned == (pipeline.unet.outChannels == 2 * pipeline.unet.inChannels) else {
-      throw SamplingError.variance(process.variance.rawValue, outChannels: pipeline.unet.outChannels)
-    }
-    switch pipeline.unet.classEmbedding {
-    case nil, .learned: break
-    default: throw SamplingError.unsupportedClasses
-    }
+    let process = try model.process(scheduler)
     self.directory = directory
-    self.network = pipeline.unet
+    self.network = model.network
     self.process = limit.map(process.limited) ?? process
-    self.weights = weights
+    self.weights = model.weights
   }
 
   /// Opens data at the model's size and channels.
@@ -65,6 +57,21 @@ public struct EvaluationModel {
     }
     try network.validate(height: data.shape.height, width: data.shape.width)
     return data
+  }
+
+  /// The number of classes that the network knows; nil where it asks for none.
+  public var classCount: Int? {
+    if case .learned(let count) = network.classEmbedding { count } else { nil }
+  }
+
+  /// Checks that the data's labels are classes that the network knows, if it asks for classes.
+  ///
+  /// - Throws: ``EvaluationError/classes(data:found:known:)``.
+  public func checkLabels(of data: Dataset) throws(EvaluationError) {
+    guard let classCount else { return }
+    guard (1...classCount).contains(data.classes.count) else {
+      throw .classes(data: data.name, found: data.classes.count, known: classCount)
+    }
   }
 
   /// Reads a picture file at the model's size and channels.
@@ -127,6 +134,8 @@ public enum EvaluationError: Error, Equatable, Sendable, CustomStringConvertible
   case otherState(String, key: String, found: String, wanted: String)
   case tooManyImages(String, found: Int, wanted: Int)
   case imageIndex(String, count: Int)
+  case classes(data: String, found: Int, known: Int)
+  case noLabel(String)
 
   public var description: String {
     switch self {
@@ -146,6 +155,10 @@ public enum EvaluationError: Error, Equatable, Sendable, CustomStringConvertible
     case .tooManyImages(let path, let found, let wanted):
       "\(path) holds \(found) images already; choose --limit \(found) or more, not \(wanted)"
     case .imageIndex(let text, let count): "image '\(text)' of the data: choose 0 to \(count - 1)"
+    case .classes(let data, let found, let known):
+      "\(data): has \(found == 0 ? "no class labels" : "\(found) classes") and the model asks for one of \(known) classes: "
+        + "give it data labelled as what it was trained on"
+    case .noLabel(let image): "\(image): has no class label, and the model asks for a class: add --class"
     }
   }
 }

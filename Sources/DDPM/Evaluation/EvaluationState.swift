@@ -22,8 +22,9 @@ public struct EvaluationState: Sendable, Equatable {
 
   /// Reads a state that was written for the same evaluation.
   ///
+  /// - Parameter T: the timesteps of the model.
   /// - Throws: ``EvaluationError`` where the file is damaged or of another evaluation, or `FileError`.
-  public init(reading url: URL, expecting identity: [String: JSONValue]) throws {
+  public init(reading url: URL, expecting identity: [String: JSONValue], T: Int) throws {
     func damaged(_ problem: String) -> EvaluationError { .damagedState(url.path, problem) }
     let root: JSONValue
     do { root = try JSONValue(parsing: FileBytes.read(url.path)) } catch let error as JSONError {
@@ -40,7 +41,8 @@ public struct EvaluationState: Sendable, Equatable {
     guard let images = object["images"]?.array, let timesteps = object["timesteps"]?.array else {
       throw damaged("it holds no statistics")
     }
-    var statistics = BoundStatistics(T: timesteps.count)
+    guard timesteps.count == T else { throw damaged("it is of \(timesteps.count) timesteps, not \(T)") }
+    var statistics = BoundStatistics(T: T)
     statistics.images = try images.map {
       guard let values = $0.array?.compactMap(\.double), values.count == 3 else { throw damaged("an image's bound") }
       return BoundStatistics.ImageBound(prior: values[0], diffusion: values[1], reconstruction: values[2])

@@ -20,33 +20,16 @@ public enum SamplingMethod: String, CaseIterable, Sendable {
 
   /// diffusers' scheduler for this method, with the schedule and the prediction of the model's own.
   func scheduler(for model: SchedulerConfig) -> SchedulerConfig {
-    let kind: SchedulerConfig.Kind
     switch self {
-    case .ddpm: kind = .ddpm
-    case .ddim: kind = .ddim
-    case .dpmSolver: kind = .dpmSolver
-    case .heun, .euler: kind = .ddpm
+    case .ddpm: return model.converted(to: .ddpm)
+    case .ddim: return model.converted(to: .ddim)
+    case .dpmSolver: return model.converted(to: .dpmSolver)
+    case .heun, .euler:
+      var scheduler = model.converted(to: .ddpm)
+      // An ODE is solved from T, which leading spacing, the default, leaves out.
+      if scheduler.spacing == .leading { scheduler.spacing = .linspace }
+      return scheduler
     }
-    if kind == model.kind, self != .heun, self != .euler { return model }
-    var scheduler = SchedulerConfig(kind)
-    scheduler.T = model.T
-    scheduler.betaStart = model.betaStart
-    scheduler.betaEnd = model.betaEnd
-    scheduler.betaSchedule = model.betaSchedule
-    scheduler.betas = model.betas
-    scheduler.zeroTerminalSNR = model.zeroTerminalSNR
-    scheduler.prediction = model.prediction
-    scheduler.variance = model.variance
-    if kind != .dpmSolver, model.kind != .dpmSolver {
-      scheduler.clipsSample = model.clipsSample
-      scheduler.clipRange = model.clipRange
-      scheduler.thresholds = model.thresholds
-      scheduler.thresholdRatio = model.thresholdRatio
-      scheduler.thresholdMaximum = model.thresholdMaximum
-    }
-    // An ODE is solved from T, which leading spacing leaves out.
-    if self == .heun || self == .euler { scheduler.spacing = .linspace }
-    return scheduler
   }
 
   func sampler(_ scheduler: SchedulerConfig, η: Double) -> any Sampler {

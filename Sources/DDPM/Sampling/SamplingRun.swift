@@ -23,7 +23,7 @@ public struct SamplingRun {
     /// Of DDIM: the noise of each step as a fraction of the ancestral one.
     public var η = 0.0
     public var seed: UInt64 = 0
-    /// nil: the model's own.
+    /// Of `ddpm`; nil: the model's own.
     public var variance: ReverseVariance?
     /// How the last step's Gaussian becomes 8-bit pixels.
     public var decoder = DiscretizedDecoder.PixelChoice.mostProbable
@@ -68,20 +68,22 @@ public struct SamplingRun {
   ///
   /// - Throws: ``SamplingError`` for options that do not fit the model, and what reading and compiling throw.
   public init(model directory: URL, options: Options, on backend: any Backend) throws {
-    let (pipeline, weights) = try PipelineDirectory.load(directory)
-    guard let schedulerJSON = pipeline.schedulerJSON else { throw SamplingError.noScheduler(directory.path) }
-    let scheduler = try SchedulerConfig(json: Data(JSONValue.object(schedulerJSON).canonicalText.utf8))
-    try self.init(network: pipeline.unet, scheduler: scheduler, options: options, on: backend)
-    try weights.load(into: denoiser.executable)
+    let model = try PipelineModel(directory)
+    try self.init(model, options: options, on: backend)
+    try model.weights.load(into: denoiser.executable)
   }
 
-  private init(network: UNetConfig, scheduler: SchedulerConfig, options: Options, on backend: any Backend) throws {
+  private init(_ model: PipelineModel, options: Options, on backend: any Backend) throws {
     self.options = options
-    self.network = network
-    var scheduler = options.method.scheduler(for: scheduler)
+    network = model.network
+    var scheduler = options.method.scheduler(for: model.scheduler)
     if let spacing = options.spacing { scheduler.spacing = spacing }
+    guard options.variance == nil || options.method == .ddpm else {
+      throw SamplingError.varianceWithout(options.method)
+    }
     if let variance = options.variance { scheduler.variance = variance }
-    process = try scheduler.process()
+    process = try model.process(scheduler)
+    guard network.inChannels == 1 || network.inChannels == 3 else { throw SamplingError.channels(network.inChannels) }
     let steps = options.steps ?? options.method.defaultSteps(T: scheduler.T)
     guard (1...scheduler.T).contains(steps) else { throw SamplingError.steps(steps, T: scheduler.T) }
     timesteps = try scheduler.timesteps(steps)
@@ -92,9 +94,6 @@ public struct SamplingRun {
     }
     guard (0...1).contains(options.η) else { throw SamplingError.eta(options.η) }
     guard options.η == 0 || options.method == .ddim else { throw SamplingError.etaWithout(options.method) }
-    guard process.variance.isLearned == (network.outChannels == 2 * network.inChannels) else {
-      throw SamplingError.variance(process.variance.rawValue, outChannels: network.outChannels)
-    }
     sampler = options.method.sampler(scheduler, η: options.η)
 
     let sampleSize = network.sampleSize.map { ($0.height, $0.width) }
@@ -106,15 +105,12 @@ public struct SamplingRun {
     for images in [options.initialNoise].compactMap(\.self) + (options.stepNoise ?? []) {
       let wanted = Images.Shape(options.count, network.inChannels, size.0, size.1)
       guard images.shape == wanted else { throw RecordedNoiseError.shape(images.shape, wanted: wanted) }
+      guard images.isFinite else { throw SamplingError.noiseNotFinite }
     }
 
-    switch network.classEmbedding {
-    case nil: if options.label != nil { throw SamplingError.noClasses }
-    case .learned(let classes):
-      if let label = options.label, !(0..<classes).contains(label) {
-        throw SamplingError.label(label, classes: classes)
-      }
-    default: throw SamplingError.unsupportedClasses
+    if let label = options.label {
+      guard case .learned(let classes) = network.classEmbedding else { throw SamplingError.noClasses }
+      guard (0..<classes).contains(label) else { throw SamplingError.label(label, classes: classes) }
     }
     let batch = min(options.batchSize, options.count)
     do {
@@ -133,6 +129,7 @@ public struct SamplingRun {
   /// Draws the images.
   ///
   /// - Parameter observe: called after each step of each batch with the steps done of all; throw from it to stop.
+  /// - Throws: ``SamplingError/notFinite(step:of:t:)``, and what the network and `observe` throw.
   public func callAsFunction(observe: ((_ done: Int, _ total: Int) throws -> Void)? = nil) throws -> Result {
     var finals: [Images] = []
     var starts: [Images] = []
@@ -176,10 +173,13 @@ public struct SamplingRun {
     let start = try noise.initialNoise(shape: shape)
     if options.frameCount > 0 { frames.append(start.pictures) }
 
+    var decoderLogVariance: LogVariance?
     let final = try withoutActuallyEscaping(observe) { observe in
       try sampler.sample(
         shape: shape, timesteps: timesteps, process: process, denoiser: denoiser, noise: &noise, start: start
       ) { step in
+        try step.checkFinite()
+        decoderLogVariance = step.decoderLogVariance
         // Views at equal distances, the last step always among them.
         if Self.isView(step.done, of: step.count, views: options.progressiveCount) {
           progressive.append(step.x0.pictures)
@@ -189,7 +189,8 @@ public struct SamplingRun {
       }
     }
     return Result(
-      final: final, pictures: final.pictures(of: pixels(final, samples)), progressive: progressive, frames: frames,
+      final: final, pictures: final.pictures(of: pixels(final, decoderLogVariance, samples)), progressive: progressive,
+      frames: frames,
       initialNoise: options.recordsNoise ? start : nil, stepNoise: noise.recorded)
   }
 
@@ -199,16 +200,28 @@ public struct SamplingRun {
   }
 
   /// 8-bit pixels of the last step's Gaussian.
-  private func pixels(_ final: Images, _ samples: Range<Int>) -> [UInt8] {
-    let last = timesteps.last ?? 1
+  private func pixels(_ final: Images, _ logVariance: LogVariance?, _ samples: Range<Int>) -> [UInt8] {
     let draws = CounterNoise(seed: options.seed, firstSample: samples.lowerBound, stream: .decoder)
     return DiscretizedDecoder.pixels(
-      mean: final, logVariance: .uniform(process.fixedLogVariance(at: last, to: .data)), choosing: options.decoder,
+      mean: final, logVariance: logVariance ?? .uniform(process.fixedLogVariance(at: timesteps.last ?? 1, to: .data)),
+      choosing: options.decoder,
       uniforms: options.decoder == .sample ? draws.uniforms(shape: final.shape) : [])
   }
 }
 
-/// Options that do not fit the model.
+extension SamplingProgress {
+  /// - Throws: ``SamplingError/notFinite(step:of:t:)`` where the step led to NaN or infinity.
+  func checkFinite() throws(SamplingError) {
+    guard x.isFinite else { throw .notFinite(step: done, of: count, t: transition.from) }
+  }
+}
+
+extension Images {
+  /// Whether no scalar is NaN or infinite.
+  var isFinite: Bool { scalars.allSatisfy(\.isFinite) }
+}
+
+/// Options that do not fit the model, and models that give no images.
 public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
   case noScheduler(String)
   case steps(Int, T: Int)
@@ -216,12 +229,16 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
   case batchSize(Int)
   case eta(Double)
   case etaWithout(SamplingMethod)
-  case variance(String, outChannels: Int)
+  case varianceWithout(SamplingMethod)
+  case variance(String, channels: Int, outChannels: Int)
+  case channels(Int)
   case noSize
   case noClasses
   case label(Int, classes: Int)
   case unsupportedClasses
   case tooLarge(batch: Int, String)
+  case noiseNotFinite
+  case notFinite(step: Int, of: Int, t: Timestep)
   case noiseShape(file: String, tensor: String, found: [Int], wanted: String)
 
   static let largestCount = 1_000_000
@@ -235,13 +252,21 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
     case .batchSize(let size): "batch-size is \(size); choose 1 to \(Self.largestBatch)"
     case .eta(let η): "eta is \(η); it is a fraction of the noise: choose 0 to 1"
     case .etaWithout(let method): "eta belongs to the sampler ddim, not to \(method.rawValue)"
-    case .variance(let name, let channels):
-      "variance \(name) does not fit a network of \(channels) output channels: leave out --variance"
+    case .varianceWithout(let method):
+      "variance belongs to the sampler ddpm, not to \(method.rawValue): leave out --variance"
+    case .variance(let name, let channels, let outChannels):
+      "variance \(name) does not fit a network of \(channels) channels in and \(outChannels) out: "
+        + "leave out --variance, or correct variance_type in scheduler/scheduler_config.json"
+    case .channels(let channels): "the model has \(channels) channels; images have 1 or 3: use ddpm run"
     case .noSize: "the model does not say how large its images are (sample_size in unet/config.json): add it there"
     case .noClasses: "the model was trained without classes: leave out --class"
     case .label(let label, let classes): "class is \(label); the model knows 0 to \(classes - 1)"
     case .unsupportedClasses: "class embeddings other than a learned table are not sampled here: use ddpm run"
     case .tooLarge(let batch, let problem): "a batch of \(batch) images is too large: lower --batch-size (\(problem))"
+    case .noiseNotFinite: "the recorded noise holds NaN or infinity: record it again"
+    case .notFinite(let step, let count, let t):
+      "step \(step) of \(count), at t = \(t), gave NaN or infinity: the network's output is not finite; are the weights whole, "
+        + "and is the model trained with this prediction and variance?"
     case .noiseShape(let file, let tensor, let found, let wanted):
       "\(file): tensor '\(tensor)' has shape \(found); it should be \(wanted)"
     }

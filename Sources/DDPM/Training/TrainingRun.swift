@@ -41,7 +41,8 @@ public final class TrainingRun {
   /// Prepares a new run: opens the data, compiles the step. Nothing is written yet.
   ///
   /// - Parameters:
-  ///   - start: A model directory whose network and weights are trained on.
+  ///   - start: A model directory whose network, scheduler and weights are trained on. The configuration has to agree with its
+  ///     scheduler: ``TrainingConfiguration/layer(ofModel:)`` makes it so.
   ///   - replaces: Whether an earlier run in `output` is removed.
   ///   - threads: What `backend` uses; recorded, because other numbers sum in other orders.
   ///   - progress: Told how many images of how many are read.
@@ -81,6 +82,9 @@ public final class TrainingRun {
       progress: progress)
     let checkpoint = Checkpoint(folder: directory.checkpoints.url(step: step))
     state = try checkpoint.state()
+    guard state.step == step else {
+      throw TrainingError.damagedCheckpoint(checkpoint.folder.path, "state.json: step is \(state.step)")
+    }
     try checkpoint.load(into: engine.updating, network: network)
     if draw.importance != nil { draw.restore(try checkpoint.history(T: process.schedule.T)) }
     if state.threads != threads {
@@ -111,19 +115,29 @@ public final class TrainingRun {
     var resolved = configuration
     resolved.flip = configuration.flip ?? data.isMirrorable
     resolved.threads = threads
-    scheduler = try resolved.scheduler()
-    process = try scheduler.process()
     if let start {
       let (pipeline, weights) = try PipelineDirectory.load(start)
+      scheduler = try resolved.agreed(with: pipeline.scheduler(), of: start.path)
       network = try resolved.adopt(pipeline.unet, from: start.path, data: data)
       initialWeights = weights
     } else if resumes {
-      // The network of a run that started from a model is not in its configuration.
-      network = try PipelineDirectory(readingConfigurationOf: directory.url).unet
+      // The network and the scheduler of a run that started from a model are not in its configuration.
+      let pipeline = try PipelineDirectory(readingConfigurationOf: directory.url)
+      scheduler = try resolved.agreed(with: pipeline.scheduler(), of: directory.url.path)
+      network = pipeline.unet
       initialWeights = nil
     } else {
+      scheduler = try resolved.scheduler()
       network = try resolved.network(data)
+      resolved.attentionResolutions = network.attentionSides(of: data.shape)
       initialWeights = nil
+    }
+    process = try scheduler.process()
+    let left = process.schedule.ᾱ[process.schedule.last]
+    if left > 1e-3 {
+      warnings.append(
+        "ᾱ_T is \((1000 * left).rounded() / 1000): training ends at images that are not yet noise, and sampling begins at pure noise; "
+          + "try --rescale-betas, --zero-terminal-snr or more --timesteps")
     }
     self.configuration = resolved
     state.threads = threads
@@ -273,46 +287,5 @@ public final class TrainingRun {
     try PipelineDirectory(unet: network, scheduler: schedulerJSON).write(average, to: directory.url)
     directory.checkpoints.prune(keeping: configuration.keepCheckpoints)
     return url
-  }
-}
-
-extension TrainingConfiguration {
-  /// Takes a model's network as it is, if it fits the data and the objective.
-  mutating func adopt(_ network: UNetConfig, from path: String, data: Dataset) throws -> UNetConfig {
-    let shape = data.shape
-    guard network.inChannels == shape.channels else {
-      throw ConfigurationError(
-        "\(path): the network takes \(network.inChannels) channels and the data has \(shape.channels): "
-          + "add --channels \(network.inChannels)")
-    }
-    guard network.outChannels == (variance == "learned_range" ? 2 : 1) * shape.channels else {
-      throw ConfigurationError(
-        "\(path): \(network.outChannels) output channels do not fit variance \(variance) of \(shape.channels)-channel data"
-      )
-    }
-    guard network.timeEmbedding == .positional else {
-      throw TrainingError.unsupportedNetwork("\(path): networks with a Fourier time embedding are not trained here")
-    }
-    switch network.classEmbedding {
-    case nil: classes = false
-    case .learned(let count):
-      guard count >= data.classes.count else {
-        throw ConfigurationError("\(path): knows \(count) classes and the data has \(data.classes.count)")
-      }
-      classes = true
-    default:
-      throw TrainingError.unsupportedNetwork("\(path): only class embeddings by a learned table are trained here")
-    }
-    do { try network.validate(height: shape.height, width: shape.width) } catch {
-      throw ConfigurationError("\(data.name): \(error.description) (--image-size resizes)")
-    }
-    blockOutChannels = network.blockOutChannels
-    layersPerBlock = network.layersPerBlock
-    attentionHeadChannels = network.attentionHeadChannels
-    normGroups = network.normGroups
-    var network = network
-    network.dropout = dropout
-    network.sampleSize = .init(height: shape.height, width: shape.width)
-    return network
   }
 }

@@ -10,9 +10,9 @@ public enum DiscretizedDecoder {
   /// The pixel's place in [−1, 1]: k/127.5 − 1.
   public static func value(ofPixel k: Int) -> Double { Double(k) / 127.5 - 1 }
 
-  /// The pixel nearest to a value: its inverse, for any value within half a bin.
+  /// The pixel nearest to a value: its inverse, for any value within half a bin; 0 for NaN.
   public static func pixel(nearest value: Double) -> Int {
-    Int(min(max((value + 1) * 127.5, 0), 255).rounded())
+    value.isNaN ? 0 : Int(min(max((value + 1) * 127.5, 0), 255).rounded())
   }
 
   /// ln p(k): the log mass on pixel k's bin, in nats.
@@ -41,7 +41,7 @@ public enum DiscretizedDecoder {
     case sample
   }
 
-  /// The pixel chosen from N(μ, σ²).
+  /// The pixel chosen from N(μ, σ²); some pixel where μ or σ is NaN.
   ///
   /// - Parameter u: uniform in [0, 1); only `.sample` uses it.
   public static func pixel(mean μ: Double, logσ: Double, choosing choice: PixelChoice, u: Double = 0) -> Int {
@@ -53,7 +53,8 @@ public enum DiscretizedDecoder {
         logLikelihood(pixel: $0, mean: μ, logσ: logσ) < logLikelihood(pixel: $1, mean: μ, logσ: logσ)
       } ?? nearest
     case .expectedValue:
-      return Int(expectedPixel(mean: μ, logσ: logσ).rounded())
+      let expected = expectedPixel(mean: μ, logσ: logσ)
+      return expected.isNaN ? 0 : Int(expected.rounded())
     case .sample:
       // The least k with P(pixel ≤ k) > u: bisection on the cumulative mass Φ((x_k + 1/255 − μ)/σ).
       let inverse = exp(-logσ)

@@ -16,7 +16,9 @@ public struct Ancestral: Sampler {
     let (t, s) = (context.transition.from, context.transition.to)
     let denoised = try context.denoise(xt, at: t)
     let μ = context.process.mean(denoised, xt: xt, at: t, to: s)
-    if s == .data { return StepResult(x: μ, x0: denoised.x0) }
+    if s == .data {
+      return StepResult(x: μ, x0: denoised.x0, decoderLogVariance: context.decoderLogVariance(denoised))
+    }
 
     // x_s = μ + σ z
     let z = try context.drawNoise(like: xt)

@@ -34,7 +34,7 @@ public struct DDIM: Sampler {
     let towards = max(0, 1 - schedule.ᾱ[s] - σ * σ).squareRoot()
     var x = NoiseLevel(sqrtᾱ: schedule.sqrtᾱ[s], sqrtOneMinusᾱ: towards).xt(x0: denoised.x0, ε: ε)
     if σ > 0 { x = x + σ * (try context.drawNoise(like: xt)) }
-    return StepResult(x: x, x0: denoised.x0)
+    return StepResult(x: x, x0: denoised.x0, decoderLogVariance: context.decoderLogVariance(denoised))
   }
 }
 

@@ -49,7 +49,8 @@ public struct DPMSolverPlusPlus2M: Sampler {
   ) throws -> StepResult {
     let (t, s) = (context.transition.from, context.transition.to)
     let (from, to) = (context.schedule.finiteLevel(t), context.schedule.finiteLevel(s))
-    let x0 = try context.denoise(xt, at: t).x0
+    let denoised = try context.denoise(xt, at: t)
+    let x0 = denoised.x0
     let earlier = previous
     previous = (x0, from.λ)
 
@@ -57,7 +58,9 @@ public struct DPMSolverPlusPlus2M: Sampler {
     let firstOrder =
       order == 1 || isLast && (eulerAtFinal || lowerOrderFinal && context.count < 15 || final == .data)
     // The data is at λ = +∞, where e^{−h} = 0 and x_s = x̂_0.
-    guard s > .data else { return StepResult(x: x0, x0: x0) }
+    guard s > .data else {
+      return StepResult(x: x0, x0: x0, decoderLogVariance: context.decoderLogVariance(denoised))
+    }
 
     // h = λ_s − λ_t
     let h = to.λ - from.λ

@@ -9,8 +9,11 @@ public struct Euler: Sampler {
     _ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
   ) throws -> StepResult {
     let flow = ProbabilityFlow(context.schedule, context.transition)
-    let x0 = try context.denoise(xt, at: context.transition.from).x0
-    return StepResult(x: flow.step(xt, slope: flow.from.ε(x0: x0, xt: xt)), x0: x0)
+    let denoised = try context.denoise(xt, at: context.transition.from)
+    let x0 = denoised.x0
+    return StepResult(
+      x: flow.step(xt, slope: flow.from.ε(x0: x0, xt: xt)), x0: x0,
+      decoderLogVariance: context.decoderLogVariance(denoised))
   }
 }
 
@@ -25,10 +28,13 @@ public struct Heun: Sampler {
   ) throws -> StepResult {
     let (t, s) = (context.transition.from, context.transition.to)
     let flow = ProbabilityFlow(context.schedule, context.transition)
-    let x0 = try context.denoise(xt, at: t).x0
+    let denoised = try context.denoise(xt, at: t)
+    let x0 = denoised.x0
     let slope = flow.from.ε(x0: x0, xt: xt)
     let predicted = flow.step(xt, slope: slope)
-    guard s > .data else { return StepResult(x: predicted, x0: x0) }
+    guard s > .data else {
+      return StepResult(x: predicted, x0: x0, decoderLogVariance: context.decoderLogVariance(denoised))
+    }
 
     let slopeThere = flow.to.ε(x0: try context.denoise(predicted, at: s).x0, xt: predicted)
     return StepResult(x: flow.step(xt, slope: 0.5 * (slope + slopeThere)), x0: x0)

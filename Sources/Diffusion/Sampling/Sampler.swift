@@ -40,6 +40,11 @@ public struct StepContext<D: Denoiser, Noise: NoiseSource> {
   public mutating func drawNoise(like x: Images) throws -> Images {
     try noise.stepNoise(leaving: transition.from, shape: x.shape)
   }
+
+  /// ln σ² of the decoder p_θ(x_0 | x_t), where this step leads to the data.
+  func decoderLogVariance(_ denoised: Denoised) -> LogVariance? {
+    transition.to == .data ? process.logVariance(denoised, at: transition.from, to: .data) : nil
+  }
 }
 
 /// Where a step leads.
@@ -48,10 +53,13 @@ public struct StepResult: Sendable {
   public let x: Images
   /// The x̂_0 that the step aimed at.
   public let x0: Images
+  /// ln σ² of p_θ(x_0 | x_t) where this was the step to the data and the sampler knows it.
+  public let decoderLogVariance: LogVariance?
 
-  public init(x: Images, x0: Images) {
+  public init(x: Images, x0: Images, decoderLogVariance: LogVariance? = nil) {
     self.x = x
     self.x0 = x0
+    self.decoderLogVariance = decoderLogVariance
   }
 }
 
@@ -65,6 +73,8 @@ public struct SamplingProgress: Sendable {
   public let x: Images
   /// The x̂_0 seen from `transition.from`.
   public let x0: Images
+  /// ln σ² of p_θ(x_0 | x_t) where this was the step to the data and the sampler knows it.
+  public let decoderLogVariance: LogVariance?
 }
 
 extension Sampler {
@@ -96,7 +106,8 @@ extension Sampler {
       x = result.x
       try observe?(
         SamplingProgress(
-          done: index + 1, count: transitions.count, transition: transition, x: result.x, x0: result.x0))
+          done: index + 1, count: transitions.count, transition: transition, x: result.x, x0: result.x0,
+          decoderLogVariance: result.decoderLogVariance))
     }
     return x
   }

@@ -19,7 +19,7 @@ extension SchedulerConfig {
     guard let kind = Kind(rawValue: name) else { throw .unknownClass(name) }
     self.init(kind)
 
-    T = try reader.integer("num_train_timesteps", atLeast: 1) ?? T
+    T = try reader.integer("num_train_timesteps", in: 1...1_000_000) ?? T
     betaStart = try reader.number("beta_start") ?? betaStart
     betaEnd = try reader.number("beta_end") ?? betaEnd
     betaSchedule = try reader.string("beta_schedule") ?? betaSchedule
@@ -28,10 +28,12 @@ extension SchedulerConfig {
     zeroTerminalSNR = try reader.bool("rescale_betas_zero_snr") ?? zeroTerminalSNR
     prediction = try reader.choice("prediction_type") ?? prediction
     thresholds = try reader.bool("thresholding") ?? thresholds
-    thresholdRatio = try reader.number("dynamic_thresholding_ratio") ?? thresholdRatio
-    thresholdMaximum = try reader.number("sample_max_value") ?? thresholdMaximum
+    thresholdRatio =
+      try reader.number("dynamic_thresholding_ratio", "a number from 0 to 1") { 0 <= $0 && $0 <= 1 } ?? thresholdRatio
+    thresholdMaximum =
+      try reader.number("sample_max_value", "a finite number from 1") { 1 <= $0 && $0.isFinite } ?? thresholdMaximum
     spacing = try reader.choice("timestep_spacing") ?? spacing
-    stepsOffset = try reader.integer("steps_offset", atLeast: 0) ?? stepsOffset
+    stepsOffset = try reader.integer("steps_offset", in: 0...T) ?? stepsOffset
 
     if kind != .dpmSolver {
       clipsSample = try reader.bool("clip_sample") ?? clipsSample
@@ -54,12 +56,17 @@ extension SchedulerConfig {
       guard let found = ReverseVariance(rawValue: name) else {
         throw .value(key: "variance_type", found: name, allowed: ReverseVariance.allCases.map(\.rawValue))
       }
+      // Networks with this variance say ln σ², and are read so here; diffusers' DDPMScheduler takes the output as σ² itself.
+      if found == .learned && kind == .ddpm {
+        throw .unsupported(
+          key: "variance_type", found: name, advice: "use learned_range, or a fixed variance if the network has none")
+      }
       variance = found
     }
   }
 
   private mutating func readSolver(_ reader: inout Reader) throws(SchedulerConfigError) {
-    order = try reader.integer("solver_order", atLeast: 1) ?? order
+    order = try reader.integer("solver_order", in: 1...3) ?? order
     if order > 2 {
       throw .unsupported(key: "solver_order", found: "\(order)", advice: "use 2, the order advised for guided sampling")
     }
@@ -100,6 +107,12 @@ extension SchedulerConfig {
     }
   }
 
+  /// β as a list where there is one, or where diffusers may not know the rule's name: it looks for the list first.
+  private var writtenBetas: [Double]? {
+    if betas != nil || Self.rulesOfDiffusers.contains(Self.diffusersName(betaSchedule)) { return betas }
+    return (try? rule())?.betas(T: T)
+  }
+
   /// The keys that diffusers writes for this class.
   public var members: [String: JSON] {
     var members: [String: JSON] = others
@@ -107,8 +120,8 @@ extension SchedulerConfig {
     members["num_train_timesteps"] = .integer(T)
     members["beta_start"] = .number(betaStart)
     members["beta_end"] = .number(betaEnd)
-    members["beta_schedule"] = .string(betaSchedule)
-    members["trained_betas"] = betas.map { .array($0.map { .number($0) }) } ?? .null
+    members["beta_schedule"] = .string(Self.diffusersName(betaSchedule))
+    members["trained_betas"] = writtenBetas.map { .array($0.map { .number($0) }) } ?? .null
     members["rescale_betas_zero_snr"] = .bool(zeroTerminalSNR)
     members["prediction_type"] = .string(prediction.rawValue)
     members["thresholding"] = .bool(thresholds)
@@ -172,17 +185,21 @@ private struct Reader {
     return bool
   }
 
-  mutating func integer(_ key: String, atLeast least: Int) throws(SchedulerConfigError) -> Int? {
+  mutating func integer(_ key: String, in range: ClosedRange<Int>) throws(SchedulerConfigError) -> Int? {
     guard let value = take(key) else { return nil }
-    guard case .integer(let integer) = value, integer >= least else {
-      throw .type(key: key, found: value.text, wanted: "an integer from \(least)")
+    guard case .integer(let integer) = value, range.contains(integer) else {
+      throw .type(key: key, found: value.text, wanted: "an integer from \(range.lowerBound) to \(range.upperBound)")
     }
     return integer
   }
 
-  mutating func number(_ key: String) throws(SchedulerConfigError) -> Double? {
+  mutating func number(
+    _ key: String, _ wanted: String = "a number", where isWanted: (Double) -> Bool = { _ in true }
+  ) throws(SchedulerConfigError) -> Double? {
     guard let value = take(key) else { return nil }
-    return try Self.number(value, key)
+    let number = try Self.number(value, key)
+    guard isWanted(number) else { throw .type(key: key, found: value.text, wanted: wanted) }
+    return number
   }
 
   mutating func numbers(_ key: String) throws(SchedulerConfigError) -> [Double]? {

@@ -74,14 +74,17 @@ public struct SchedulerConfig: Sendable, Equatable {
     }
   }
 
-  /// The configuration with which another of diffusers' classes samples the same model: what they share is kept, the rest, the spacing
-  /// too, is that class's default. DPM-Solver does not clip.
+  /// The configuration with which one of diffusers' classes samples the same model, as its `from_config`: what they share is kept, the
+  /// rest is that class's default. A spacing that is this class's default gives way to the other's. DPM-Solver does not clip.
   public func converted(to kind: Kind) -> SchedulerConfig {
+    if kind == self.kind { return self }
     var result = SchedulerConfig(kind)
     (result.T, result.betaStart, result.betaEnd) = (T, betaStart, betaEnd)
     (result.betaSchedule, result.betas, result.zeroTerminalSNR) = (betaSchedule, betas, zeroTerminalSNR)
     (result.prediction, result.variance) = (prediction, variance)
     (result.thresholds, result.thresholdRatio, result.thresholdMaximum) = (thresholds, thresholdRatio, thresholdMaximum)
+    result.stepsOffset = stepsOffset
+    if spacing != SchedulerConfig(self.kind).spacing { result.spacing = spacing }
     if kind != .dpmSolver && self.kind != .dpmSolver {
       (result.clipsSample, result.clipRange) = (clipsSample, clipRange)
     }
@@ -92,13 +95,13 @@ public struct SchedulerConfig: Sendable, Equatable {
   ///
   /// - Throws: `ScheduleError` where β leaves (0, 1).
   public func schedule() throws -> NoiseSchedule {
-    let rule: BetaSchedule =
-      if let betas {
-        .explicit(betas)
-      } else {
-        try Self.rule(named: betaSchedule, from: betaStart, to: betaEnd)
-      }
-    return try NoiseSchedule(rule, T: T, zeroTerminalSNR: zeroTerminalSNR)
+    try NoiseSchedule(rule(), T: T, zeroTerminalSNR: zeroTerminalSNR)
+  }
+
+  /// The rule that gives β, before any rescaling to zero terminal SNR.
+  func rule() throws(SchedulerConfigError) -> BetaSchedule {
+    if let betas { return .explicit(betas) }
+    return try Self.rule(named: betaSchedule, from: betaStart, to: betaEnd)
   }
 
   /// The reverse process, with the limits on x̂_0.
@@ -130,6 +133,11 @@ public struct SchedulerConfig: Sendable, Equatable {
     // Levels with λ below the bound are skipped.
     let schedule = try schedule()
     let skipped = schedule.timesteps.count { schedule.finiteLevel($0).λ < minimumλ }
+    guard skipped < T else {
+      throw SchedulerConfigError.type(
+        key: "lambda_min_clipped", found: "\(minimumλ)",
+        wanted: "a number that leaves some of the \(T) levels, whose largest λ is \(schedule.finiteLevel(1).λ)")
+    }
     return try spacing.timesteps(
       n, of: T, counting: .intervals, offset: stepsOffset, last: Timestep(T - skipped))
   }
@@ -151,6 +159,18 @@ public struct SchedulerConfig: Sendable, Equatable {
     default: throw .value(key: "beta_schedule", found: name, allowed: Self.rules)
     }
   }
+
+  /// The name that diffusers knows a rule by; the same name where it does not know the rule.
+  static func diffusersName(_ name: String) -> String {
+    switch name {
+    case "quad": "scaled_linear"
+    case "cosine": "squaredcos_cap_v2"
+    default: name
+    }
+  }
+
+  /// The rules that each of diffusers' three classes knows.
+  static let rulesOfDiffusers: Set = ["linear", "scaled_linear", "squaredcos_cap_v2"]
 
   static let rules = [
     "linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "const", "jsd", "warmup10", "warmup50",

@@ -1,4 +1,7 @@
 import DDPM
+import Datasets
+import Diffusion
+import Networks
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -64,6 +67,46 @@ import Testing
   {
     let configuration = try TrainingConfiguration(over: TrainingConfiguration(), layers: [("file", object)])
     #expect(throws: ConfigurationError.self) { try configuration.validate() }
+  }
+
+  /// Fewer steps with rescaled β destroy about as much; rules in t/T stay as they are.
+  @Test func betasAreRescaled() throws {
+    func last(_ options: [String: JSONValue]) throws -> Double {
+      let configuration = try TrainingConfiguration(over: TrainingConfiguration(), layers: [("test", options)])
+      let schedule = try configuration.scheduler().schedule()
+      return schedule.ᾱ[schedule.last]
+    }
+    #expect(try abs(last(["timesteps": 100]) - 0.364) < 1e-3)
+    #expect(try last(["timesteps": 100, "rescale_betas": true]) < 1e-4)
+    #expect(try last(["rescale_betas": true]) == last([:]))
+    #expect(
+      try last(["timesteps": 100, "rescale_betas": true, "beta_schedule": "cosine"])
+        == last(["timesteps": 100, "beta_schedule": "cosine"]))
+  }
+
+  /// A model that knows pure noise is sampled from it.
+  @Test func zeroTerminalSNRIsSampledFromT() throws {
+    var configuration = TrainingConfiguration(.glyphs)
+    #expect(try configuration.scheduler().spacing == .leading)
+    configuration.zeroTerminalSNR = true
+    #expect(try configuration.scheduler().converted(to: .ddim).timesteps(50).first == 1000)
+  }
+
+  @Test func attentionIsAtSidesThatExist() throws {
+    let data = try Dataset.open("glyphs", split: .train)
+    var configuration = TrainingConfiguration()
+    #expect(try configuration.network(data).attentionSides(of: data.shape) == [7])
+    configuration.attentionResolutions = [14, 28]
+    #expect(try configuration.network(data).attentionSides(of: data.shape) == [28, 14])
+    configuration.attentionResolutions = []
+    #expect(try configuration.network(data).attentionSides(of: data.shape) == [])
+    configuration.attentionResolutions = [14, 16]
+    let error = #expect(throws: ConfigurationError.self) { try configuration.network(data) }
+    #expect(error?.description.contains("attention-resolutions 16") == true)
+    #expect(error?.description.contains("28, 14, 7") == true)
+    for preset in [TrainingConfiguration.Preset.glyphs, .mnist] {
+      #expect(try TrainingConfiguration(preset).network(data).attentionSides(of: data.shape) == [7])
+    }
   }
 
   @Test func scheduleOfTheLearningRate() {

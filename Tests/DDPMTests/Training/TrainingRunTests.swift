@@ -82,6 +82,96 @@ import Testing
     }
   }
 
+  /// What a model was trained to predict, and with which β, it is trained on with, unless the user contradicts.
+  @Test(
+    arguments: [
+      ["prediction": "v_prediction", "beta_schedule": "warmup10", "beta_end": 0.3],
+      ["prediction": "sample", "timesteps": 25, "rescale_betas": true],
+      ["prediction": "v_prediction", "zero_terminal_snr": true, "variance": "learned_range", "loss": "hybrid"],
+      ["attention_resolutions": [8, 4], "variance": "fixed_small"],
+    ] as [[String: JSONValue]]) func aModelIsTrainedOnAsItWas(options: [String: JSONValue]) throws
+  {
+    try inFolder { first in
+      try inFolder { second in
+        var configuration = try TrainingConfiguration(over: Self.tiny, layers: [("test", options)])
+        (configuration.steps, configuration.sampleEvery) = (1, 0)
+        try train(configuration, output: first, on: backend)
+        var base = Self.tiny
+        (base.steps, base.sampleEvery) = (2, 0)
+        #expect(throws: ConfigurationError.self) {
+          try TrainingRun(base, output: second, start: first, on: backend)
+        }
+
+        let layer = try TrainingConfiguration.layer(ofModel: first)
+        let agreed = try TrainingConfiguration(over: base, layers: [layer])
+        let run = try TrainingRun(agreed, output: second, start: first, on: backend)
+        try run { _ in }
+        let scheduler = "scheduler/scheduler_config.json"
+        #expect(try bytes(first.appending(path: scheduler)) == bytes(second.appending(path: scheduler)))
+        let written = try RunDirectory(second).readConfiguration()
+        #expect(written.prediction == configuration.prediction && written.variance == configuration.variance)
+        #expect(written.timesteps == configuration.timesteps)
+        #expect(written.attentionResolutions == configuration.attentionResolutions)
+        try resume(second, changes: ["steps": 3], on: backend)
+        #expect(try bytes(first.appending(path: scheduler)) == bytes(second.appending(path: scheduler)))
+      }
+    }
+  }
+
+  @Test(
+    arguments: [
+      ["prediction": "epsilon"], ["timesteps": 21], ["beta_schedule": "cosine"], ["beta_start": 1e-3],
+      ["beta_end": 0.1], ["zero_terminal_snr": true], ["variance": "fixed_small"],
+    ] as [[String: JSONValue]]) func contradictionsToAModelAreNamed(options: [String: JSONValue]) throws
+  {
+    try inFolder { first in
+      try inFolder { second in
+        var configuration = Self.tiny
+        (configuration.steps, configuration.sampleEvery, configuration.prediction) = (1, 0, "v_prediction")
+        try train(configuration, output: first, on: backend)
+        let layers = [try TrainingConfiguration.layer(ofModel: first), ("the command line", options)]
+        let contradiction = try TrainingConfiguration(over: configuration, layers: layers)
+        let error = #expect(throws: ConfigurationError.self) {
+          try TrainingRun(contradiction, output: second, start: first, on: backend)
+        }
+        let key = try #require(options.keys.first)
+        #expect(error?.description.hasPrefix("\(key) is ") == true, "\(error?.description ?? "")")
+      }
+    }
+  }
+
+  /// A schedule that leaves images in x_T is pointed out.
+  @Test(arguments: [(false, true), (true, false)]) func schedulesThatEndEarlyAreNamed(rescaled: Bool, warns: Bool)
+    throws
+  {
+    try inFolder { folder in
+      var configuration = Self.tiny
+      (configuration.steps, configuration.sampleEvery, configuration.rescaleBetas) = (1, 0, rescaled)
+      configuration.timesteps = 100
+      var warnings: [String] = []
+      try TrainingRun(configuration, output: folder, on: backend)() {
+        if case .warning(let text) = $0 { warnings.append(text) }
+      }
+      #expect(warnings.contains { $0.hasPrefix("ᾱ_T is 0.364") } == warns)
+    }
+  }
+
+  @Test(arguments: ["step", "cursor", "seed"]) func countsBelowZeroAreNamed(key: String) throws {
+    try inFolder { folder in
+      var configuration = Self.tiny
+      (configuration.steps, configuration.sampleEvery) = (1, 0)
+      try train(configuration, output: folder, on: backend)
+      let file = RunDirectory(folder).checkpoints.url(step: 1).appending(path: "state.json")
+      var state = try #require(JSONValue(parsing: bytes(file)).object)
+      for value in [-1, Int.max] {
+        state[key] = .integer(value)
+        try AtomicFile.write(JSONValue.object(state).compactText, to: file)
+        let error = #expect(throws: TrainingError.self) { try resume(folder, changes: ["steps": 2], on: backend) }
+        #expect(error?.description.contains("\(key) is \(value)") == true, "\(error?.description ?? "")")
+      }
+    }
+  }
+
   @Test func aRunIsNeverOverwritten() throws {
     try inFolder { folder in
       var configuration = Self.tiny

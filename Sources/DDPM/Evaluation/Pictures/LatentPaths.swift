@@ -22,6 +22,7 @@ public struct LatentPaths<D: Denoiser> {
   ///   - b: λ = 1.
   ///   - observe: called after each step with the steps done of all.
   /// - Returns: one sample for each λ.
+  /// - Throws: ``SamplingError/notFinite(step:of:t:)``, and what the denoiser throws.
   public func interpolation(
     from a: Images, to b: Images, at t: Timestep, λ: [Double], observe: ((Int, Int) throws -> Void)? = nil
   ) throws -> Images {
@@ -30,6 +31,12 @@ public struct LatentPaths<D: Denoiser> {
     // x̄_t = (1−λ) x_t + λ x'_t
     let latents = Images(joining: λ.map { (1 - $0) * xtA + $0 * xtB })
     return try decode(latents, from: t, noise: SharedNoise(noise), observe)
+  }
+
+  /// The classes that the images of an interpolation are decoded as: the first image's for λ < ½, then the second's. There is nothing
+  /// between two classes.
+  public static func labels(_ λ: [Double], from a: Int32, to b: Int32) -> [Int32] {
+    λ.map { $0 < 0.5 ? a : b }
   }
 
   /// Several x̂_0 ~ p_θ(x_0 | x_t) of one x_t ~ q(x_t | x_0): what x_t has kept of an image is what they have in common.
@@ -58,7 +65,10 @@ public struct LatentPaths<D: Denoiser> {
     return try withoutActuallyEscaping(observe ?? { _, _ in }) { observe in
       try Ancestral().sample(
         shape: xt.shape, timesteps: Array(timesteps), process: process, denoiser: denoiser, noise: &noise, start: xt
-      ) { try observe($0.done, $0.count) }
+      ) {
+        try $0.checkFinite()
+        try observe($0.done, $0.count)
+      }
     }
   }
 }

@@ -41,13 +41,6 @@ public struct NetworkRun {
     let n = images[0]
 
     timestep = try file.numbers("timestep", wanted: [n])
-    // One timestep for the whole batch is spread over it, as in diffusers.
-    if timestep.shape.count == 1, n > 1 || timestep.shape.rank == 0 {
-      timestep = TensorData([Float](repeating: timestep.floats[0], count: n), shape: [n])
-    }
-    guard timestep.shape == [n] else {
-      throw RunError.shape(file: file.path, tensor: "timestep", found: timestep.shape, wanted: "(\(n))")
-    }
 
     switch config.classEmbedding {
     case nil: classLabels = nil
@@ -138,12 +131,15 @@ extension SafetensorsFile {
     return Shape(tensor.shape)
   }
 
-  /// Numbers of any readable type, as floats; of the wanted shape, or a single one.
+  /// Numbers of any readable type, as floats, of the wanted shape. A single one is spread over a list, as diffusers does.
   fileprivate func numbers(_ name: String, wanted: Shape) throws -> TensorData {
     let shape = try shape(name)
     let isInteger = self[name].map { StoredType.integers.contains($0.type) } ?? false
     let values = isInteger ? try integers(name).map(Float.init) : try floats(name)
-    guard shape == wanted || (wanted.rank == 1 && values.count == 1) else {
+    if wanted.rank == 1, shape.rank <= 1, values.count == 1 {
+      return TensorData([Float](repeating: values[0], count: wanted.count), shape: wanted)
+    }
+    guard shape == wanted else {
       throw RunError.shape(file: path, tensor: name, found: shape, wanted: wanted.description)
     }
     return TensorData(values, shape: shape)

@@ -60,11 +60,19 @@ struct Checkpoint {
   /// - Throws: ``TrainingError`` where the file is not one of ours.
   func state() throws -> TrainingState {
     let url = folder.appending(path: "state.json")
-    do { return try JSONDecoder().decode(TrainingState.self, from: Data(FileBytes.read(url.path))) } catch let error
+    let state: TrainingState
+    do { state = try JSONDecoder().decode(TrainingState.self, from: Data(FileBytes.read(url.path))) } catch let error
       as DecodingError
     {
       throw TrainingError.damagedCheckpoint(folder.path, "state.json: \(error)")
     }
+    // Room to count on from there.
+    let counts = 0...(1 << 62)
+    for (key, value) in [("step", state.step), ("cursor", state.cursor), ("seed", state.seed)]
+    where !counts.contains(value) {
+      throw TrainingError.damagedCheckpoint(folder.path, "state.json: \(key) is \(value)")
+    }
+    return state
   }
 
   /// Gives the executable what the folder holds.

@@ -62,9 +62,7 @@ extension TrainingConfiguration {
 
   /// What is minimised.
   func objective() throws(ConfigurationError) -> Objective {
-    guard let variance = ReverseVariance(rawValue: variance), variance != .learned else {
-      throw Self.choice("variance", self.variance, ["fixed_small", "fixed_large", "learned_range"])
-    }
+    let variance = try reverseVariance()
     guard variance.isLearned == (loss == "hybrid") else {
       throw ConfigurationError(
         variance.isLearned
@@ -80,34 +78,43 @@ extension TrainingConfiguration {
     }
   }
 
+  /// Σ_θ, of the kinds that are trained.
+  func reverseVariance() throws(ConfigurationError) -> ReverseVariance {
+    guard let variance = ReverseVariance(rawValue: variance), variance != .learned else {
+      throw Self.choice("variance", self.variance, ["fixed_small", "fixed_large", "learned_range"])
+    }
+    return variance
+  }
+
   /// The scheduler that the pipeline directory describes.
-  func scheduler() throws(ConfigurationError) -> SchedulerConfig {
+  package func scheduler() throws(ConfigurationError) -> SchedulerConfig {
     var scheduler = SchedulerConfig(.ddpm)
     scheduler.T = timesteps
     scheduler.betaSchedule = betaSchedule
-    scheduler.betaStart = betaStart
-    scheduler.betaEnd = betaEnd
+    // Rules that are functions of t/T do not ask for them.
+    let k = rescaleBetas ? 1000 / Double(timesteps) : 1
+    scheduler.betaStart = k * betaStart
+    scheduler.betaEnd = k * betaEnd
     scheduler.zeroTerminalSNR = zeroTerminalSNR
+    // A model that has learned pure noise is to be started from it, which leading spacing, the default, leaves out.
+    if zeroTerminalSNR { scheduler.spacing = .trailing }
     guard let prediction = Prediction(rawValue: prediction), prediction != .mean else {
       throw Self.choice("prediction", self.prediction, ["epsilon", "sample", "v_prediction"])
     }
     scheduler.prediction = prediction
-    guard let variance = ReverseVariance(rawValue: variance) else {
-      throw Self.choice("variance", self.variance, ["fixed_small", "fixed_large", "learned_range"])
-    }
-    scheduler.variance = variance
+    scheduler.variance = try reverseVariance()
     return scheduler
   }
 
   /// The network for data of this shape: the paper's kind (sines first, pads right and bottom, ε 1e-6), of this size.
   ///
   /// - Throws: ``ConfigurationError`` or `UNetConfigError`, with the sizes that would work.
-  func network(_ data: Dataset) throws -> UNetConfig {
+  package func network(_ data: Dataset) throws -> UNetConfig {
     let shape = data.shape
     var config = UNetConfig.paperCIFAR10
     config.sampleSize = .init(height: shape.height, width: shape.width)
     config.inChannels = shape.channels
-    config.outChannels = variance == "learned_range" ? 2 * shape.channels : shape.channels
+    config.outChannels = try reverseVariance().outChannels(shape.channels)
     config.blockOutChannels = blockOutChannels
     config.layersPerBlock = layersPerBlock
     config.dropout = dropout
@@ -121,11 +128,17 @@ extension TrainingConfiguration {
     }
     // Level i works at side / 2ⁱ.
     let sides = blockOutChannels.indices.map { max(shape.height, shape.width) >> $0 }
-    config.downBlocks = sides.map { attentionResolutions.contains($0) ? .attention : .plain }
-    config.upBlocks = sides.reversed().map { attentionResolutions.contains($0) ? .attention : .plain }
+    let attention = attentionResolutions ?? sides.suffix(1)
+    config.downBlocks = sides.map { attention.contains($0) ? .attention : .plain }
+    config.upBlocks = sides.reversed().map { attention.contains($0) ? .attention : .plain }
     try config.validate()
     do { try config.validate(height: shape.height, width: shape.width) } catch {
       throw ConfigurationError("\(data.name): \(error.description) (image-size resizes)")
+    }
+    if let side = attention.first(where: { !sides.contains($0) }) {
+      throw ConfigurationError(
+        "attention-resolutions \(side): no level of the network has this side; choose from "
+          + sides.map(String.init).joined(separator: ", "))
     }
     return config
   }

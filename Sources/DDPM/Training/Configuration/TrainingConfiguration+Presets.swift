@@ -30,7 +30,6 @@ extension TrainingConfiguration {
       // After a few hundred steps samples are clean where those of ε are still grainy and grey.
       prediction = "v_prediction"
       blockOutChannels = [32, 64, 64]
-      attentionResolutions = [7]
       steps = 2000
       batchSize = 32
       learningRate = 1e-3
@@ -42,7 +41,6 @@ extension TrainingConfiguration {
     case .mnist:
       data = "mnist"
       blockOutChannels = [32, 64, 64]
-      attentionResolutions = [7]
       steps = 8000
       batchSize = 64
       learningRate = 1e-3

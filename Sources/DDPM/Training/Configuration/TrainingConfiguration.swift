@@ -22,8 +22,8 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   public var blockOutChannels = [32, 64, 64]
   /// Residual blocks of each level on the way down; the way up has one more.
   public var layersPerBlock = 1
-  /// Image sides in pixels at which there is self-attention.
-  public var attentionResolutions = [16]
+  /// Image sides in pixels at which there is self-attention; nil: the coarsest level's.
+  public var attentionResolutions: [Int]?
   /// Channels of each attention head; nil: a single head.
   public var attentionHeadChannels: Int?
   /// Groups of the group norms.
@@ -42,6 +42,8 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   public var betaStart = 1e-4
   /// β_T, where the rule has one.
   public var betaEnd = 0.02
+  /// Whether β_t is multiplied by 1000/T, so that as much noise is added in fewer steps.
+  public var rescaleBetas = false
   /// Whether the schedule is rescaled so that ᾱ_T = 0 (Lin et al. 2023); not with `epsilon`.
   public var zeroTerminalSNR = false
   /// What the network says of x_t: `epsilon`, `sample` (x_0) or `v_prediction`.
@@ -136,6 +138,7 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
     case betaSchedule = "beta_schedule"
     case betaStart = "beta_start"
     case betaEnd = "beta_end"
+    case rescaleBetas = "rescale_betas"
     case zeroTerminalSNR = "zero_terminal_snr"
     case prediction, variance, loss
     case minSNRGamma = "min_snr_gamma"

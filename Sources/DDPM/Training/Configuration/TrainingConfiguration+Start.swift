@@ -1,0 +1,108 @@
+import Datasets
+import Diffusion
+import Networks
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+// Training on from a model: what it decides, and what has to agree with it.
+
+extension TrainingConfiguration {
+  /// What a model's scheduler decides, as a layer that lies over a preset and under what the user sets: a network that was trained to
+  /// predict v is not trained on as if it predicted ε.
+  ///
+  /// - Throws: what reading the model's configuration throws.
+  public static func layer(ofModel directory: URL) throws -> (source: String, object: [String: JSONValue]) {
+    guard let scheduler = try PipelineDirectory(readingConfigurationOf: directory).scheduler() else {
+      return (directory.path, [:])
+    }
+    var object: [String: JSONValue] = [
+      "timesteps": .integer(scheduler.T), "beta_schedule": .string(scheduler.betaSchedule),
+      "beta_start": .number(scheduler.betaStart), "beta_end": .number(scheduler.betaEnd), "rescale_betas": false,
+      "zero_terminal_snr": .bool(scheduler.zeroTerminalSNR), "prediction": .string(scheduler.prediction.rawValue),
+    ]
+    if scheduler.saysVariance { object["variance"] = .string(scheduler.variance.rawValue) }
+    if scheduler.variance.isLearned { object["loss"] = "hybrid" }
+    return (directory.path, object)
+  }
+
+  /// The model's scheduler, as the one to train with and to write.
+  ///
+  /// - Parameter model: nil where the model has none: then it is what the configuration says.
+  /// - Throws: ``ConfigurationError`` naming the key in which the configuration differs from it.
+  func agreed(with model: SchedulerConfig?, of path: String) throws(ConfigurationError) -> SchedulerConfig {
+    let wanted = try scheduler()
+    guard let model else { return wanted }
+    var scheduler = model.converted(to: .ddpm)
+    if !model.saysVariance { scheduler.variance = wanted.variance }
+    let (found, ours) = (scheduler.members, wanted.members)
+    for (key, name) in [
+      ("timesteps", "num_train_timesteps"), ("beta_schedule", "beta_schedule"), ("beta_start", "beta_start"),
+      ("beta_end", "beta_end"), ("zero_terminal_snr", "rescale_betas_zero_snr"), ("prediction", "prediction_type"),
+      ("variance", "variance_type"),
+    ] where found[name] != ours[name] {
+      throw ConfigurationError(
+        "\(key) is \((ours[name] ?? .null).text), and the model \(path) was trained with \((found[name] ?? .null).text): "
+          + "leave out \(key)\(rescaleBetas && key.hasPrefix("beta_") ? " and rescale_betas" : ""), or train a new model"
+      )
+    }
+    return scheduler
+  }
+
+  /// Takes a model's network as it is, if it fits the data and the objective.
+  mutating func adopt(_ network: UNetConfig, from path: String, data: Dataset) throws -> UNetConfig {
+    let shape = data.shape
+    guard network.inChannels == shape.channels else {
+      throw ConfigurationError(
+        "\(path): the network takes \(network.inChannels) channels and the data has \(shape.channels): "
+          + "add --channels \(network.inChannels)")
+    }
+    guard network.outChannels == (try reverseVariance().outChannels(shape.channels)) else {
+      throw ConfigurationError(
+        "\(path): \(network.outChannels) output channels do not fit variance \(variance) of \(shape.channels)-channel data"
+      )
+    }
+    guard network.timeEmbedding == .positional else {
+      throw TrainingError.unsupportedNetwork("\(path): networks with a Fourier time embedding are not trained here")
+    }
+    switch network.classEmbedding {
+    case nil: classes = false
+    case .learned(let count):
+      guard (1...count).contains(data.classes.count) else {
+        throw ConfigurationError(
+          "\(path): knows \(count) classes and the data has \(data.classes.isEmpty ? "no labels" : "\(data.classes.count)")"
+        )
+      }
+      classes = true
+    default:
+      throw TrainingError.unsupportedNetwork("\(path): only class embeddings by a learned table are trained here")
+    }
+    do { try network.validate(height: shape.height, width: shape.width) } catch {
+      throw ConfigurationError("\(data.name): \(error.description) (--image-size resizes)")
+    }
+    blockOutChannels = network.blockOutChannels
+    attentionResolutions = network.attentionSides(of: shape)
+    layersPerBlock = network.layersPerBlock
+    attentionHeadChannels = network.attentionHeadChannels
+    normGroups = network.normGroups
+    var network = network
+    network.dropout = dropout
+    network.sampleSize = .init(height: shape.height, width: shape.width)
+    return network
+  }
+}
+
+extension SchedulerConfig {
+  /// Whether a file of this class has a variance: DDIM's has none, and DPM-Solver's only a learned one.
+  fileprivate var saysVariance: Bool { kind == .ddpm || variance.isLearned }
+}
+
+extension UNetConfig {
+  /// The sides of the levels that have self-attention. Level i works at side / 2ⁱ.
+  package func attentionSides(of shape: ImageShape) -> [Int] {
+    downBlocks.indices.filter { downBlocks[$0] == .attention }.map { max(shape.height, shape.width) >> $0 }
+  }
+}
