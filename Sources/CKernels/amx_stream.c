@@ -33,7 +33,7 @@ void ck_correlation_backward_data(const struct ck_conv *c, long row, long column
 }
 
 int ck_stream_narrow(const struct ck_correlation *of) {
-  if (of->taps == 1) return 0;
+  if (of->taps <= 1) return 0;  // none: a 1×1 kernel with stride 2 leaves some pixels out
   struct ck_stream s;
   ck_stream_init(&s, of, 1, 0);
   long dense = ck_ceil(of->rows * of->columns, 16), bordered = ck_ceil((of->rows - 1) * s.pitch + of->columns, 16);

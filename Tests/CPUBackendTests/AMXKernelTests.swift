@@ -59,6 +59,9 @@ extension KernelTests {
       Shape(1, 32, 64, 16, 16), Shape(1, 32, 32, 5, 40), Shape(5, 64, 16, 1, 3),
       Shape(2, 32, 48, 9, 5, k: 1, low: 0, high: 0),
       Shape(2, 32, 32, 8, 8, stride: 2, low: 0), Shape(1, 48, 32, 13, 28, stride: 2), Shape(3, 16, 32, 7, 9, stride: 2),
+      // Some pixels of the input have no tap, or there are none of some parity.
+      Shape(2, 16, 32, 9, 5, k: 1, stride: 2, low: 0, high: 0), Shape(1, 16, 16, 1, 1, stride: 2),
+      Shape(2, 16, 16, 1, 6, stride: 2), Shape(1, 32, 16, 5, 1, stride: 2),
     ]
 
     static let cases = shapes.flatMap { shape in [1, 2, 3].map { (shape, $0) } }
