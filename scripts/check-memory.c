@@ -1,7 +1,12 @@
-// Exercises every kernel at odd sizes, each buffer its own allocation, for a memory checker to watch: see check-memory.
+// Runs every kernel that this processor can, at odd sizes, for a memory checker to watch: see check-memory. Each buffer
+// is an allocation of its own, exactly as large as the kernel asks. Tile instructions no checker watches: what they read
+// ends at a page that may not be touched.
+#define _GNU_SOURCE  // MAP_ANONYMOUS
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "CKernels.h"
 
@@ -16,8 +21,34 @@ static float *floats(long n) {
   return p;
 }
 
+static struct {
+  void *base;
+  size_t size;
+} mappings[16];
+static int mapped;
+
+/// `bytes`, a multiple of 64, that end where a page begins that may not be touched.
+static char *before_a_guard(size_t bytes) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (bytes + page - 1) / page * page;
+  char *base = mmap(NULL, room + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED || mprotect(base + room, page, PROT_NONE) != 0) {
+    perror("check-memory");
+    exit(1);
+  }
+  mappings[mapped].base = base;
+  mappings[mapped++].size = room + page;
+  return base + room - bytes;
+}
+
+/// An AMX kernel's scratch. Of its bytes 64 are for alignment, which this has.
+static char *scratch_of(size_t bytes) { return before_a_guard(bytes - 64); }
+
 static void release(void) {
   while (allocated > 0) free(allocations[--allocated]);
+  while (mapped > 0) {
+    mapped--;
+    munmap(mappings[mapped].base, mappings[mapped].size);
+  }
 }
 
 static void norm(long samples, long channels, long pixels, long groups, ck_format format) {
@@ -29,6 +60,8 @@ static void norm(long samples, long channels, long pixels, long groups, ck_forma
   float *workspace = floats(ck_group_norm_workspace(&shape));
   ck_group_norm_forward(&shape, x, shift, gamma, beta, y, mean, rstd, workspace);
   ck_group_norm_backward(&shape, x, shift, gamma, beta, mean, rstd, dy, add, y, dgamma, dbeta, dshift, workspace);
+  float *scale = floats(samples * channels), *offset = floats(samples * channels);
+  ck_group_norm_statistics(&shape, x, shift, gamma, beta, mean, rstd, scale, offset, workspace);
   release();
 }
 
@@ -57,31 +90,98 @@ static void attention(long samples, long heads, long channels, long queries, lon
   ck_attention_forward(&shape, q, k, v, o, log_sum_exp, floats(ck_attention_forward_workspace(&shape)));
   ck_attention_backward(
     &shape, q, k, v, o, log_sum_exp, dO, dq, dk, dv, floats(ck_attention_backward_workspace(&shape)));
+  // On AMX a head of a blocked tensor is made of whole blocks.
+  if (ck_amx_available() && (format == CK_PLAIN || channels % 16 == 0)) {
+    ck_amx_attention_forward(&shape, q, k, v, o, log_sum_exp, scratch_of(ck_amx_attention_forward_scratch(&shape)));
+    ck_amx_attention_backward(
+      &shape, q, k, v, o, log_sum_exp, dO, dq, dk, dv, scratch_of(ck_amx_attention_backward_scratch(&shape)));
+  }
   float *rows = floats(samples * keys), *out = floats(samples * keys);
   ck_softmax(rows, out, samples, keys, 1);
-  ck_softmax_backward(rows, out, out, samples, keys, 1);
   release();
+}
+
+/// Forward with and without prologue, bias and residual; both gradients.
+static void amx_convolution(
+  long samples, long inputs, long outputs, long height, long width, long kernel, long stride, long low, long high) {
+  struct ck_conv conv = {samples, inputs, outputs, height, width, kernel, stride, low, high};
+  if (!ck_amx_conv_supported(&conv)) {
+    fprintf(stderr, "check-memory: AMX convolution %ld×%ld to %ld is not supported\n", height, width, outputs);
+    exit(1);
+  }
+  long rows = (height + low + high - kernel) / stride + 1, columns = (width + low + high - kernel) / stride + 1;
+  long count = samples * inputs * height * width;
+  float *x = floats(count), *y = floats(samples * outputs * rows * columns), *dx = floats(count);
+  float *w = floats(outputs * inputs * kernel * kernel), *bias = floats(outputs);
+  struct ck_conv_prologue prologue = {floats(samples * inputs), floats(samples * inputs), 1};
+  char *packed = before_a_guard(ck_amx_conv_forward_weights_size(&conv));
+  char *scratch = scratch_of(ck_amx_conv_forward_scratch(&conv));
+  ck_amx_conv_pack_forward(&conv, w, packed);
+  ck_amx_conv_forward(&conv, y, x, NULL, packed, NULL, NULL, scratch);
+  ck_amx_conv_forward(&conv, y, x, &prologue, packed, bias, y, scratch);
+  packed = before_a_guard(ck_amx_conv_backward_weights_size(&conv));
+  ck_amx_conv_pack_backward(&conv, w, packed);
+  scratch = scratch_of(ck_amx_conv_backward_data_scratch(&conv));
+  ck_amx_conv_backward_data(&conv, dx, y, packed, NULL, scratch);
+  ck_amx_conv_backward_data(&conv, dx, y, packed, dx, scratch);
+  scratch = scratch_of(ck_amx_conv_backward_weights_scratch(&conv));
+  ck_amx_conv_backward_weights(&conv, w, bias, x, NULL, y, scratch);
+  ck_amx_conv_backward_weights(&conv, w, NULL, x, &prologue, y, scratch);
+  release();
+}
+
+/// All four products of matrices that are as they are or transposed.
+static void amx_product(long m, long n, long k) {
+  for (int turned = 0; turned < 4; turned++) {
+    int turn_a = turned & 1, turn_b = turned >> 1;
+    float *a = floats(m * k), *b = floats(k * n), *c = floats(m * n);
+    char *scratch = scratch_of(ck_amx_gemm_scratch(m, n, k));
+    for (int beta = 0; beta < 2; beta++)
+      ck_amx_gemm(
+        turn_a, turn_b, m, n, k, 1.5f, a, turn_a ? m : k, b, turn_b ? k : n, (float)beta, c, n, scratch);
+    release();
+  }
+}
+
+static void amx(void) {
+  amx_convolution(1, 16, 16, 4, 4, 3, 1, 1, 1);
+  amx_convolution(2, 32, 48, 7, 7, 3, 1, 1, 1);
+  amx_convolution(3, 48, 32, 8, 8, 3, 1, 1, 1);
+  amx_convolution(1, 32, 64, 16, 16, 3, 1, 1, 1);
+  amx_convolution(1, 32, 32, 5, 40, 3, 1, 1, 1);
+  amx_convolution(2, 16, 16, 3, 17, 3, 1, 1, 1);
+  amx_convolution(5, 64, 16, 1, 3, 3, 1, 1, 1);
+  amx_convolution(1, 16, 32, 9, 1, 3, 1, 1, 1);
+  amx_convolution(1, 16, 16, 70, 65, 3, 1, 1, 1);
+  amx_convolution(2, 32, 48, 9, 5, 1, 1, 0, 0);
+  amx_convolution(1, 48, 16, 16, 33, 1, 1, 0, 0);
+  amx_convolution(1, 32, 16, 7, 9, 1, 2, 0, 0);
+  amx_convolution(2, 32, 32, 8, 8, 3, 2, 0, 1);
+  amx_convolution(1, 48, 32, 13, 28, 3, 2, 1, 1);
+  amx_convolution(3, 16, 32, 7, 9, 3, 2, 1, 1);
+  amx_convolution(2, 16, 16, 1, 6, 3, 2, 1, 1);
+  amx_convolution(1, 16, 16, 5, 1, 3, 2, 1, 1);
+  amx_convolution(1, 16, 16, 1, 1, 1, 2, 0, 0);
+  amx_product(1, 1, 1);
+  amx_product(1, 17, 33);
+  amx_product(31, 33, 65);
+  amx_product(100, 77, 3);
+  amx_product(5, 512, 128);
 }
 
 static void elementwise(long n) {
   float *x = floats(n), *y = floats(n), *z = floats(n), *out = floats(n);
-  for (int op = CK_NEG; op <= CK_SILU_SLOPE; op++) ck_unary_apply((ck_unary)op, x, out, n, 0.5f, 1);
-  for (int op = CK_ADD; op <= CK_SILU_GRADIENT; op++) ck_binary_apply((ck_binary)op, x, y, out, n);
-  ck_select(x, y, z, out, n);
+  for (int op = CK_NEG; op <= CK_CLAMP; op++) ck_unary_apply((ck_unary)op, x, out, n, 0.5f, 1);
+  for (int op = CK_ADD; op <= CK_MIN; op++) ck_binary_apply((ck_binary)op, x, y, out, n);
   ck_accumulate(x, out, n);
-  ck_accumulate_scaled(x, 2, out, n);
-  ck_linear_combination((const float *[]){x, y, z}, (float[]){1, 2, 3}, 3, out, n);
-  ck_fill(out, n, ck_sum(x, n) + ck_sum_of_squares(x, n) > 0);
+  ck_fill(out, n, ck_sum_of_squares(x, n) > 0);
   ck_adam adam = {1e-3, 0.9, 0.999, 1e-8, 0.01, 1, 1, 0.99, 0.1, 0.001};
   float *v = floats(n);
   ck_fill(v, n, 0);
   ck_adam_step(&adam, x, y, z, v, out, n);
-  ck_ema(x, out, n, 0.9);
   ck_random random = {1, 2, 3};
   uint32_t index[2] = {0, 7};
   float *noise = floats(2 * n);
-  ck_random_bits(&random, index, 2, n, (uint32_t *)noise);
-  ck_random_uniform(&random, index, 2, n, noise);
   ck_random_normal(&random, index, 2, n, noise);
   ck_random_dropout_mask(&random, index, 2, n, 0.5f, noise);
   release();
@@ -100,9 +200,7 @@ static void layout(long samples, long channels, long height, long width, long fa
     float *x = is_blocked ? blocked : plain, *large = floats(planes * lanes * pixels * factor * factor);
     float *small = floats(planes * lanes * (height / factor) * (width / factor) + 1);
     ck_upsample_nearest(x, large, planes, height, width, factor, (ck_format)is_blocked);
-    ck_upsample_nearest_backward(large, x, planes, height, width, factor, (ck_format)is_blocked);
     ck_average_pool(x, small, planes, height, width, factor, (ck_format)is_blocked);
-    ck_average_pool_backward(small, x, planes, height, width, factor, (ck_format)is_blocked);
     ck_channel_sums(x, floats(channels), samples, channels, pixels, is_blocked);
   }
   float *other = floats(count), *wide = floats(2 * count);
@@ -110,15 +208,12 @@ static void layout(long samples, long channels, long height, long width, long fa
   long strides[4] = {channels * pixels, pixels, width, 1};
   ck_transpose(plain, other, 4, shape, permutation);
   ck_gather_strided(plain, strides, other, 4, shape);
-  ck_scatter_strided(plain, other, strides, 4, shape, 1);
   ck_copy_rows(plain, channels * pixels, wide, 2 * channels * pixels, samples, channels * pixels);
-  ck_add_rows(wide, 2 * channels * pixels, plain, channels * pixels, samples, channels * pixels);
   long per_channel[4] = {0, 1, 0, 0};
   ck_binary_broadcast(CK_MUL, plain, strides, floats(channels), per_channel, other, 4, shape);
-  ck_reduce(CK_REDUCE_SUM, plain, strides, 4, shape, (int[]){1, 0, 1, 0}, floats(channels * width));
-  ck_reduce(CK_REDUCE_MAX, plain, strides, 4, shape, (int[]){0, 1, 0, 1}, floats(samples * height));
-  ck_row_sums(plain, floats(samples * channels), samples * channels, pixels);
-  ck_column_sums(plain, floats(pixels), samples * channels, pixels);
+  ck_sum_axes(plain, strides, 4, shape, (int[]){1, 0, 1, 0}, floats(channels * width));
+  ck_sum_axes(plain, strides, 4, shape, (int[]){0, 1, 0, 1}, floats(samples * height));
+  ck_sum_axes(plain, strides, 4, shape, (int[]){0, 0, 1, 1}, floats(samples * channels));
   release();
 }
 
@@ -141,11 +236,14 @@ int main(void) {
     elementwise(1);
     elementwise(64);
     elementwise(1003);
+    elementwise(20011);  // enough for all threads
     layout(2, 20, 5, 7, 2);
     layout(3, 32, 6, 6, 3);
     layout(1, 1, 1, 1, 2);
     layout(2, 16, 20, 17, 2);
+    layout(3, 36, 19, 23, 2);  // enough for all threads
+    if (ck_amx_available()) amx();
   }
-  puts("every kernel ran");
+  puts(ck_amx_available() ? "every kernel ran" : "every kernel ran but those on AMX, which is not there");
   return 0;
 }

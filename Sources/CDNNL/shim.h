@@ -139,7 +139,7 @@ static inline dnnl_primitive_attr_t ddpm_dnnl_attributes(int accumulate) {
   return attributes;
 }
 
-typedef enum { ddpm_dnnl_forward_training, ddpm_dnnl_forward_inference, ddpm_dnnl_backward_data, ddpm_dnnl_backward_weights } ddpm_dnnl_direction;
+typedef enum { ddpm_dnnl_forward, ddpm_dnnl_backward_data, ddpm_dnnl_backward_weights } ddpm_dnnl_direction;
 
 typedef struct {
   ddpm_dnnl_direction direction;
@@ -158,7 +158,6 @@ static inline dnnl_status_t ddpm_dnnl_convolution_create(
   dnnl_primitive_desc_t desc = NULL;
   dnnl_status_t status;
   const dnnl_alg_kind_t algorithm = c->winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
-  const dnnl_prop_kind_t propagation = c->direction == ddpm_dnnl_forward_inference ? dnnl_forward_inference : dnnl_forward_training;
   ddpm_dnnl_const_desc source = ddpm_dnnl_borrow(c->source), weights = ddpm_dnnl_borrow(c->weights), bias = ddpm_dnnl_borrow(c->bias),
                        destination = ddpm_dnnl_borrow(c->destination);
 #if DDPM_DNNL_V3
@@ -175,7 +174,7 @@ static inline dnnl_status_t ddpm_dnnl_convolution_create(
       break;
     default:
       status = dnnl_convolution_forward_primitive_desc_create(
-        &desc, engine, propagation, algorithm, source, weights, bias, destination, c->strides, dilation, c->padding_before, c->padding_after,
+        &desc, engine, dnnl_forward_training, algorithm, source, weights, bias, destination, c->strides, dilation, c->padding_before, c->padding_after,
         attributes);
   }
 #else
@@ -191,7 +190,7 @@ static inline dnnl_status_t ddpm_dnnl_convolution_create(
       break;
     default:
       status = dnnl_convolution_forward_desc_init(
-        &operation, propagation, algorithm, source, weights, bias, destination, c->strides, c->padding_before, c->padding_after);
+        &operation, dnnl_forward_training, algorithm, source, weights, bias, destination, c->strides, c->padding_before, c->padding_after);
   }
   if (status == dnnl_success) status = dnnl_primitive_desc_create(&desc, &operation, attributes, engine, forward);
 #endif

@@ -18,24 +18,26 @@ static inline struct ck_head ck_head_of(const ck_attention *a, const float *x, l
 }
 
 /// Bytes of `lines` rows or columns, split, with `ks` summed over.
-static inline long ck_packed_bytes(long lines, long ks) { return ck_ceil(lines, 32) * 2 * ck_ceil(ks, 32) * 2048; }
+static inline long ck_packed_bytes(long lines, long ks) { return ceil_div(lines, 32) * 2 * ceil_div(ks, 32) * 2048; }
 
 #if defined(__x86_64__)
 #include "amx_pack.h"
 #include "amx_prologue.h"
 
 /// Where 16-line block `block` with `steps` blocks of 32 k begins.
-static inline char *ck_packed_block(char *packed, long block, long steps) { return packed + block * steps * 2 * CK_TILE; }
+static inline char *ck_packed_block(char *packed, long block, long steps) {
+  return packed + block * steps * 2 * CK_TILE;
+}
 
 /// Positions [first, last) as lines, channels as k: A tiles, or B tiles where `b_tile`: [16 positions][steps][hi, lo].
 CK_AMX_INLINE void ck_pack_positions(struct ck_head h, long first, long last, int b_tile, char *packed) {
-  const long steps = ck_ceil(h.channels, 32);
+  const long steps = ceil_div(h.channels, 32);
   for (long l = first; l < last; l += 16) {
     for (long s = 0; s < steps; s++, packed += 2 * CK_TILE) {
-      const long lines = ck_min(16, last - l), c = s * 32;
+      const long lines = min_long(16, last - l), c = s * 32;
       if (!h.blocked) {
         struct ck_lines from = {h.base + c * h.length + l, 1, h.length};
-        ck_pack_tile(from, lines, ck_min(32, h.channels - c), b_tile, packed, packed + CK_TILE);
+        ck_pack_tile(from, lines, min_long(32, h.channels - c), b_tile, packed, packed + CK_TILE);
         continue;
       }
       const float *p0 = h.base + (c * h.length + l * 16), *p1 = p0 + h.length * 16;
@@ -60,7 +62,7 @@ CK_AMX_INLINE void ck_pack_channels(struct ck_head h, long first, long last, cha
     for (long l = first; l < last; l += 32, packed += 2 * CK_TILE) {
       struct ck_lines from = {h.base + c * h.length + l, h.length, 1};
       if (h.blocked) from = (struct ck_lines){h.base + c * h.length + l * 16, 1, 16};
-      ck_pack_tile(from, ck_min(16, h.channels - c), ck_min(32, last - l), 1, packed, packed + CK_TILE);
+      ck_pack_tile(from, min_long(16, h.channels - c), min_long(32, last - l), 1, packed, packed + CK_TILE);
     }
   }
 }
@@ -69,21 +71,21 @@ CK_AMX_INLINE void ck_pack_channels(struct ck_head h, long first, long last, cha
 CK_AMX_INLINE void ck_pack_rows(const float *matrix, long pitch, long first, long last, long columns, char *packed) {
   for (long r = first; r < last; r += 16)
     for (long k = 0; k < columns; k += 32, packed += 2 * CK_TILE)
-      ck_pack_tile((struct ck_lines){matrix + r * pitch + k, pitch, 1}, ck_min(16, last - r), ck_min(32, columns - k), 0,
-                   packed, packed + CK_TILE);
+      ck_pack_tile((struct ck_lines){matrix + r * pitch + k, pitch, 1}, min_long(16, last - r),
+                   min_long(32, columns - k), 0, packed, packed + CK_TILE);
 }
 
 /// Its columns as lines of A tiles, its rows [0, rows) as k.
 CK_AMX_INLINE void ck_pack_columns(const float *matrix, long pitch, long rows, long columns, char *packed) {
   for (long c = 0; c < columns; c += 16)
     for (long k = 0; k < rows; k += 32, packed += 2 * CK_TILE)
-      ck_pack_tile((struct ck_lines){matrix + k * pitch + c, 1, pitch}, ck_min(16, columns - c), ck_min(32, rows - k), 0,
-                   packed, packed + CK_TILE);
+      ck_pack_tile((struct ck_lines){matrix + k * pitch + c, 1, pitch}, min_long(16, columns - c),
+                   min_long(32, rows - k), 0, packed, packed + CK_TILE);
 }
 
 /// Stores C tile (rows: positions from l, columns: channels from c) into a head.
 CK_AMX_INLINE void ck_store_head(struct ck_head h, long l, long c, const float *tile) {
-  const long rows = ck_min(16, h.length - l);
+  const long rows = min_long(16, h.length - l);
   if (h.blocked) {
     for (long r = 0; r < rows; r++)
       _mm512_storeu_ps(h.base + c * h.length + (l + r) * 16, _mm512_load_ps(tile + r * 16));
@@ -93,7 +95,7 @@ CK_AMX_INLINE void ck_store_head(struct ck_head h, long l, long c, const float *
   __m512i row[16];
   for (int r = 0; r < 16; r++) row[r] = _mm512_load_si512(tile + r * 16);
   ck_transpose16(row);
-  for (long r = 0; r < ck_min(16, h.channels - c); r++)
+  for (long r = 0; r < min_long(16, h.channels - c); r++)
     _mm512_mask_storeu_ps(h.base + (c + r) * h.length + l, mask, _mm512_castsi512_ps(row[r]));
 }
 
@@ -128,7 +130,7 @@ CK_AMX_INLINE void ck_store_rows(float *matrix, long pitch, long m, long ms, lon
 CK_AMX_INLINE void ck_product_to_head(char *a, long ms, long first, char *b, struct ck_head to, long steps,
                                       const int32_t *step) {
   float c[1024] __attribute__((aligned(64)));
-  const long ns = ck_ceil(to.channels, 16);
+  const long ns = ceil_div(to.channels, 16);
   for (long n = 0; n < ns; n += 2)
     for (long m = 0; m < ms; m += 2) {
       ck_multiply_packed(a, m, ms, b, n, ns, steps, step, 0, c);

@@ -25,15 +25,15 @@ struct work {
   int32_t *step;
 };
 
-static long key_pitch(const struct backward *job) { return ck_ceil(job->a->keys, 32) * 32; }
+static long key_pitch(const struct backward *job) { return ceil_div(job->a->keys, 32) * 32; }
 
 static long most_steps(const struct backward *job) {
-  return ck_max(ck_max(ck_ceil(job->a->head_channels, 32), ck_ceil(job->a->keys, 32)), ROWS / 32);
+  return max_long(max_long(ceil_div(job->a->head_channels, 32), ceil_div(job->a->keys, 32)), ROWS / 32);
 }
 
 static long lay_out(const struct backward *job, char *base, struct work *work) {
   const long d = job->a->head_channels, keys = job->a->keys;
-  const long sums = ck_ceil(d, 32) * ck_ceil(keys, 32) * 1024 * sizeof(float);
+  const long sums = ceil_div(d, 32) * ceil_div(keys, 32) * 1024 * sizeof(float);
   char *cursor = base;
   work->k_positions = ck_take(&cursor, ck_packed_bytes(keys, d));
   work->k_channels = ck_take(&cursor, ck_packed_bytes(d, keys));
@@ -49,7 +49,7 @@ static long lay_out(const struct backward *job, char *base, struct work *work) {
   work->ds = ck_take(&cursor, ROWS * key_pitch(job) * sizeof(float));
   work->sum_dk = ck_take(&cursor, sums);
   work->sum_dv = ck_take(&cursor, sums);
-  work->d = ck_take(&cursor, ck_ceil(job->a->queries, 16) * 16 * sizeof(float));
+  work->d = ck_take(&cursor, ceil_div(job->a->queries, 16) * 16 * sizeof(float));
   work->step = ck_take(&cursor, most_steps(job) * sizeof(int32_t));
   return cursor - base;
 }
@@ -71,7 +71,7 @@ size_t ck_amx_attention_backward_scratch(const ck_attention *a) {
 /// D_i = Σ_c do_ic·o_ic
 CK_AMX static void row_dots(struct ck_head x, struct ck_head y, float *d) {
   for (long l = 0; l < x.length; l += 16) {
-    const long rows = ck_min(16, x.length - l);
+    const long rows = min_long(16, x.length - l);
     const __mmask16 mask = (__mmask16)((1u << rows) - 1);
     __m512 sum = _mm512_setzero_ps();
     if (!x.blocked) {
@@ -105,14 +105,14 @@ CK_AMX static void score_gradients(float *p, float *ds, long n, float log_sum_ex
 /// sums (+)= A·B, A lines keys, B lines channels.
 CK_AMX static void gather(char *a, char *b, long keys, long channels, long steps, const int32_t *step, int accumulate,
                           float *sums) {
-  const long ms = ck_ceil(keys, 16), ns = ck_ceil(channels, 16);
+  const long ms = ceil_div(keys, 16), ns = ceil_div(channels, 16);
   for (long n = 0; n < ns; n += 2)
     for (long m = 0; m < ms; m += 2, sums += 1024)
       ck_multiply_packed(a, m, ms, b, n, ns, steps, step, accumulate, sums);
 }
 
 CK_AMX static void store_sums(const float *sums, struct ck_head to) {
-  const long ms = ck_ceil(to.length, 16), ns = ck_ceil(to.channels, 16);
+  const long ms = ceil_div(to.length, 16), ns = ceil_div(to.channels, 16);
   for (long n = 0; n < ns; n += 2)
     for (long m = 0; m < ms; m += 2, sums += 1024)
       for (long i = 0; i < 2 && m + i < ms; i++)
@@ -131,7 +131,7 @@ CK_AMX static void run_head(const struct backward *job, struct work *work, long 
   const struct ck_head dq = ck_head_of(a, job->dq, a->query_stride, a->queries, head);
   const struct ck_head dk = ck_head_of(a, job->dk, a->key_stride, keys, head);
   const struct ck_head dv = ck_head_of(a, job->dv, a->value_stride, keys, head);
-  const long channel_steps = ck_ceil(channels, 32), key_steps = pitch / 32, key_blocks = ck_ceil(keys, 16);
+  const long channel_steps = ceil_div(channels, 32), key_steps = pitch / 32, key_blocks = ceil_div(keys, 16);
   const __m512 scale = _mm512_set1_ps(a->scale), one = _mm512_set1_ps(1);
   float c[1024] __attribute__((aligned(64)));
   ck_pack_positions(k, 0, keys, 1, work->k_positions);
@@ -139,7 +139,7 @@ CK_AMX static void run_head(const struct backward *job, struct work *work, long 
   ck_pack_channels(k, 0, keys, work->k_channels);
   row_dots(d_o, o, work->d);
   for (long i = 0; i < a->queries; i += ROWS) {
-    const long rows = ck_min(ROWS, a->queries - i), row_blocks = ck_ceil(rows, 16), row_steps = ck_ceil(rows, 32);
+    const long rows = min_long(ROWS, a->queries - i), row_blocks = ceil_div(rows, 16), row_steps = ceil_div(rows, 32);
     ck_pack_positions(q, i, i + rows, 0, work->q_positions);
     ck_pack_positions(d_o, i, i + rows, 0, work->do_positions);
     ck_pack_channels(q, i, i + rows, work->q_channels);
@@ -175,10 +175,9 @@ CK_AMX static void body(void *context, int thread, int threads) {
   struct work work;
   lay_out(job, job->scratch + thread * job->thread_bytes, &work);
   ck_fill_steps(work.step, most_steps(job));
-  long first, last;
-  ck_share(job->a->samples * job->a->heads, thread, threads, &first, &last);
+  const span mine = share_of(job->a->samples * job->a->heads, thread, threads);
   ck_tiles_begin();
-  for (long head = first; head < last; head++) run_head(job, &work, head);
+  for (long head = mine.first; head < mine.last; head++) run_head(job, &work, head);
   _tile_release();
 }
 
@@ -189,7 +188,7 @@ void ck_amx_attention_backward(const ck_attention *attention, const float *q, co
   plan(attention, &job);
   job.q = q, job.k = k, job.v = v, job.o = o, job.log_sum_exp = log_sum_exp, job.d_o = dO;
   job.dq = dq, job.dk = dk, job.dv = dv;
-  job.scratch = (char *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
+  job.scratch = ck_aligned(scratch);
   ck_parallel(body, &job);
 }
 #else

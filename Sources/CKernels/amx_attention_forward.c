@@ -19,7 +19,7 @@ struct work {
   int32_t *step;
 };
 
-static long key_pitch(const struct forward *job) { return ck_ceil(job->a->keys, 32) * 32; }
+static long key_pitch(const struct forward *job) { return ceil_div(job->a->keys, 32) * 32; }
 
 static long lay_out(const struct forward *job, char *base, struct work *work) {
   const long d = job->a->head_channels, keys = job->a->keys;
@@ -29,14 +29,14 @@ static long lay_out(const struct forward *job, char *base, struct work *work) {
   work->v = ck_take(&cursor, ck_packed_bytes(d, keys));
   work->p = ck_take(&cursor, ck_packed_bytes(ROWS, keys));
   work->scores = ck_take(&cursor, ROWS * key_pitch(job) * sizeof(float));
-  work->step = ck_take(&cursor, ck_max(ck_ceil(d, 32), ck_ceil(keys, 32)) * sizeof(int32_t));
+  work->step = ck_take(&cursor, max_long(ceil_div(d, 32), ceil_div(keys, 32)) * sizeof(int32_t));
   return cursor - base;
 }
 
 static void plan(const ck_attention *a, struct forward *job) {
   *job = (struct forward){.a = a};
   const long heads = a->samples * a->heads;
-  job->parts = heads % ck_threads() ? ck_min(ck_threads(), ck_ceil(a->queries, ROWS)) : 1;
+  job->parts = heads % ck_threads() ? min_long(ck_threads(), ceil_div(a->queries, ROWS)) : 1;
   struct work work;
   job->thread_bytes = lay_out(job, NULL, &work);
 }
@@ -76,15 +76,14 @@ CK_AMX static void run_item(const struct forward *job, struct work *work, long i
   const struct ck_head k = ck_head_of(a, job->k, a->key_stride, a->keys, head);
   const struct ck_head v = ck_head_of(a, job->v, a->value_stride, a->keys, head);
   const struct ck_head o = ck_head_of(a, job->o, a->output_stride, a->queries, head);
-  const long channel_steps = ck_ceil(a->head_channels, 32), key_steps = pitch / 32, key_blocks = ck_ceil(a->keys, 16);
+  const long channel_steps = ceil_div(a->head_channels, 32), key_steps = pitch / 32, key_blocks = ceil_div(a->keys, 16);
   const __m512 scale = _mm512_set1_ps(a->scale);
   float c[1024] __attribute__((aligned(64)));
   ck_pack_positions(k, 0, a->keys, 1, work->k);
   ck_pack_channels(v, 0, a->keys, work->v);
-  long first, last;
-  ck_share(ck_ceil(a->queries, ROWS), item % job->parts, job->parts, &first, &last);
-  for (long i = first * ROWS; i < ck_min(last * ROWS, a->queries); i += ROWS) {
-    const long rows = ck_min(ROWS, a->queries - i), row_blocks = ck_ceil(rows, 16);
+  const span blocks = share_of(ceil_div(a->queries, ROWS), item % job->parts, job->parts);
+  for (long i = blocks.first * ROWS; i < min_long(blocks.last * ROWS, a->queries); i += ROWS) {
+    const long rows = min_long(ROWS, a->queries - i), row_blocks = ceil_div(rows, 16);
     // S = scale·Q Kᵀ
     ck_pack_positions(q, i, i + rows, 0, work->q);
     for (long n = 0; n < key_blocks; n += 2) {
@@ -105,11 +104,10 @@ CK_AMX static void body(void *context, int thread, int threads) {
   const struct forward *job = context;
   struct work work;
   lay_out(job, job->scratch + thread * job->thread_bytes, &work);
-  ck_fill_steps(work.step, ck_max(ck_ceil(job->a->head_channels, 32), ck_ceil(job->a->keys, 32)));
-  long first, last;
-  ck_share(job->a->samples * job->a->heads * job->parts, thread, threads, &first, &last);
+  ck_fill_steps(work.step, max_long(ceil_div(job->a->head_channels, 32), ceil_div(job->a->keys, 32)));
+  const span mine = share_of(job->a->samples * job->a->heads * job->parts, thread, threads);
   ck_tiles_begin();
-  for (long item = first; item < last; item++) run_item(job, &work, item);
+  for (long item = mine.first; item < mine.last; item++) run_item(job, &work, item);
   _tile_release();
 }
 
@@ -118,7 +116,7 @@ void ck_amx_attention_forward(const ck_attention *attention, const float *q, con
   struct forward job;
   plan(attention, &job);
   job.q = q, job.k = k, job.v = v, job.o = o, job.log_sum_exp = log_sum_exp;
-  job.scratch = (char *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
+  job.scratch = ck_aligned(scratch);
   ck_parallel(body, &job);
 }
 #else

@@ -13,10 +13,14 @@ static void plan_forward(const struct ck_conv *c, struct ck_correlate *job) {
   ck_correlate_init(job, &of, c->Ci, c->Co, c->K * c->K);
 }
 
-static void plan_backward_data(const struct ck_conv *c, long parity, struct ck_correlate *job) {
+/// Returns 0 where no pixel has that parity: an image one pixel high or wide.
+static int plan_backward_data(const struct ck_conv *c, long parity, struct ck_correlate *job) {
+  const long row = parity / c->stride, column = parity % c->stride;
+  if (row >= c->H || column >= c->W) return 0;
   struct ck_correlation of;
-  ck_correlation_backward_data(c, parity / c->stride, parity % c->stride, &of);
+  ck_correlation_backward_data(c, row, column, &of);
   ck_correlate_init(job, &of, c->Co, c->Ci, c->K * c->K);
+  return 1;
 }
 
 size_t ck_amx_conv_forward_scratch(const struct ck_conv *c) {
@@ -29,7 +33,7 @@ size_t ck_amx_conv_backward_data_scratch(const struct ck_conv *c) {
   size_t largest = 0;
   for (long parity = 0; parity < c->stride * c->stride; parity++) {
     struct ck_correlate job;
-    plan_backward_data(c, parity, &job);
+    if (!plan_backward_data(c, parity, &job)) continue;
     size_t size = ck_correlate_scratch(&job);
     if (size > largest) largest = size;
   }
@@ -49,7 +53,7 @@ void ck_amx_conv_backward_data(const struct ck_conv *c, float *dx, const float *
                                const float *add, void *scratch) {
   for (long parity = 0; parity < c->stride * c->stride; parity++) {
     struct ck_correlate job;
-    plan_backward_data(c, parity, &job);
+    if (!plan_backward_data(c, parity, &job)) continue;
     job.y = dx, job.x = dy, job.packed = packed, job.add = add, job.scratch = scratch;
     ck_correlate_run(&job);
   }

@@ -29,15 +29,15 @@ struct work {
   struct ck_blocks blocks;  // of 32 positions
 };
 
-static long in_pairs(const struct gradient *job) { return ck_ceil(job->conv.Ci, 32); }
-static long out_pairs(const struct gradient *job) { return ck_ceil(job->conv.Co, 32); }
+static long in_pairs(const struct gradient *job) { return ceil_div(job->conv.Ci, 32); }
+static long out_pairs(const struct gradient *job) { return ceil_div(job->conv.Co, 32); }
 
 /// Bytes of one plane (hi or lo) of u, 16 channels.
 static long plane_bytes(const struct gradient *job) { return job->stream.panels * job->stream.max_panel * 32; }
 
 static long lay_out(const struct gradient *job, char *base, struct work *work) {
   const struct ck_stream *s = &job->stream;
-  const long blocks = s->max_blocks + 1, pairs = ck_ceil(in_pairs(job), job->channel_parts);
+  const long blocks = s->max_blocks + 1, pairs = ceil_div(in_pairs(job), job->channel_parts);
   char *cursor = base;
   work->a = ck_take(&cursor, job->conv.Co / 16 * blocks * 2048);
   work->b = ck_take(&cursor, 4 * plane_bytes(job));
@@ -53,8 +53,8 @@ static long lay_out(const struct gradient *job, char *base, struct work *work) {
 
 /// Rough cycles of the slowest thread where images are split in `parts`, input channels in threads / parts.
 static double cost(const struct gradient *job, const struct ck_correlation *of, long threads, long parts) {
-  double positions = (double)ck_ceil(of->N * of->rows, parts) * of->columns;
-  double products = ck_ceil(in_pairs(job), threads / parts) * out_pairs(job) * of->taps;
+  double positions = (double)ceil_div(of->N * of->rows, parts) * of->columns;
+  double products = ceil_div(in_pairs(job), threads / parts) * out_pairs(job) * of->taps;
   double weights = (double)job->conv.Ci * job->conv.Co * of->taps;
   return products * positions / 32 * 192 + positions * job->conv.Co / 16 * 8 + (parts > 1 ? weights * 1.5 : 0);
 }
@@ -71,8 +71,8 @@ static void plan(const struct ck_conv *conv, struct gradient *job) {
     }
   ck_stream_init(&job->stream, &of, 1, 1);
   long row_bytes = job->stream.panel_pitch * (job->stream.panels * 128 + conv->Co * 4);
-  long fitting = ck_max(1, UNIT_BYTES / row_bytes), part = ck_ceil(of.N * of.rows, job->image_parts);
-  ck_stream_init(&job->stream, &of, ck_ceil(part, ck_ceil(part, fitting)), 1);
+  long fitting = max_long(1, UNIT_BYTES / row_bytes), part = ceil_div(of.N * of.rows, job->image_parts);
+  ck_stream_init(&job->stream, &of, ceil_div(part, ceil_div(part, fitting)), 1);
   struct work work;
   job->thread_bytes = lay_out(job, NULL, &work);
 }
@@ -136,7 +136,7 @@ CK_AMX static void fill_b(const struct gradient *job, const struct work *work, l
   char *pixels = work->row + s->pad_left * 64;
   long base = 0;  // panel row where the segment of an image begins
   for (long g = first_row; g < last_row;) {
-    const long n = g / of->rows, i = g % of->rows, rows = ck_min(of->rows - i, last_row - g);
+    const long n = g / of->rows, i = g % of->rows, rows = min_long(of->rows - i, last_row - g);
     const long first = i * of->stride + s->first_dy, panel_rows = rows - 1 + s->panel_span;
     const struct ck_prologue16 prologue = ck_prologue_at(job->prologue, n, job->conv.Ci, in_block * 16);
     const float *x = job->x + (n * (job->conv.Ci / 16) + in_block) * of->in_h * of->in_w * 16;
@@ -191,14 +191,14 @@ CK_AMX static void multiply(const struct gradient *job, const struct work *work,
 }
 
 struct part {
-  long first_row, last_row, first_pair, last_pair;
+  span rows, pairs;  // rows of positions, pairs of 16-channel input blocks
   struct work work;
 };
 
 static struct part part_of(const struct gradient *job, long image_part, long channel_part) {
   struct part part;
-  ck_share(job->stream.of.N * job->stream.of.rows, image_part, job->image_parts, &part.first_row, &part.last_row);
-  ck_share(in_pairs(job), channel_part, job->channel_parts, &part.first_pair, &part.last_pair);
+  part.rows = share_of(job->stream.of.N * job->stream.of.rows, image_part, job->image_parts);
+  part.pairs = share_of(in_pairs(job), channel_part, job->channel_parts);
   long thread = image_part * job->channel_parts + channel_part;
   lay_out(job, job->scratch + thread * job->thread_bytes, &part.work);
   return part;
@@ -208,25 +208,24 @@ CK_AMX static void sum_part(const struct gradient *job, long index) {
   const struct ck_stream *s = &job->stream;
   struct part part = part_of(job, index / job->channel_parts, index % job->channel_parts);
   struct work *work = &part.work;
-  const long rows = part.last_row - part.first_row, units = ck_ceil(rows, s->max_rows);
+  const long rows = part.rows.last - part.rows.first, units = ceil_div(rows, s->max_rows);
   const long pair_sums = out_pairs(job) * s->of.taps * 1024;
   memset(work->bias, 0, job->conv.Co * sizeof(float));
   memset(work->row, 0, (s->pitch + s->of.stride) * 64);  // its borders stay as they are
-  if (rows == 0) memset(work->sums, 0, (part.last_pair - part.first_pair) * pair_sums * sizeof(float));
+  if (rows == 0) memset(work->sums, 0, (part.pairs.last - part.pairs.first) * pair_sums * sizeof(float));
   for (long unit = 0; unit < units; unit++) {
-    long from, to;
-    ck_share(rows, unit, units, &from, &to);
-    from += part.first_row, to += part.first_row;
+    const span share = share_of(rows, unit, units);
+    const long from = part.rows.first + share.first, to = part.rows.first + share.last;
     ck_stream_blocks(s, from, to, 32, 2, &work->blocks);
     for (long b = 0; b < work->blocks.count; b++) {
       work->a_step[b] = (int32_t)(b * 2048);
       work->b_step[b] = work->blocks.start[b] * 32;
     }
     for (long o = 0; o < job->conv.Co / 16; o++) fill_a(job, work, o);
-    for (long pair = part.first_pair; pair < part.last_pair; pair++) {
+    for (long pair = part.pairs.first; pair < part.pairs.last; pair++) {
       for (long half = 0; half < 2 && pair * 2 + half < job->conv.Ci / 16; half++)
         fill_b(job, work, pair * 2 + half, from, to, work->b + half * 2 * plane_bytes(job));
-      multiply(job, work, pair, unit > 0, work->sums + (pair - part.first_pair) * pair_sums);
+      multiply(job, work, pair, unit > 0, work->sums + (pair - part.pairs.first) * pair_sums);
     }
   }
 }
@@ -242,15 +241,14 @@ CK_AMX static void sum_body(void *context, int thread, int threads) {
 CK_AMX static void reduce_part(const struct gradient *job, long index) {
   const long taps = job->stream.of.taps, in16 = job->conv.Ci / 16, out16 = job->conv.Co / 16;
   const long image_part = index / job->channel_parts, channel_part = index % job->channel_parts;
-  long first, last;
-  ck_share(out_pairs(job) * taps, image_part, job->image_parts, &first, &last);
+  const span mine = share_of(out_pairs(job) * taps, image_part, job->image_parts);
   const struct part own = part_of(job, 0, channel_part);
-  for (long pair = own.first_pair; pair < own.last_pair; pair++) {
-    for (long item = first; item < last; item++) {
+  for (long pair = own.pairs.first; pair < own.pairs.last; pair++) {
+    for (long item = mine.first; item < mine.last; item++) {
       for (long tile = 0; tile < 4; tile++) {
         const long o = item / taps * 2 + tile / 2, i = pair * 2 + tile % 2, k = item % taps;
         if (o >= out16 || i >= in16) continue;
-        const long offset = (((pair - own.first_pair) * out_pairs(job) * taps + item) * 4 + tile) * 256;
+        const long offset = (((pair - own.pairs.first) * out_pairs(job) * taps + item) * 4 + tile) * 256;
         __m512i row[16];
         for (int r = 0; r < 16; r++) {
           __m512 sum = _mm512_setzero_ps();
@@ -283,7 +281,7 @@ void ck_amx_conv_backward_weights(const struct ck_conv *conv, float *dw, float *
   struct gradient job;
   plan(conv, &job);
   job.dw = dw, job.dbias = dbias, job.x = x, job.prologue = prologue, job.dy = dy;
-  job.scratch = (char *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
+  job.scratch = ck_aligned(scratch);
   ck_parallel(sum_body, &job);
   ck_parallel(reduce_body, &job);
 }

@@ -3,7 +3,7 @@
 #include "amx_stream.h"
 
 static size_t packed_size(long in, long out, long slots) {
-  return (size_t)ck_ceil(in, 32) * slots * (out / 16) * 2 * 1024;
+  return (size_t)ceil_div(in, 32) * slots * (out / 16) * 2 * 1024;
 }
 
 size_t ck_amx_conv_forward_weights_size(const struct ck_conv *c) { return packed_size(c->Ci, c->Co, c->K * c->K); }
@@ -36,10 +36,9 @@ CK_AMX_INLINE void pack_half(const float *w, int transposed, char *hi, char *lo)
 
 CK_AMX static void pack_body(void *context, int thread, int threads) {
   const struct pack *job = context;
-  const long in16 = job->in / 16, in32 = ck_ceil(job->in, 32), out16 = job->out / 16;
-  long first, last;
-  ck_share(out16 * in32, thread, threads, &first, &last);
-  for (long item = first; item < last; item++) {
+  const long in16 = job->in / 16, in32 = ceil_div(job->in, 32), out16 = job->out / 16;
+  const span mine = share_of(out16 * in32, thread, threads);
+  for (long item = mine.first; item < mine.last; item++) {
     const long o = item / in32, i32 = item % in32, pair = o / 2;
     const long columns = pair * 2 + 1 < out16 ? 2 : 1;
     for (long k = 0; k < job->slots; k++) {

@@ -7,8 +7,8 @@
 
 enum { STREAM_BYTES = 3 << 18 };  // of a unit: with the weights of a pair, less than an L2 cache
 
-static long in_blocks32(const struct ck_correlate *job) { return ck_ceil(job->in_channels, 32); }
-static long out_pairs(const struct ck_correlate *job) { return ck_ceil(job->out_channels, 32); }
+static long in_blocks32(const struct ck_correlate *job) { return ceil_div(job->in_channels, 32); }
+static long out_pairs(const struct ck_correlate *job) { return ceil_div(job->out_channels, 32); }
 
 /// Pixels in one plane (hi or lo) of one block of 32 channels that tiles are loaded from.
 static long plane_pixels(const struct ck_stream *s) { return s->panels ? s->panels * s->max_panel : s->max_pixels; }
@@ -42,7 +42,7 @@ void ck_correlate_init(struct ck_correlate *job, const struct ck_correlation *of
   long threads = ck_threads(), rows = of->N * of->rows, best = -1;
   for (long parts = threads; parts >= 1; parts--) {
     if (threads % parts) continue;
-    long tiles = ck_ceil(ck_ceil(rows, parts) * of->columns, 32) * ck_ceil(out_pairs(job), threads / parts);
+    long tiles = ceil_div(ceil_div(rows, parts) * of->columns, 32) * ceil_div(out_pairs(job), threads / parts);
     if (best >= 0 && tiles >= best) continue;
     best = tiles;
     job->image_parts = parts;
@@ -51,9 +51,9 @@ void ck_correlate_init(struct ck_correlate *job, const struct ck_correlation *of
   const int expanded = ck_stream_narrow(of);
   ck_stream_init(&job->stream, of, 1, expanded);
   long row_pixels = expanded ? job->stream.panels * job->stream.panel_pitch : job->stream.pitch * of->stride;
-  long fitting = ck_max(1, STREAM_BYTES / (in_blocks32(job) * 128 * row_pixels));
-  long part = ck_ceil(rows, job->image_parts);
-  ck_stream_init(&job->stream, of, ck_ceil(part, ck_ceil(part, fitting)), expanded);
+  long fitting = max_long(1, STREAM_BYTES / (in_blocks32(job) * 128 * row_pixels));
+  long part = ceil_div(rows, job->image_parts);
+  ck_stream_init(&job->stream, of, ceil_div(part, ceil_div(part, fitting)), expanded);
   struct work work;
   job->thread_bytes = lay_out(job, NULL, &work);
 }
@@ -91,7 +91,7 @@ CK_AMX static void fill_stream(const struct ck_correlate *job, long block, long 
   const long channels = job->in_channels, image = of->in_h * of->in_w * 16, line = s->pitch * 64;
   const int half = block * 32 + 16 >= channels;
   for (long g = first_row; g < last_row;) {
-    long n = g / of->rows, i = g % of->rows, count = ck_min(of->rows - i, last_row - g);
+    long n = g / of->rows, i = g % of->rows, count = min_long(of->rows - i, last_row - g);
     struct ck_prologue16 p0 = ck_prologue_at(job->prologue, n, channels, block * 32), p1 = p0;
     if (!half) p1 = ck_prologue_at(job->prologue, n, channels, block * 32 + 16);
     const float *x0 = job->x + (n * (channels / 16) + block * 2) * image, *x1 = half ? NULL : x0 + image;
@@ -119,7 +119,7 @@ CK_AMX static void expand(const struct ck_stream *s, const char *line, long firs
     const char *segment = line + (s->panel_phase[k] * s->pitch + s->panel_dx[k] + s->pad_left) * 64;
     char *to = panel;
     for (long g = first_row; g < last_row;) {
-      long rows = ck_min(of->rows - g % of->rows, last_row - g);
+      long rows = min_long(of->rows - g % of->rows, last_row - g);
       for (long i = 0; i < rows - 1 + s->panel_span; i++, to += s->panel_pitch * 64)
         for (long j = 0; j < of->columns; j++)
           _mm512_store_si512(to + j * 64, _mm512_load_si512(segment + (i * s->pitch + j) * of->stride * 64));
@@ -195,17 +195,16 @@ CK_AMX static void run_part(const struct ck_correlate *job, long part) {
       work.b_step[step] = (int32_t)(slot * 4 * CK_TILE);
       work.b_step_narrow[step] = (int32_t)(slot * 2 * CK_TILE);
     }
-  long first, last, first_pair, last_pair;
-  ck_share(s->of.N * s->of.rows, part / job->channel_parts, job->image_parts, &first, &last);
-  ck_share(out_pairs(job), part % job->channel_parts, job->channel_parts, &first_pair, &last_pair);
-  if (first == last || first_pair == last_pair) return;
-  long units = ck_ceil(last - first, s->max_rows);
+  const span rows = share_of(s->of.N * s->of.rows, part / job->channel_parts, job->image_parts);
+  const span pairs = share_of(out_pairs(job), part % job->channel_parts, job->channel_parts);
+  if (rows.first == rows.last || pairs.first == pairs.last) return;
+  const long units = ceil_div(rows.last - rows.first, s->max_rows);
   for (long unit = 0; unit < units; unit++) {
-    long from, to;
-    ck_share(last - first, unit, units, &from, &to);
-    fill(job, &work, first + from, first + to);
-    ck_stream_blocks(s, first + from, first + to, 16, 1, &work.blocks);
-    multiply(job, &work, first_pair, last_pair);
+    const span share = share_of(rows.last - rows.first, unit, units);
+    const long from = rows.first + share.first, to = rows.first + share.last;
+    fill(job, &work, from, to);
+    ck_stream_blocks(s, from, to, 16, 1, &work.blocks);
+    multiply(job, &work, pairs.first, pairs.last);
   }
 }
 
@@ -217,7 +216,7 @@ CK_AMX static void body(void *context, int thread, int threads) {
 }
 
 void ck_correlate_run(struct ck_correlate *job) {
-  job->scratch = (char *)(((uintptr_t)job->scratch + 63) & ~(uintptr_t)63);
+  job->scratch = ck_aligned(job->scratch);
   ck_parallel(body, job);
 }
 #else

@@ -39,17 +39,17 @@ static void plan(struct gemm *job) {
   double best = -1;
   for (long parts = threads; parts >= 1; parts--) {
     if (threads % parts) continue;
-    long rows = ck_ceil(ck_ceil(job->M, 16), parts), columns = ck_ceil(ck_ceil(job->N, 16), threads / parts);
-    double cost = 8.0 * ck_ceil(rows, 2) * ck_ceil(columns, 2) + rows + columns;
+    long rows = ceil_div(ceil_div(job->M, 16), parts), columns = ceil_div(ceil_div(job->N, 16), threads / parts);
+    double cost = 8.0 * ceil_div(rows, 2) * ceil_div(columns, 2) + rows + columns;
     if (best >= 0 && cost >= best) continue;
     best = cost;
     job->row_parts = parts;
     job->column_parts = threads / parts;
   }
-  job->steps = ck_ceil(job->K, 32);
-  long rows = ck_ceil(ck_ceil(job->M, 16), job->row_parts);
-  job->chunk = ck_min(rows, ck_max(2, CHUNK_BYTES / (ck_max(1, job->steps) * 2048) / 2 * 2));
-  job->columns = ck_ceil(ck_ceil(job->N, 16), job->column_parts);
+  job->steps = ceil_div(job->K, 32);
+  long rows = ceil_div(ceil_div(job->M, 16), job->row_parts);
+  job->chunk = min_long(rows, max_long(2, CHUNK_BYTES / (max_long(1, job->steps) * 2048) / 2 * 2));
+  job->columns = ceil_div(ceil_div(job->N, 16), job->column_parts);
   struct work work;
   job->thread_bytes = lay_out(job, NULL, &work);
 }
@@ -70,14 +70,14 @@ CK_AMX static void pack(const struct gemm *job, struct ck_lines from, long lines
     for (long s = 0; s < job->steps; s++, to += 2 * CK_TILE) {
       struct ck_lines at = from;
       at.p += block * 16 * from.line_stride + s * 32 * from.k_stride;
-      ck_pack_tile(at, ck_min(16, lines - block * 16), ck_min(32, job->K - s * 32), b_tile, to, to + CK_TILE);
+      ck_pack_tile(at, min_long(16, lines - block * 16), min_long(32, job->K - s * 32), b_tile, to, to + CK_TILE);
     }
   }
 }
 
 /// C = alpha·c + beta·C for one tile at block row m, block column n.
 CK_AMX static void finish(const struct gemm *job, long m, long n, const float *c) {
-  const long rows = ck_min(16, job->M - m * 16), columns = ck_min(16, job->N - n * 16);
+  const long rows = min_long(16, job->M - m * 16), columns = min_long(16, job->N - n * 16);
   const __mmask16 mask = (__mmask16)((1u << columns) - 1);
   const __m512 alpha = _mm512_set1_ps(job->alpha), beta = _mm512_set1_ps(job->beta);
   for (long r = 0; r < rows; r++) {
@@ -92,25 +92,24 @@ CK_AMX static void run_part(const struct gemm *job, long part) {
   struct work work;
   lay_out(job, job->scratch + part * job->thread_bytes, &work);
   for (long s = 0; s < job->steps; s++) work.step[s] = (int32_t)(s * 2 * CK_TILE);
-  long first_row, last_row, first_column, last_column;
-  ck_share(ck_ceil(job->M, 16), part / job->column_parts, job->row_parts, &first_row, &last_row);
-  ck_share(ck_ceil(job->N, 16), part % job->column_parts, job->column_parts, &first_column, &last_column);
+  const span blocks = share_of(ceil_div(job->M, 16), part / job->column_parts, job->row_parts);
+  const span across = share_of(ceil_div(job->N, 16), part % job->column_parts, job->column_parts);
   const struct ck_lines a = {job->A, job->transA ? 1 : job->lda, job->transA ? job->lda : 1};
   const struct ck_lines b = {job->B, job->transB ? job->ldb : 1, job->transB ? 1 : job->ldb};
   const long block = job->steps * 2 * CK_TILE;
   float c[1024] __attribute__((aligned(64)));
-  if (first_row < last_row) pack(job, b, job->N, first_column, last_column, 1, work.b);
-  for (long row = first_row; row < last_row; row += job->chunk) {
-    const long end = ck_min(last_row, row + job->chunk);
+  if (blocks.first < blocks.last) pack(job, b, job->N, across.first, across.last, 1, work.b);
+  for (long row = blocks.first; row < blocks.last; row += job->chunk) {
+    const long end = min_long(blocks.last, row + job->chunk);
     pack(job, a, job->M, row, end, 0, work.a);
-    for (long n = first_column; n < last_column; n += 2) {
+    for (long n = across.first; n < across.last; n += 2) {
       for (long m = row; m < end; m += 2) {
-        const int rows = m + 1 < end ? 2 : 1, columns = n + 1 < last_column ? 2 : 1;
+        const int rows = m + 1 < end ? 2 : 1, columns = n + 1 < across.last ? 2 : 1;
         struct ck_product product = {.a_step = work.step, .b_step = work.step, .a_lo = CK_TILE, .b_lo = CK_TILE,
                                      .a_pitch = 64, .steps = job->steps};
         for (int i = 0; i < 2; i++) {
           product.a[i] = work.a + (m - row + i) * block;
-          product.b[i] = work.b + (n - first_column + i) * block;
+          product.b[i] = work.b + (n - across.first + i) * block;
         }
         ck_multiply(&product, rows, columns, 0, c);
         for (int i = 0; i < rows; i++)
@@ -133,7 +132,7 @@ void ck_amx_gemm(int transA, int transB, long M, long N, long K, float alpha, co
   struct gemm job = {.M = M, .N = N, .K = K, .transA = transA, .transB = transB, .alpha = alpha, .beta = beta,
                      .A = A, .B = B, .C = C, .lda = lda, .ldb = ldb, .ldc = ldc};
   plan(&job);
-  job.scratch = (char *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63);
+  job.scratch = ck_aligned(scratch);
   ck_parallel(body, &job);
 }
 #else

@@ -11,6 +11,7 @@
 // columns, one for each dx (and each parity of dy where strided); a tap is again one offset.
 #include "ck_amx.h"
 #include "ck_parallel.h"
+#include "ck_work.h"
 #include <stdint.h>
 
 enum { CK_MAX_TAPS = 9 };
@@ -62,15 +63,8 @@ void ck_stream_blocks(const struct ck_stream *stream, long first_row, long last_
 void ck_correlation_forward(const struct ck_conv *conv, struct ck_correlation *of);
 void ck_correlation_backward_data(const struct ck_conv *conv, long row, long column, struct ck_correlation *of);
 
-static inline long ck_ceil(long n, long d) { return (n + d - 1) / d; }
-static inline long ck_min(long a, long b) { return a < b ? a : b; }
-static inline long ck_max(long a, long b) { return a > b ? a : b; }
-
-/// The rows [first, last) of part `index` of `parts` equal ones.
-static inline void ck_share(long rows, long index, long parts, long *first, long *last) {
-  *first = rows * index / parts;
-  *last = rows * (index + 1) / parts;
-}
+/// Where tiles may begin: the first cache line at or after `scratch`. Hence the 64 bytes more that every scratch has.
+static inline char *ck_aligned(void *scratch) { return (char *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63); }
 
 /// Takes `bytes` (rounded to cache lines) from a scratch cursor; with a null base it only counts.
 static inline void *ck_take(char **cursor, size_t bytes) {

@@ -66,27 +66,18 @@ CK_CLONES static void unary_range(const unary_job *job, long first, long last) {
     VECTOR(CK_STEP, (v16)((x > zero) & (i16)one))
     VECTOR(CK_SCALE, x *a)
     VECTOR(CK_ADD_SCALAR, x + a)
-    VECTOR(CK_AFFINE, x *a + b)
     VECTOR(CK_CLAMP, clamp16(x, a, b))
-    VECTOR(CK_SILU_SLOPE, ({
-             v16 s = sigmoid16(x);
-             s *(1.f + x * (1.f - s));
-           }))
     SCALAR(CK_LOG, logf(x))
     SCALAR(CK_TANH, tanhf(x))
     SCALAR(CK_MISH, mish(x))
     SCALAR(CK_GELU, gelu(x))
     SCALAR(CK_SOFTPLUS, softplus(x))
-    SCALAR(CK_SIGN, x > 0 ? 1 : x < 0 ? -1 : x)
     SCALAR(CK_ERF, erff(x))
     SCALAR(CK_ERFC, erfcf(x))
     SCALAR(CK_SIN, sinf(x))
     SCALAR(CK_COS, cosf(x))
     SCALAR(CK_EXPM1, expm1f(x))
     SCALAR(CK_LOG1P, log1pf(x))
-    SCALAR(CK_FLOOR, floorf(x))
-    SCALAR(CK_ROUND, rintf(x))
-    SCALAR(CK_POWER, powf(x, a))
   }
 #undef VECTOR
 #undef SCALAR
@@ -133,7 +124,6 @@ CK_CLONES static void binary_row(
   }
 // One expression serves for both.
 #define BOTH(op, expression) CASE(op, expression, expression)
-  const v16 one = (v16){0} + 1;
   switch (op) {
     BOTH(CK_ADD, l + r)
     BOTH(CK_SUB, l - r)
@@ -142,21 +132,6 @@ CK_CLONES static void binary_row(
     // Where a comparison is false because l is NaN, l is taken; because r is, r (NaN ≠ NaN).
     CASE(CK_MAX, select16((l < r) | (r != r), r, l), l < r || r != r ? r : l)
     CASE(CK_MIN, select16((l > r) | (r != r), r, l), l > r || r != r ? r : l)
-    CASE(CK_LESS, (v16)((l < r) & (i16)one), l < r)
-    CASE(CK_LESS_EQUAL, (v16)((l <= r) & (i16)one), l <= r)
-    CASE(CK_EQUAL, (v16)((l == r) & (i16)one), l == r)
-    CASE(
-      CK_SILU_GRADIENT, ({
-        v16 s = sigmoid16(r);
-        l *(s * (1.f + r * (1.f - s)));
-      }),
-      ({
-        float s = 1.f / (1.f + expf(-r));
-        l *(s * (1.f + r * (1.f - s)));
-      }))
-    case CK_POW:
-      for (long i = 0; i < n; i++) ys[i] = powf(left[i * left_stride], right[i * right_stride]);
-      return;
   }
 #undef LOOP
 #undef CASE
@@ -215,44 +190,20 @@ void ck_binary_apply(ck_binary op, const float *left, const float *right, float 
 // MARK: other maps
 
 typedef struct {
-  const float *condition, *left, *right;
+  const float *x;
   float *y;
   long n;
-  float a;
-  const float *const *terms;
-  const float *coefficients;
-  int count;
+  float value;
 } map_job;
 
-CK_CLONES static void select_range(const map_job *job, long first, long last) {
-  for (long i = first; i < last; i++) job->y[i] = job->condition[i] != 0 ? job->left[i] : job->right[i];
-}
-
 CK_CLONES static void accumulate_range(const map_job *job, long first, long last) {
-  const float *x = job->left;
-  float *y = job->y, a = job->a;
-  if (a == 1)
-    for (long i = first; i < last; i++) y[i] += x[i];
-  else
-    for (long i = first; i < last; i++) y[i] += a * x[i];
-}
-
-CK_CLONES static void combine_range(const map_job *job, long first, long last) {
-  long i = first;
-  for (; i + 16 <= last; i += 16) {
-    v16 sum = load16(job->terms[0] + i) * job->coefficients[0];
-    for (int k = 1; k < job->count; k++) sum += load16(job->terms[k] + i) * job->coefficients[k];
-    store16(job->y + i, sum);
-  }
-  for (; i < last; i++) {
-    float sum = job->terms[0][i] * job->coefficients[0];
-    for (int k = 1; k < job->count; k++) sum += job->terms[k][i] * job->coefficients[k];
-    job->y[i] = sum;
-  }
+  const float *x = job->x;
+  float *y = job->y;
+  for (long i = first; i < last; i++) y[i] += x[i];
 }
 
 CK_CLONES static void fill_range(const map_job *job, long first, long last) {
-  for (long i = first; i < last; i++) job->y[i] = job->a;
+  for (long i = first; i < last; i++) job->y[i] = job->value;
 }
 
 #define BODY(name)                                                  \
@@ -261,30 +212,16 @@ CK_CLONES static void fill_range(const map_job *job, long first, long last) {
     span mine = share_in_grains(job->n, 64, thread, threads);       \
     name##_range(job, mine.first, mine.last);                       \
   }
-BODY(select)
 BODY(accumulate)
-BODY(combine)
 BODY(fill)
 #undef BODY
 
-void ck_select(const float *condition, const float *left, const float *right, float *y, long n) {
-  map_job job = {.condition = condition, .left = left, .right = right, .y = y, .n = n};
-  ck_parallel_over(n, select_body, &job);
-}
-
-void ck_accumulate(const float *x, float *y, long n) { ck_accumulate_scaled(x, 1, y, n); }
-
-void ck_accumulate_scaled(const float *x, float a, float *y, long n) {
-  map_job job = {.left = x, .y = y, .n = n, .a = a};
+void ck_accumulate(const float *x, float *y, long n) {
+  map_job job = {.x = x, .y = y, .n = n};
   ck_parallel_over(n, accumulate_body, &job);
 }
 
-void ck_linear_combination(const float *const *x, const float *coefficients, int terms, float *y, long n) {
-  map_job job = {.y = y, .n = n, .terms = x, .coefficients = coefficients, .count = terms};
-  ck_parallel_over(n, combine_body, &job);
-}
-
 void ck_fill(float *y, long n, float value) {
-  map_job job = {.y = y, .n = n, .a = value};
+  map_job job = {.y = y, .n = n, .value = value};
   ck_parallel_over(n, fill_body, &job);
 }

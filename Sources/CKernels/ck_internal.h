@@ -1,8 +1,9 @@
-/// What the kernels share: vectors of 16 floats, run-time dispatch, partition of work.
+/// What the kernels share: vectors of 16 floats, run-time dispatch.
 #pragma once
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#include "ck_work.h"
 
 /// Compiles a function once for each instruction set; the loader picks. Other architectures have one vector set:
 /// nothing to choose.
@@ -13,9 +14,6 @@
 #else
 #define CK_CLONES
 #endif
-
-/// Helpers must be inlined into the clones, or they would be compiled for the default instruction set.
-#define CK_INLINE static inline __attribute__((always_inline))
 
 /// Sixteen floats: one AVX-512, two AVX2, four SSE or NEON registers. `aligned(4)` allows loads from anywhere.
 typedef float v16 __attribute__((vector_size(64), aligned(4), may_alias));
@@ -119,25 +117,6 @@ CK_INLINE float sum16(const v16 *v) {
   for (int width = 8; width > 0; width /= 2)
     for (int i = 0; i < width; i++) s[i] += s[i + width];
   return s[0];
-}
-
-CK_INLINE long round_up(long n, long multiple) { return (n + multiple - 1) / multiple * multiple; }
-CK_INLINE long min_long(long a, long b) { return a < b ? a : b; }
-CK_INLINE long max_long(long a, long b) { return a > b ? a : b; }
-
-/// The items first..<last of n that a thread works on.
-typedef struct {
-  long first, last;
-} span;
-
-CK_INLINE span share_of(long n, int thread, int threads) {
-  return (span){n * thread / threads, n * (thread + 1) / threads};
-}
-
-/// The same with boundaries at multiples of `grain`, so that threads do not write to one cache line.
-CK_INLINE span share_in_grains(long n, long grain, int thread, int threads) {
-  span grains = share_of((n + grain - 1) / grain, thread, threads);
-  return (span){min_long(grains.first * grain, n), min_long(grains.last * grain, n)};
 }
 
 /// Transposes 16 × 16 floats: out[j·out_row + i] = in[i·in_row + j], by exchanging ever larger blocks across the

@@ -92,12 +92,7 @@ typedef struct {
   const float *x;
   float *y;
   long x_stride, y_stride, rows, n;
-  int add;
 } rows_job;
-
-CK_CLONES static void add_row(const float *x, float *y, long n) {
-  for (long i = 0; i < n; i++) y[i] += x[i];
-}
 
 static void rows_body(void *context, int thread, int threads) {
   const rows_job *job = context;
@@ -109,20 +104,12 @@ static void rows_body(void *context, int thread, int threads) {
     long row = item / pieces, begin = item % pieces * PIECE, n = min_long(PIECE, job->n - begin);
     const float *x = job->x + row * job->x_stride + begin;
     float *y = job->y + row * job->y_stride + begin;
-    if (job->add)
-      add_row(x, y, n);
-    else
-      memcpy(y, x, (size_t)n * sizeof(float));
+    memcpy(y, x, (size_t)n * sizeof(float));
   }
 }
 
 void ck_copy_rows(const float *x, long x_stride, float *y, long y_stride, long rows, long n) {
-  rows_job job = {x, y, x_stride, y_stride, rows, n, 0};
-  ck_parallel_over(rows * n, rows_body, &job);
-}
-
-void ck_add_rows(const float *x, long x_stride, float *y, long y_stride, long rows, long n) {
-  rows_job job = {x, y, x_stride, y_stride, rows, n, 1};
+  rows_job job = {x, y, x_stride, y_stride, rows, n};
   ck_parallel_over(rows * n, rows_body, &job);
 }
 
@@ -134,15 +121,10 @@ typedef struct {
   const float *x;
   float *y;
   axes axes;  ///< views FROM of x and TO of y
-  int add;
 } view_job;
 
-CK_CLONES static void move_row(const float *x, long x_stride, float *y, long y_stride, long n, int add) {
-  if (add && x_stride == 1 && y_stride == 1)
-    for (long i = 0; i < n; i++) y[i] += x[i];
-  else if (add)
-    for (long i = 0; i < n; i++) y[i * y_stride] += x[i * x_stride];
-  else if (x_stride == 1 && y_stride == 1)
+CK_CLONES static void move_row(const float *x, long x_stride, float *y, long y_stride, long n) {
+  if (x_stride == 1 && y_stride == 1)
     memcpy(y, x, (size_t)n * sizeof(float));
   else if (x_stride == 0 && y_stride == 1)
     for (long i = 0; i < n; i++) y[i] = *x;
@@ -157,15 +139,14 @@ static void view_body(void *context, int thread, int threads) {
   if (a->rank == 1) {
     span mine = share_in_grains(a->shape[0], 64, thread, threads);
     long from = a->strides[FROM][0], to = a->strides[TO][0];
-    return move_row(job->x + mine.first * from, from, job->y + mine.first * to, to, mine.last - mine.first, job->add);
+    return move_row(job->x + mine.first * from, from, job->y + mine.first * to, to, mine.last - mine.first);
   }
   span mine = share_of(count_of(a, 0, last), thread, threads);
   place at;
   go_to(&at, a, last, mine.first);
   for (long row = mine.first; row < mine.last; row++, go_on(&at, a, last))
     move_row(
-      job->x + at.offset[FROM], a->strides[FROM][last], job->y + at.offset[TO], a->strides[TO][last], a->shape[last],
-      job->add);
+      job->x + at.offset[FROM], a->strides[FROM][last], job->y + at.offset[TO], a->strides[TO][last], a->shape[last]);
 }
 
 /// A plane of a permutation: x is contiguous along its rows' index i, y along j.
@@ -200,7 +181,7 @@ static void move_views(view_job *job) {
     if (a->shape[d] == 0) return;
   merge_axes(a);
   int last = a->rank - 1;
-  int turns = !job->add && a->rank >= 2 && a->shape[last] >= 16;
+  int turns = a->rank >= 2 && a->shape[last] >= 16;
   turns = turns && a->strides[TO][last] == 1 && a->strides[FROM][last] != 1;
   for (int d = 0; d < last && turns; d++)
     if (a->strides[FROM][d] == 1 && a->shape[d] >= 16) {
@@ -224,14 +205,6 @@ void ck_gather_strided(const float *x, const long *strides, float *y, int rank, 
   move_views(&job);
 }
 
-void ck_scatter_strided(const float *x, float *y, const long *strides, int rank, const long *shape, int accumulate) {
-  view_job job = {.x = x, .y = y, .axes = {.views = 2}, .add = accumulate};
-  long dense[MAX_RANK];
-  dense_strides(rank, shape, dense);
-  for (int d = 0; d < rank; d++) append_axis(&job.axes, shape[d], (long[]){dense[d], strides[d]});
-  move_views(&job);
-}
-
 void ck_transpose(const float *x, float *y, int rank, const long *shape, const long *permutation) {
   long dense[MAX_RANK], strides[MAX_RANK], permuted[MAX_RANK];
   dense_strides(rank, shape, dense);
@@ -240,130 +213,4 @@ void ck_transpose(const float *x, float *y, int rank, const long *shape, const l
     permuted[d] = shape[permutation[d]];
   }
   ck_gather_strided(x, strides, y, rank, permuted);
-}
-
-// MARK: enlargement and pooling
-
-typedef struct {
-  const float *x;
-  float *y;
-  long planes, height, width, factor, lanes;
-} resize_job;
-
-static resize_job make_resize(
-  const float *x, float *y, long planes, long height, long width, long factor, ck_format format) {
-  return (resize_job){x, y, planes, height, width, factor, format == CK_BLOCKED ? 16 : 1};
-}
-
-/// One row of x to `factor` rows of y.
-CK_CLONES static void enlarge_row(const resize_job *job, const float *x, float *y) {
-  long f = job->factor, lanes = job->lanes, wide = job->width * f * lanes;
-  if (lanes == 16)
-    for (long w = 0; w < job->width; w++)
-      for (long k = 0; k < f; k++) store16(y + (w * f + k) * 16, load16(x + w * 16));
-  else if (f == 2)
-    for (long w = 0; w < job->width; w++) y[2 * w] = y[2 * w + 1] = x[w];
-  else
-    for (long w = 0; w < job->width; w++)
-      for (long k = 0; k < f; k++) y[w * f + k] = x[w];
-  for (long k = 1; k < f; k++) memcpy(y + k * wide, y, (size_t)wide * sizeof(float));
-}
-
-static void enlarge_body(void *context, int thread, int threads) {
-  const resize_job *job = context;
-  long row = job->width * job->lanes;
-  span mine = share_of(job->planes * job->height, thread, threads);
-  for (long h = mine.first; h < mine.last; h++)
-    enlarge_row(job, job->x + h * row, job->y + h * row * job->factor * job->factor);
-}
-
-/// y[w] = scale · Σ of the factor × factor block of x, whose rows are `stride` floats apart; `columns` blocks.
-CK_CLONES static void sum_blocks(
-  const float *x, long stride, float *y, long columns, long factor, long lanes, float scale) {
-  if (lanes == 16) {
-    for (long w = 0; w < columns; w++) {
-      v16 sum = {0};
-      for (long i = 0; i < factor; i++)
-        for (long j = 0; j < factor; j++) sum += load16(x + i * stride + (w * factor + j) * 16);
-      store16(y + w * 16, sum * scale);
-    }
-  } else if (factor == 2) {
-    for (long w = 0; w < columns; w++)
-      y[w] = ((x[2 * w] + x[2 * w + 1]) + (x[stride + 2 * w] + x[stride + 2 * w + 1])) * scale;
-  } else {
-    for (long w = 0; w < columns; w++) {
-      float sum = 0;
-      for (long i = 0; i < factor; i++)
-        for (long j = 0; j < factor; j++) sum += x[i * stride + w * factor + j];
-      y[w] = sum * scale;
-    }
-  }
-}
-
-static void enlarge_backward_body(void *context, int thread, int threads) {
-  const resize_job *job = context;
-  long row = job->width * job->lanes, wide = row * job->factor;
-  span mine = share_of(job->planes * job->height, thread, threads);
-  for (long h = mine.first; h < mine.last; h++)
-    sum_blocks(job->x + h * job->factor * wide, wide, job->y + h * row, job->width, job->factor, job->lanes, 1);
-}
-
-static void pool_body(void *context, int thread, int threads) {
-  const resize_job *job = context;
-  long k = job->factor, rows = job->height / k, columns = job->width / k, row = job->width * job->lanes;
-  span mine = share_of(job->planes * rows, thread, threads);
-  for (long item = mine.first; item < mine.last; item++) {
-    long plane = item / rows, h = item % rows;
-    sum_blocks(
-      job->x + (plane * job->height + h * k) * row, row, job->y + item * columns * job->lanes, columns, k, job->lanes,
-      1.f / (float)(k * k));
-  }
-}
-
-/// A row of dx from its row of dy, NULL below the last whole block.
-CK_CLONES static void spread_row(const resize_job *job, const float *dy, float *dx) {
-  long k = job->factor, whole = job->width / k * k, lanes = job->lanes;
-  float scale = 1.f / (float)(k * k);
-  if (!dy) whole = 0;
-  for (long w = 0; w < whole; w += k)
-    for (long j = 0; j < k; j++) {
-      if (lanes == 16)
-        store16(dx + (w + j) * 16, load16(dy + w / k * 16) * scale);
-      else
-        dx[w + j] = dy[w / k] * scale;
-    }
-  memset(dx + whole * lanes, 0, (size_t)((job->width - whole) * lanes) * sizeof(float));
-}
-
-static void pool_backward_body(void *context, int thread, int threads) {
-  const resize_job *job = context;
-  long k = job->factor, rows = job->height / k, columns = job->width / k, row = job->width * job->lanes;
-  span mine = share_of(job->planes * job->height, thread, threads);
-  for (long item = mine.first; item < mine.last; item++) {
-    long plane = item / job->height, h = item % job->height / k;
-    spread_row(job, h < rows ? job->x + (plane * rows + h) * columns * job->lanes : NULL, job->y + item * row);
-  }
-}
-
-void ck_upsample_nearest(
-  const float *x, float *y, long planes, long height, long width, long factor, ck_format format) {
-  resize_job job = make_resize(x, y, planes, height, width, factor, format);
-  ck_parallel(enlarge_body, &job);
-}
-
-void ck_upsample_nearest_backward(
-  const float *dy, float *dx, long planes, long height, long width, long factor, ck_format format) {
-  resize_job job = make_resize(dy, dx, planes, height, width, factor, format);
-  ck_parallel(enlarge_backward_body, &job);
-}
-
-void ck_average_pool(const float *x, float *y, long planes, long height, long width, long k, ck_format format) {
-  resize_job job = make_resize(x, y, planes, height, width, k, format);
-  ck_parallel(pool_body, &job);
-}
-
-void ck_average_pool_backward(
-  const float *dy, float *dx, long planes, long height, long width, long k, ck_format format) {
-  resize_job job = make_resize(dy, dx, planes, height, width, k, format);
-  ck_parallel(pool_backward_body, &job);
 }

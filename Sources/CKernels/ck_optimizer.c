@@ -62,18 +62,3 @@ void ck_adam_step(const ck_adam *adam, float *p, const float *g, float *m, float
   };
   ck_parallel_over(n, adam_body, &job);
 }
-
-CK_CLONES static void ema_range(const job *job, long first, long last) {
-  for (long i = first; i < last; i++) job->ema[i] += (job->p[i] - job->ema[i]) * job->ema_rest;
-}
-
-static void ema_body(void *context, int thread, int threads) {
-  const job *job = context;
-  span mine = share_in_grains(job->n, 64, thread, threads);
-  ema_range(job, mine.first, mine.last);
-}
-
-void ck_ema(const float *p, float *ema, long n, double decay) {
-  job job = {.p = (float *)p, .ema = ema, .n = n, .ema_rest = (float)(1 - decay)};
-  ck_parallel_over(n, ema_body, &job);
-}

@@ -11,7 +11,7 @@
 typedef uint32_t u16 __attribute__((vector_size(64), aligned(4), may_alias));
 typedef uint64_t wide __attribute__((vector_size(128), aligned(8)));
 
-typedef enum { BITS, UNIFORM, NORMAL, DROPOUT } kind;
+typedef enum { NORMAL, DROPOUT } kind;
 
 typedef struct {
   const ck_random *random;
@@ -110,9 +110,7 @@ CK_INLINE void generate(const job *job, uint32_t first, uint32_t sample, uint32_
   } else {
     for (int word = 0; word < 4; word++) {
       v16 uniform = __builtin_convertvector((i16)(words[word] >> 8), v16) * 0x1p-24f;
-      values[word] = uniform;
-      if (job->kind == DROPOUT) values[word] = (v16)((uniform >= job->probability) & (i16)splat16(job->factor));
-      if (job->kind == BITS) values[word] = (v16)words[word];
+      values[word] = (v16)((uniform >= job->probability) & (i16)splat16(job->factor));
     }
   }
   uint32_t columns[4][16];
@@ -136,16 +134,6 @@ static void body(void *context, int thread, int threads) {
   const job *job = context;
   long runs_per_sample = (job->elements + 63) / 64;
   generate_runs(job, share_of(job->samples * runs_per_sample, thread, threads), runs_per_sample);
-}
-
-void ck_random_bits(const ck_random *random, const uint32_t *sample_index, long samples, long elements, uint32_t *out) {
-  job job = {random, sample_index, samples, elements, BITS, 0, 0, out};
-  ck_parallel_over(samples * elements, body, &job);
-}
-
-void ck_random_uniform(const ck_random *random, const uint32_t *sample_index, long samples, long elements, float *out) {
-  job job = {random, sample_index, samples, elements, UNIFORM, 0, 0, (uint32_t *)out};
-  ck_parallel_over(samples * elements, body, &job);
 }
 
 void ck_random_normal(const ck_random *random, const uint32_t *sample_index, long samples, long elements, float *out) {

@@ -40,6 +40,12 @@ public struct CPUBackend: Backend {
       self.cacheFolder = cacheFolder
     }
 
+    /// Sets the size of the pool of threads that oneDNN and our kernels share. On the engine's thread: each thread has its own.
+    func apply() {
+      omp_set_num_threads(Int32(threads))
+      ck_set_threads(Int32(threads))
+    }
+
     func allows(_ algorithm: ConvolutionAlgorithm) -> Bool {
       algorithms.contains(algorithm) && (algorithm != .amx || ck_amx_available() != 0)
     }
@@ -67,8 +73,7 @@ public struct CPUBackend: Backend {
 
   public func compile(_ program: Program, sharing other: (any Executable)?) throws -> any Executable {
     try EngineThread.shared.run { () throws -> CPUExecutable in
-      omp_set_num_threads(Int32(options.threads))
-      ck_set_threads(Int32(options.threads))
+      options.apply()
       return try CPUExecutable(program, options, sharing: other as? CPUExecutable)
     }
   }

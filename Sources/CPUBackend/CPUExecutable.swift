@@ -61,8 +61,7 @@ public final class CPUExecutable: Executable {
   public func run(_ inputs: [String: TensorData]) throws -> [String: TensorData] {
     try check(inputs)
     return try EngineThread.shared.run { [self] () throws -> [String: TensorData] in
-      omp_set_num_threads(Int32(options.threads))
-      ck_set_threads(Int32(options.threads))
+      options.apply()
       exchange.inputs = inputs
       exchange.outputs = [:]
       defer {

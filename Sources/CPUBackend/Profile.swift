@@ -42,8 +42,6 @@ public struct Profile: Sendable {
     return rows.values.sorted { ($0.seconds, $1.label) > ($1.seconds, $0.label) }
   }
 
-  public mutating func reset() { events = [] }
-
   /// The events as a Chrome trace (chrome://tracing, Perfetto): JSON.
   public var chromeTrace: String {
     let origin = events.first?.start ?? 0

@@ -15,6 +15,21 @@ struct AttentionCase: CustomTestStringConvertible, Sendable {
     "N\(samples) heads \(heads)×\(headChannels) L\(queries),\(keys) \(blocked ? "blocked" : "plain") threads \(threads)"
   }
 
+  /// The kernels' form of the case, its tensors dense.
+  func shape(scale: Float) -> ck_attention {
+    ck_attention(
+      samples: samples, heads: heads, head_channels: headChannels, queries: queries, keys: keys, scale: scale,
+      format: blocked ? CK_BLOCKED : CK_PLAIN, query_stride: 0, key_stride: 0, value_stride: 0, output_stride: 0)
+  }
+
+  /// [N][C][L] in the case's format.
+  func atQueries<T: Numeric>(_ x: [T]) -> [T] { laid(x, queries) }
+  func atKeys<T: Numeric>(_ x: [T]) -> [T] { laid(x, keys) }
+
+  private func laid<T: Numeric>(_ x: [T], _ length: Int) -> [T] {
+    blocked ? CPUBackendTests.blocked(x, samples: samples, channels: heads * headChannels, pixels: length) : x
+  }
+
   static let table =
     [
       AttentionCase(),
@@ -36,7 +51,7 @@ struct AttentionCase: CustomTestStringConvertible, Sendable {
 }
 
 /// Attention in Double on [N][C][L].
-private struct AttentionReference {
+struct AttentionReference {
   var o: [Double], logSumExp: [Double], dq: [Double], dk: [Double], dv: [Double]
 
   init(_ k: AttentionCase, q: [Float], key: [Float], value: [Float], dO: [Float], scale: Double) {
@@ -90,34 +105,26 @@ extension KernelTests {
     let scale = 1 / Double(k.headChannels).squareRoot()
     let expected = AttentionReference(k, q: q, key: key, value: value, dO: dO, scale: Double(Float(scale)))
 
-    func atQueries<T: Numeric>(_ v: [T]) -> [T] {
-      k.blocked ? blocked(v, samples: k.samples, channels: channels, pixels: k.queries) : v
-    }
-    func atKeys<T: Numeric>(_ v: [T]) -> [T] {
-      k.blocked ? blocked(v, samples: k.samples, channels: channels, pixels: k.keys) : v
-    }
     // Keys and values as the two halves of one tensor, as a fused projection leaves them.
     let size = channels * k.keys
     var both: [Float] = []
-    let (laidKey, laidValue) = (atKeys(key), atKeys(value))
+    let (laidKey, laidValue) = (k.atKeys(key), k.atKeys(value))
     for n in 0..<k.samples {
       both += laidKey[n * size..<(n + 1) * size]
       both += laidValue[n * size..<(n + 1) * size]
     }
 
-    var shape = ck_attention(
-      samples: k.samples, heads: k.heads, head_channels: k.headChannels, queries: k.queries, keys: k.keys,
-      scale: Float(scale), format: k.blocked ? CK_BLOCKED : CK_PLAIN, query_stride: 0, key_stride: 2 * size,
-      value_stride: 2 * size, output_stride: 0)
+    var shape = k.shape(scale: Float(scale))
+    (shape.key_stride, shape.value_stride) = (2 * size, 2 * size)
     withThreads(k.threads) {
-      let (keyValue, queries, gradient) = (Guarded(both), Guarded(atQueries(q)), Guarded(atQueries(dO)))
+      let (keyValue, queries, gradient) = (Guarded(both), Guarded(k.atQueries(q)), Guarded(k.atQueries(dO)))
       let o = Guarded(empty: q.count)
       let logSumExp = Guarded(empty: k.samples * k.heads * k.queries)
       let workspace = Guarded(empty: ck_attention_forward_workspace(&shape))
       ck_attention_forward(
         &shape, queries.pointer, keyValue.pointer, keyValue.pointer + size, o.pointer, logSumExp.pointer,
         workspace.pointer)
-      #expect(relativeError(o.values, atQueries(expected.o)) < 2e-6)
+      #expect(relativeError(o.values, k.atQueries(expected.o)) < 2e-6)
       #expect(largestError(logSumExp.values, expected.logSumExp) < 1e-5)
 
       let dq = Guarded(empty: q.count)
@@ -128,13 +135,13 @@ extension KernelTests {
         gradient.pointer,
         dq.pointer, dkv.pointer, dkv.pointer + size, backwardWorkspace.pointer)
       var expectedBoth: [Double] = []
-      let (dk, dv) = (atKeys(expected.dk), atKeys(expected.dv))
+      let (dk, dv) = (k.atKeys(expected.dk), k.atKeys(expected.dv))
       for n in 0..<k.samples {
         expectedBoth += dk[n * size..<(n + 1) * size]
         expectedBoth += dv[n * size..<(n + 1) * size]
       }
       // With one key, dq and dk are zero in exact arithmetic: measured against the gradient that came in.
-      #expect(largestError(dq.values, atQueries(expected.dq)) < 5e-6 * 2)
+      #expect(largestError(dq.values, k.atQueries(expected.dq)) < 5e-6 * 2)
       #expect(relativeError(dkv.values, expectedBoth) < 5e-6)
       for buffer in [keyValue, queries, gradient, o, logSumExp, workspace, dq, dkv, backwardWorkspace] {
         #expect(buffer.isIntact)
@@ -146,26 +153,19 @@ extension KernelTests {
     var noise = Noise(9)
     let rows = 5
     let x = noise.array(rows * n, scale: 20)
-    let dy = noise.array(rows * n)
     for scale: Float in [1, 0.25, -0.5] {
       var expected: [Double] = []
-      var gradient: [Double] = []
       for r in 0..<rows {
         let s = (0..<n).map { Double(x[r * n + $0]) * Double(scale) }
         let e = s.map { exp($0 - (s.max() ?? 0)) }
         let p = e.map { $0 / e.reduce(0, +) }
-        let inner = (0..<n).map { p[$0] * Double(dy[r * n + $0]) }.reduce(0, +)
         expected += p
-        gradient += (0..<n).map { Double(scale) * p[$0] * (Double(dy[r * n + $0]) - inner) }
       }
       withThreads(2) {
         let y = Guarded(x)
         ck_softmax(y.pointer, y.pointer, rows, n, scale)
         #expect(relativeError(y.values, expected) < 2e-6)
-        let dx = Guarded(dy)
-        ck_softmax_backward(dx.pointer, y.pointer, dx.pointer, rows, n, scale)
-        #expect(largestError(dx.values, gradient) < 1e-6)
-        #expect(y.isIntact && dx.isIntact)
+        #expect(y.isIntact)
       }
     }
   }

@@ -34,7 +34,7 @@ extension KernelTests {
     }
   }
 
-  /// Concatenates [2][48][9] and [2][16][9] blocked, takes the parts back, adds.
+  /// Concatenates [2][48][9] and [2][16][9] blocked, and takes the second part back.
   @Test func concatenation() {
     var noise = Noise(1)
     let (a, b) = (noise.array(2 * 48 * 9), noise.array(2 * 16 * 9))
@@ -48,9 +48,9 @@ extension KernelTests {
         expected += b[n * 16 * 9..<(n + 1) * 16 * 9]
       }
       #expect(whole.values == expected)
-      let part = Guarded(b)
-      ck_add_rows(whole.pointer + 48 * 9, 64 * 9, part.pointer, 16 * 9, 2, 16 * 9)
-      #expect(part.values == b.map { 2 * $0 })
+      let part = Guarded(empty: b.count)
+      ck_copy_rows(whole.pointer + 48 * 9, 64 * 9, part.pointer, 16 * 9, 2, 16 * 9)
+      #expect(part.values == b)
       // One row longer than a piece.
       let long = noise.array(40_000)
       let copy = Guarded(empty: 40_000)
@@ -92,7 +92,7 @@ extension KernelTests {
     }
   }
 
-  /// A window of a larger tensor out and back in, and a flip.
+  /// A window of a larger tensor, and a flip.
   @Test func stridedViews() {
     var noise = Noise(1)
     let x = noise.array(6 * 10)
@@ -103,20 +103,13 @@ extension KernelTests {
       }
       let inside = (0..<12).map { (i: Int) -> Float in x[12 + (i / 4) * 10 + i % 4] }
       #expect(window.values == inside)
-      let target = Guarded([Float](repeating: 1, count: 60))
-      ck_scatter_strided(window.pointer, target.pointer + 12, [10, 1], 2, [3, 4], 1)
-      ck_scatter_strided(window.pointer, target.pointer, [10, 1], 2, [1, 4], 0)
-      var expected = [Float](repeating: 1, count: 60)
-      for i in 0..<12 { expected[12 + i / 4 * 10 + i % 4] += window.values[i] }
-      for i in 0..<4 { expected[i] = window.values[i] }
-      #expect(target.values == expected)
       let flipped = Guarded(empty: 60)
       x.withUnsafeBufferPointer { x in
         if let base = x.baseAddress { ck_gather_strided(base + 9, [10, -1], flipped.pointer, 2, [6, 10]) }
       }
       let turned = (0..<60).map { (i: Int) -> Float in x[(i / 10) * 10 + 9 - i % 10] }
       #expect(flipped.values == turned)
-      #expect(window.isIntact && target.isIntact && flipped.isIntact)
+      #expect(window.isIntact && flipped.isIntact)
     }
   }
 
@@ -132,44 +125,33 @@ extension KernelTests {
       ((plane * h + row) * w + column) * lanes + lane
     }
     let (tall, wide) = (height * factor, width * factor)
-    let large = noise.array(planes * tall * wide * lanes)
-    var enlarged = [Float](repeating: 0, count: large.count)
-    var summed = [Double](repeating: 0, count: x.count)
+    var enlarged = [Float](repeating: 0, count: planes * tall * wide * lanes)
     let (shortened, narrowed) = (height / factor, width / factor)
-    let dy = noise.array(planes * shortened * narrowed * lanes)
-    var pooled = [Double](repeating: 0, count: dy.count)
-    var spread = [Double](repeating: 0, count: x.count)
+    var pooled = [Double](repeating: 0, count: planes * shortened * narrowed * lanes)
     for plane in 0..<planes {
       for lane in 0..<lanes {
         for row in 0..<tall {
           for column in 0..<wide {
             let small = at(plane, row / factor, column / factor, lane, height, width)
             enlarged[at(plane, row, column, lane, tall, wide)] = x[small]
-            summed[small] += Double(large[at(plane, row, column, lane, tall, wide)])
           }
         }
         for row in 0..<shortened * factor {
           for column in 0..<narrowed * factor {
             let small = at(plane, row / factor, column / factor, lane, shortened, narrowed)
             pooled[small] += Double(x[at(plane, row, column, lane, height, width)]) / Double(factor * factor)
-            spread[at(plane, row, column, lane, height, width)] = Double(dy[small]) / Double(factor * factor)
           }
         }
       }
     }
     withThreads(2) {
-      let y = Guarded(empty: large.count)
+      let y = Guarded(empty: enlarged.count)
       ck_upsample_nearest(x, y.pointer, planes, height, width, factor, format)
       #expect(y.values == enlarged)
-      let dx = Guarded(empty: x.count)
-      ck_upsample_nearest_backward(large, dx.pointer, planes, height, width, factor, format)
-      #expect(largestError(dx.values, summed) < 1e-6)
-      let small = Guarded(empty: dy.count)
+      let small = Guarded(empty: pooled.count)
       ck_average_pool(x, small.pointer, planes, height, width, factor, format)
       #expect(largestError(small.values, pooled) < 1e-6)
-      ck_average_pool_backward(dy, dx.pointer, planes, height, width, factor, format)
-      #expect(largestError(dx.values, spread) < 1e-7)
-      #expect(y.isIntact && dx.isIntact && small.isIntact)
+      #expect(y.isIntact && small.isIntact)
     }
   }
 }

@@ -38,6 +38,34 @@ struct OperatorTests {
     }
   }
 
+  /// Both backends drop an element whose 24-bit uniform number lies below the rate rounded to Float, though the whole word lies
+  /// above the rate.
+  @Test func dropoutMasksAgreeAtTheRate() throws {
+    let counter = SIMD4<UInt32>(0, 5, 9, RandomStream.dropout.rawValue)
+    let words = (0..<1000).lazy.map {
+      Philox4x32.block(counter: counter &+ SIMD4(UInt32($0), 0, 0, 0), key: SIMD2(3, 4))
+    }
+    // In the upper half Floats are 2⁻²⁴ apart, so that a low byte above 128 rounds up.
+    let index = try #require(words.firstIndex { $0[0] >= 1 << 31 && $0[0] & 0xFF > 192 && $0[0] < 0xF000_0000 })
+    let rate = (Double(words[index][0]) + 0.25) * 0x1p-32
+    let builder = GraphBuilder()
+    let mask = builder.input("x", [1, 4000]).dropout(
+      rate: rate, counters: builder.input("counters", [1, 2], .int32), key: builder.input("key", [2], .int32),
+      stream: RandomStream.dropout.rawValue)
+    builder.output("y", mask)
+    let program = try builder.finish()
+    let inputs: [String: TensorData] = [
+      "x": TensorData([Float](repeating: 1, count: 4000), shape: [1, 4000]),
+      "counters": TensorData([Int32(5), 9], shape: [1, 2]), "key": TensorData([Int32(3), 4], shape: [2]),
+    ]
+    let masks = try [ReferenceBackend() as any Backend, Family.direct.backend].map { backend in
+      try #require(try backend.compile(program).run(inputs)["y"]).floats.map { $0 != 0 }
+    }
+    #expect(masks[0] == masks[1])
+    #expect(!masks[0][4 * index])
+    #expect(masks[0].contains(true))
+  }
+
   private func compare(
     _ found: [String: TensorData], _ expected: [String: TensorData], _ operatorCase: OperatorCase, _ family: Family
   ) throws {
@@ -57,6 +85,7 @@ struct OperatorTests {
 
   /// NaN where there is NaN, the same infinities, and finite numbers that agree.
   private func expectSameKinds(_ found: [Float], _ expected: [Float], _ what: String) {
+    #expect(found.count == expected.count)
     for (index, (a, b)) in zip(found, expected).enumerated() {
       let agrees = b.isNaN ? a.isNaN : b.isInfinite ? a == b : a.isFinite && abs(a - b) <= 1e-4 * max(1, abs(b))
       #expect(agrees, "\(what)[\(index)] is \(a), expected \(b)")

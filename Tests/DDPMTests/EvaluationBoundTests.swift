@@ -31,10 +31,14 @@ import Testing
     let run = BoundRun(
       VariationalBound(process), denoiser: DenoiserFunction { _, _ in predicted }, seed: 0, batchSize: 8)
     let terms = try run.terms(x0: x0, ε: ε, at: t)
-    for (term, wanted) in zip(terms, try numbers("\(variance.rawValue)/clip=\(clips)")) {
+    let bits = try numbers("\(variance.rawValue)/clip=\(clips)")
+    #expect(terms.count == 8 && bits.count == 8)
+    for (term, wanted) in zip(terms, bits) {
       #expect(abs(term.bits / wanted - 1) < 1e-5, "t = \(term.t): \(term.bits), \(wanted)")
     }
-    for (nats, wanted) in zip(run.bound.prior(x0), try numbers("prior")) {
+    let (priors, wantedPriors) = (run.bound.prior(x0), try numbers("prior"))
+    #expect(priors.count == 8 && wantedPriors.count == 8)
+    for (nats, wanted) in zip(priors, wantedPriors) {
       #expect(abs(nats / log(2.0) / wanted - 1) < 1e-5)
     }
   }

@@ -37,6 +37,7 @@ import Testing
       return statistics
     }
     for other in results.dropFirst() {
+      #expect(other.images.count == 5 && results[0].images.count == 5)
       for (a, b) in zip(results[0].images, other.images) {
         #expect(abs(a.total / b.total - 1) < 1e-5)
         #expect(a.prior == b.prior)
@@ -45,19 +46,27 @@ import Testing
     }
   }
 
-  /// Classes reach the network with their images, wherever those stand in a batch.
+  /// Classes reach the network with their images, wherever those stand in a batch; other classes give other numbers.
   @Test func classesFollowTheirImages() throws {
     let folder = try EvaluationFolder()
     let model = try EvaluationModel(folder.model(classes: 62), limit: .clip())
     let data = try model.openData("glyphs", split: .test)
-    let results = try [3, 16].map { batchSize in
+    func totals(batchSize: Int, label: @escaping (Int32) -> Int32 = { $0 }) throws -> [Double] {
       let denoiser = try model.denoiser(batchSize: batchSize, data.shape, on: backend)
       var statistics = BoundStatistics(T: 20)
       try BoundRun(VariationalBound(model.process), denoiser: denoiser, seed: 8, batchSize: batchSize)(
-        &statistics, upTo: 4, image: data.evaluationImage)
-      return statistics
+        &statistics, upTo: 4
+      ) {
+        let image = try data.evaluationImage($0)
+        return EvaluationImage(x0: image.x0, label: label(image.label))
+      }
+      return statistics.images.map(\.total)
     }
-    for (a, b) in zip(results[0].images, results[1].images) { #expect(abs(a.total / b.total - 1) < 1e-5) }
+    let (few, many) = (try totals(batchSize: 3), try totals(batchSize: 16))
+    let others = try totals(batchSize: 16) { ($0 + 1) % 62 }
+    #expect(few.count == 4 && many.count == 4 && others.count == 4)
+    for (a, b) in zip(few, many) { #expect(abs(a / b - 1) < 1e-5) }
+    for (a, b) in zip(others, many) { #expect(abs(a / b - 1) > 1e-4, "\(a) and \(b)") }
   }
 
   /// Stopped anywhere and resumed from the file, the numbers are the same to the last bit.

@@ -2,6 +2,7 @@ import DDPM
 import Datasets
 import Diffusion
 import Networks
+import TestSupport
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -24,7 +25,7 @@ struct GaussianOptimum: Denoiser {
 
   /// Image i.
   func image(_ i: Int) -> EvaluationImage {
-    let z = CounterNoise(seed: 5, firstSample: i, stream: .data).initialNoise(shape: Self.shape)
+    let z = CounterNoise(seed: 5, firstSample: i, stream: .initialization).initialNoise(shape: Self.shape)
     return EvaluationImage(x0: z.map { Float(m + s².squareRoot() * Double($0)) })
   }
 
@@ -74,16 +75,12 @@ struct SimpleDenoiser: Denoiser {
   }
 }
 
-/// A folder that goes when the test does.
-final class EvaluationFolder {
-  let url: URL
+/// A folder that goes when the test does, and a model in it.
+struct EvaluationFolder {
+  private let folder: TemporaryFolder
+  var url: URL { folder.url }
 
-  init() throws {
-    url = FileManager.default.temporaryDirectory.appending(path: "ddpm-evaluation-\(UInt64.random(in: 0 ... .max))")
-    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(at: url) }
+  init() throws { folder = try TemporaryFolder() }
 
   /// A small model for 16×16 glyphs, with T = 20 and first weights.
   func model(

@@ -20,7 +20,7 @@ import Testing
   @Test(.needsShared, arguments: names)
   func rewritesDiffusersDirectoryUnchanged(name: String) throws {
     let source = try SharedFiles.url("reference/pipelines/\(name)")
-    try withTemporaryDirectory { directory in
+    try withTemporaryFolder { directory in
       var last = source
       for copy in ["first", "second"] {
         let (pipeline, weights) = try PipelineDirectory.open(last)
@@ -41,7 +41,7 @@ import Testing
 
   @Test(.needsShared) func readsTheFlatLayout() throws {
     let source = try SharedFiles.url("reference/pipelines/learned-range")
-    try withTemporaryDirectory { directory in
+    try withTemporaryFolder { directory in
       for file in Self.files.dropFirst() {
         let name = file.split(separator: "/")[1]
         try FileManager.default.copyItem(
@@ -159,7 +159,7 @@ import Testing
   // MARK: Finding weights
 
   @Test func pickledAndSplitWeightsComeWithTheCommandThatConvertsThem() throws {
-    try withTemporaryDirectory { directory in
+    try withTemporaryFolder { directory in
       let unet = directory.appending(path: "unet")
       try FileManager.default.createDirectory(at: unet, withIntermediateDirectories: true)
       #expect(throws: PipelineError.self) { try PipelineDirectory.open(directory) }
@@ -180,7 +180,7 @@ import Testing
   }
 
   @Test func configurationErrorsNameFileAndPlace() throws {
-    try withTemporaryDirectory { directory in
+    try withTemporaryFolder { directory in
       let config = directory.appending(path: "config.json")
       try Data("{\"a\": 1,}".utf8).write(to: config)
       #expect(

@@ -1,11 +1,12 @@
 import DDPM
 import Networks
+import TestSupport
 import Testing
 
 /// Hostile files: whatever is done to a good one, it loads, or a typed error says why not. A crash fails the run.
 @Suite struct PipelineFuzzTests {
   @Test func mutatedSafetensorsLoadOrExplain() throws {
-    var random = SplitMix64(state: 2020)
+    var random = SplitMix64(seed: 2020)
     let good = try Safetensors.bytes([
       NamedTensor("conv_in.weight", shape: [2, 1, 3, 3], floats: (0..<18).map(Float.init)),
       NamedTensor("mid_block.attentions.0.query.weight", shape: [2, 2], floats: [1, 2, 3, 4]),
@@ -33,7 +34,7 @@ import Testing
   }
 
   @Test func mutatedConfigurationsLoadOrExplain() throws {
-    var random = SplitMix64(state: 2006)
+    var random = SplitMix64(seed: 2006)
     let good = Array(
       JSONValue.object(UNetConfig.paperCIFAR10.json(updating: ["x": [1e-6, "é\n", .null]])).canonicalText.utf8)
     var loaded = 0
@@ -59,20 +60,9 @@ import Testing
   }
 }
 
-/// Steele, Lea & Flood 2014: small, and the same everywhere.
-private struct SplitMix64: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
-    return z ^ z >> 31
-  }
-
+extension SplitMix64 {
   /// One or two random edits of the kind that break readers.
-  mutating func mutate(_ good: [UInt8], protecting prefix: Int) -> [UInt8] {
+  fileprivate mutating func mutate(_ good: [UInt8], protecting prefix: Int) -> [UInt8] {
     var bytes = good
     for _ in 0..<Int.random(in: 1...2, using: &self) where bytes.count > prefix {
       let at = Int.random(in: prefix..<bytes.count, using: &self)

@@ -161,7 +161,7 @@ import Testing
   }
 
   @Test func writesAtomicallyAndReadsBack() throws {
-    try withTemporaryDirectory { directory in
+    try withTemporaryFolder { directory in
       let url = directory.appending(path: "x.safetensors")
       let tensors = [NamedTensor("b", shape: [2], floats: [1, 2]), NamedTensor("a\"é", shape: [], floats: [3])]
       try Safetensors.write(tensors, to: url)
@@ -184,12 +184,4 @@ import Testing
       try Safetensors.bytes([NamedTensor("a", shape: [2], floats: [1])])
     }
   }
-}
-
-/// A new directory for the length of `body`.
-func withTemporaryDirectory(_ body: (URL) throws -> Void) throws {
-  let directory = FileManager.default.temporaryDirectory.appending(path: "ddpm-\(UUID().uuidString)")
-  try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-  defer { try? FileManager.default.removeItem(at: directory) }
-  try body(directory)
 }

@@ -1,4 +1,5 @@
 import Datasets
+import TestSupport
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -59,7 +60,7 @@ import Testing
   }
 
   @Test func theFileNameChoosesTheFormat() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       for name in ["a.gif", "a.png", "a.webp", "a.apng"] {
         try Animation(Self.grey).write(to: folder.appending(path: name))
       }

@@ -1,4 +1,5 @@
 import Datasets
+import TestSupport
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -9,7 +10,7 @@ import Testing
 
 @Suite struct AtomicFileTests {
   @Test func writesWholeAndReplaces() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       let url = folder.appending(path: "a.bin")
       try AtomicFile.write([1, 2, 3], to: url)
       let file = try AtomicFile(url)
@@ -24,7 +25,7 @@ import Testing
   }
 
   @Test func anAbandonedFileVanishes() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       do {
         let file = try AtomicFile(folder.appending(path: "a"))
         try file.write(contentsOf: "half")
@@ -35,7 +36,7 @@ import Testing
   }
 
   @Test func leftoversOfAKilledProcessAreRemoved() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       let file = try AtomicFile(folder.appending(path: "a"))
       try AtomicFile.write("kept", to: folder.appending(path: ".b"))
       AtomicFile.removeLeftovers(in: folder)
@@ -45,7 +46,7 @@ import Testing
   }
 
   @Test func errorsNameTheFileAndTheCause() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       let missing = folder.appending(path: "no/where.txt")
       let error = #expect(throws: FileError.self) { try AtomicFile.write("x", to: missing) }
       #expect(error?.description.contains("no/where.txt: no such file") == true)
@@ -56,20 +57,10 @@ import Testing
 
   @Test func aFullDiskIsSaid() {
     let error = FileError(verb: "write", path: "/data/x.png", code: 28)
-    #expect(error.isDiskFull)
     #expect(error.description.hasPrefix("cannot write /data/x.png: no space left on device (free some space"))
   }
 }
 
 func names(in folder: URL) throws -> [String] {
   try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
-}
-
-/// Runs `body` with a fresh folder, removed afterwards.
-func withFolder<Result>(_ body: (URL) throws -> Result) throws -> Result {
-  var generator = SystemRandomNumberGenerator()
-  let folder = FileManager.default.temporaryDirectory.appending(path: "datasets-\(generator.next())")
-  try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-  defer { try? FileManager.default.removeItem(at: folder) }
-  return try body(folder)
 }

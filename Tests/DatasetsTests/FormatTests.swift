@@ -28,7 +28,7 @@ import Testing
   }
 
   @Test func idxFilesPlainGzippedNamedAndInArchives() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       let images = Packing.idx([3, 2, 2], (0..<12).map { UInt8($0) }), labels = Packing.idx([3], [4, 0, 2])
       let test = Packing.idx([1, 2, 2], [9, 9, 9, 9])
       try save(Packing.gzip(images), folder, "a/train-images-idx3-ubyte.gz")
@@ -55,6 +55,23 @@ import Testing
     }
   }
 
+  /// Three images of 2×2 at 8192×8192 would take 192 MiB.
+  @Test func aSizeBeyondTheMemoryLimitIsRefused() throws {
+    try withTemporaryFolder { folder in
+      try save(Packing.idx([3, 2, 2], (0..<12).map { UInt8($0) }), folder, "train-images-idx3-ubyte")
+      let options = Dataset.Options(imageSize: 8192, memoryLimit: 100 << 20)
+      let error = #expect(throws: DataError.self) { try Dataset.open(folder.path, options: options) }
+      #expect(error?.kind == .tooLarge && error?.file == folder.path)
+      #expect(error?.problem == "3 images of 1×8192×8192 take more than the 100 MiB that data may take")
+      #expect(error?.remedy == "choose a smaller image size; the data's own is 2×2")
+      let fits = Dataset.Options(imageSize: 8, channels: 3, memoryLimit: 3 * 3 * 64)
+      #expect(try Dataset.open(folder.path, options: fits).shape.description == "3×8×8")
+      try save(Packing.cifar(0..<2), folder, "c/data_batch_1.bin")
+      let colour = #expect(throws: DataError.self) { try Dataset.open(folder.path + "/c", options: options) }
+      #expect(colour?.kind == .tooLarge)
+    }
+  }
+
   @Test func damagedIDXIsNamed() throws {
     let images = Packing.idx([3, 2, 2], (0..<12).map { UInt8($0) })
     let name = "train-images-idx3-ubyte"
@@ -65,14 +82,14 @@ import Testing
       (Array(Packing.gzip(images).dropLast(20)), "ends after"),
       (Array(images.prefix(7)), "begins with the bytes"), ([], "begins with the bytes"),
     ] {
-      try withFolder { folder in
+      try withTemporaryFolder { folder in
         try save(bytes, folder, name)
         let error = #expect(throws: DataError.self) { try Dataset.open(folder.path) }
         #expect(error?.file == folder.path + "/" + name)
         #expect(error?.problem.contains(part) == true, "\(error?.description ?? "")")
       }
     }
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       try save(images, folder, name)
       try save(Packing.idx([2], [1, 2]), folder, "train-labels-idx1-ubyte")
       let error = #expect(throws: DataError.self) { try Dataset.open(folder.path) }
@@ -83,7 +100,7 @@ import Testing
   // MARK: CIFAR-10
 
   @Test func cifar10BinaryFromFolderFileAndArchive() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       let files: [Packing.File] = [
         ("cifar-10-batches-bin/data_batch_1.bin", Packing.cifar(0..<12)),
         ("cifar-10-batches-bin/data_batch_2.bin", Packing.cifar(12..<20)),
@@ -133,7 +150,7 @@ import Testing
   // MARK: Folders
 
   @Test func foldersAndArchivesOfImages() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       let files = try photos()
       for file in files { try save(file.bytes, folder, "photos/" + file.path) }
       try save(Packing.tar(files), folder, "photos.tar")
@@ -150,7 +167,7 @@ import Testing
   }
 
   @Test func namesInArchivesMayBeInAnyScript() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       let image = try pattern(width: 8, height: 8, channels: 1).png()
       let files: [Packing.File] = [("käse/ü.png", image), ("日本/b.png", image)]
       try save(Packing.zip(files), folder, "a.zip")
@@ -162,7 +179,7 @@ import Testing
   }
 
   @Test func trainAndTestFoldersShareTheirClasses() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       let image = try pattern(width: 8, height: 8, channels: 1).png()
       for path in ["train/a/1.png", "train/b/1.png", "train/c/1.png", "test/c/1.png", "test/c/2.PNG"] {
         try save(image, folder, path)
@@ -175,7 +192,7 @@ import Testing
   }
 
   @Test func badImagesAreAnErrorOrSkipped() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       let good = pattern(width: 8, height: 8, channels: 3)
       try save(good.png(), folder, "1.png")
       try save(Array(good.png().dropLast(30)), folder, "2.png")
@@ -194,7 +211,7 @@ import Testing
   }
 
   @Test func errorsSayWhatWouldWork() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       try save(pattern(width: 8, height: 8, channels: 3).png(), folder, "mixed/a.png")
       try save(pattern(width: 9, height: 8, channels: 3).png(), folder, "mixed/b.png")
       try save([1, 2, 3], folder, "text/a.txt")

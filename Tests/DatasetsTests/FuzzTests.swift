@@ -1,4 +1,5 @@
 import Datasets
+import TestSupport
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -89,7 +90,7 @@ import Testing
     default: original = Packing.zip(members)
     }
     var random = CounterRandom(seed: 2, stream: 1, index: name.utf8.reduce(0) { $0 * 31 % 65_521 + Int($1) })
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       let url = folder.appending(path: name)
       var bad = 0
       for round in 0..<400 {

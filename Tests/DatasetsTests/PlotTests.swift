@@ -1,4 +1,5 @@
 import Datasets
+import TestSupport
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -77,7 +78,7 @@ import Testing
   }
 
   @Test func theFileNameChoosesTheFormat() throws {
-    try withFolder { folder in
+    try withTemporaryFolder { folder in
       try Self.loss(10).write(to: folder.appending(path: "a.svg"))
       try Self.loss(10).write(to: folder.appending(path: "a.png"))
       #expect(throws: DataError.self) { try Self.loss(10).write(to: folder.appending(path: "a.pdf")) }

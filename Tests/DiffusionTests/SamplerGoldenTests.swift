@@ -44,10 +44,22 @@ import Testing
     }
   }
 
+  /// None where the file cannot be read: then there are no cases, and `goldenRunsAreRead` says so.
   static func runs() -> [Run] { (try? golden("runs.json")) ?? [] }
 
+  /// Runs of samplers that no diffusers configuration names.
+  static let others = ["inverse-20", "heun-10", "euler-10"]
+
+  @Test func goldenRunsAreRead() throws {
+    let runs: [Run] = try golden("runs.json")
+    #expect(runs.count == 28)
+    #expect(Set(runs.map(\.name)).count == 28)
+    #expect(Set(runs.map(\.name)).isSuperset(of: Self.others))
+    #expect(runs.allSatisfy { $0.final.count == Self.shape.scalarCount && $0.timesteps.count > 1 })
+  }
+
   /// Builds everything from diffusers' own configuration text and compares the final sample.
-  @Test(arguments: runs().filter { !["inverse-20", "heun-10", "euler-10"].contains($0.name) })
+  @Test(arguments: runs().filter { !others.contains($0.name) })
   func runMatchesDiffusers(_ run: Run) throws {
     let config = try SchedulerConfig(json: Data(run.config.utf8))
     let timesteps = try config.timesteps(run.n)
@@ -61,7 +73,7 @@ import Testing
     expect(relativeL2(x.doubles, run.final), atMost: 1e-5, "runs.json \(run.name)")
   }
 
-  @Test(arguments: runs().filter { ["inverse-20", "heun-10", "euler-10"].contains($0.name) })
+  @Test(arguments: runs().filter { others.contains($0.name) })
   func otherRunMatchesDiffusers(_ run: Run) throws {
     let (sampler, spacing): (any Sampler, TimestepSpacing) =
       switch run.name {

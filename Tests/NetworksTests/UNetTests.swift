@@ -46,7 +46,7 @@ import Testing
     #expect(output.shape == [2, 3, 8, 8])
     builder.output("output", output)
     let gradients = builder.gradients(
-      of: output.squared().mean(), withRespectTo: unet.parameters.filter(\.parameter.isTrained).map(\.tensor))
+      of: output.squared().mean(), withRespectTo: unet.trained.map(\.tensor))
     for (i, gradient) in gradients.enumerated() { builder.output("\(i)", gradient) }
     let program = try builder.finish()
     #expect(program.states.map(\.name) == unet.parameters.map(\.parameter.name))
@@ -81,6 +81,25 @@ import Testing
     #expect(
       error?.description
         == "images of 28×3 cannot be halved 3 times; sides must be multiples of 8, such as 32×8")
+  }
+
+  /// Sizes from a file that would overflow the arithmetic on them.
+  @Test func impossibleSizesAreRefused() {
+    for (height, width) in [(Int.max, 32), (32, Int.max), (0, 32), (32, -8), (1 << 21, 8)] {
+      let error = #expect(throws: UNetConfigError.self) {
+        try UNetConfig.paperCIFAR10.validate(height: height, width: width)
+      }
+      #expect(error?.description == "images of \(height)×\(width) are impossible; sides must be 1…1048576")
+    }
+    var config = UNetConfig.paperCIFAR10
+    config.blockOutChannels = .init(repeating: 32, count: 100)
+    #expect(throws: UNetConfigError.self) { try config.validate(height: 32, width: 32) }
+    config.blockOutChannels = [.max, 256, 256, 256]
+    let channels = #expect(throws: UNetConfigError.self) { try config.validate() }
+    #expect(channels?.description == "block_out_channels is \(Int.max); it must be 1…1048576")
+    config.blockOutChannels[0] = 1 << 19
+    let time = #expect(throws: UNetConfigError.self) { try config.validate() }
+    #expect(time?.description == "time_embedding_dim is \(4 << 19); it must be 1…1048576")
   }
 
   // MARK: First weights

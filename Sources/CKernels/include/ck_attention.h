@@ -5,9 +5,6 @@
 /// y[r][i] = softmax_i(scale·x[r][i]), x, y [rows][n]; y may be x.
 void ck_softmax(const float *x, float *y, long rows, long n, float scale);
 
-/// dx = scale·y·(dy − Σ_i dy·y); dx may be dy.
-void ck_softmax_backward(const float *dy, const float *y, float *dx, long rows, long n, float scale);
-
 typedef struct {
   long samples, heads, head_channels;  ///< channels C = heads·head_channels
   long queries, keys;                  ///< lengths L of q and o, and of k and v

@@ -26,9 +26,6 @@ void ck_weights_to_plain(const float *blocked, float *w, long outputs, long inpu
 /// blocked form when the part's channels are a multiple of 16, or it is the last part).
 void ck_copy_rows(const float *x, long x_stride, float *y, long y_stride, long rows, long n);
 
-/// y[r·y_stride + i] += x[r·x_stride + i].
-void ck_add_rows(const float *x, long x_stride, float *y, long y_stride, long rows, long n);
-
 /// y ← x with axes permuted: y's axis d is x's axis `permutation[d]`. x is dense with `shape`; rank ≤ 6.
 void ck_transpose(const float *x, float *y, int rank, const long *shape, const long *permutation);
 
@@ -36,23 +33,11 @@ void ck_transpose(const float *x, float *y, int rank, const long *shape, const l
 /// (broadcast) or negative. rank ≤ 6.
 void ck_gather_strided(const float *x, const long *strides, float *y, int rank, const long *shape);
 
-/// The inverse: y[Σ i_d·strides[d]] = x[i…] (`accumulate` 0) or += (1), x dense of `shape`. No two indices may meet.
-/// rank ≤ 6.
-void ck_scatter_strided(const float *x, float *y, const long *strides, int rank, const long *shape, int accumulate);
-
 /// Planes are N·C (plain) or N·⌈C/16⌉ (blocked).
 
 /// Nearest-neighbour enlargement by `factor`: x [planes][H][W](16) to y [planes][H·f][W·f](16).
 void ck_upsample_nearest(const float *x, float *y, long planes, long height, long width, long factor, ck_format format);
 
-/// Its gradient: dx[h, w] = Σ over the f×f block of dy. `height`, `width` are x's.
-void ck_upsample_nearest_backward(
-  const float *dy, float *dx, long planes, long height, long width, long factor, ck_format format);
-
 /// Mean over k×k blocks, stride k: x [planes][H][W](16) to y [planes][⌊H/k⌋][⌊W/k⌋](16); rows and columns left over are
 /// dropped.
 void ck_average_pool(const float *x, float *y, long planes, long height, long width, long k, ck_format format);
-
-/// Its gradient: each of the k×k pixels gets dy/k²; pixels left over get zero. `height`, `width` are x's.
-void ck_average_pool_backward(
-  const float *dy, float *dx, long planes, long height, long width, long k, ck_format format);

@@ -1,4 +1,4 @@
-/// One pass over the arena of parameters: clip, Adam or AdamW, exponential moving average.
+/// One pass over a parameter and its moments: clip, Adam or AdamW, exponential moving average.
 #pragma once
 
 typedef struct {
@@ -15,6 +15,3 @@ typedef struct {
 ///   p ← p − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε)      ema ← ema + (1−d)(p − ema)
 /// p, g, m, v, ema have n elements; ema may be NULL.
 void ck_adam_step(const ck_adam *adam, float *p, const float *g, float *m, float *v, float *ema, long n);
-
-/// ema ← ema + (1−decay)(p − ema).
-void ck_ema(const float *p, float *ema, long n, double decay);

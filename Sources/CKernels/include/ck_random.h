@@ -13,15 +13,9 @@ typedef struct {
 /// One block, for tests: out[4] = philox(counter, key).
 void ck_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
-/// out [samples][elements]: the raw 32-bit words.
-void ck_random_bits(const ck_random *random, const uint32_t *sample_index, long samples, long elements, uint32_t *out);
-
-/// out [samples][elements]: uniform in [0, 1).
-void ck_random_uniform(const ck_random *random, const uint32_t *sample_index, long samples, long elements, float *out);
-
 /// out [samples][elements]: standard normal, by Box–Muller of lanes (0, 1) and (2, 3).
 void ck_random_normal(const ck_random *random, const uint32_t *sample_index, long samples, long elements, float *out);
 
-/// out [samples][elements]: 1/(1−p) with probability 1−p (uniform ≥ p), else 0. 0 ≤ p < 1.
+/// out [samples][elements]: 1/(1−p) where u ≥ p, else 0, with u = ⌊word/2⁸⌋·2⁻²⁴ uniform in [0, 1). 0 ≤ p < 1.
 void ck_random_dropout_mask(
   const ck_random *random, const uint32_t *sample_index, long samples, long elements, float p, float *out);

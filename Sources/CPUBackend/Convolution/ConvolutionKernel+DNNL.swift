@@ -203,9 +203,9 @@ private final class DNNLConvolution {
       guard ddpm_dnnl_convolution_create(&made, engine.engine, &description, hint) == dnnl_success else { return nil }
       return DNNLPrimitive(made, engine)
     }
-    if problem.direction == .forward { return make(ddpm_dnnl_forward_training, accumulate, hint: nil) }
+    if problem.direction == .forward { return make(ddpm_dnnl_forward, accumulate, hint: nil) }
     // The backward primitives want the forward one as a hint.
-    guard let forward = make(ddpm_dnnl_forward_training, false, hint: nil) else { return nil }
+    guard let forward = make(ddpm_dnnl_forward, false, hint: nil) else { return nil }
     let direction = problem.direction == .inputGradient ? ddpm_dnnl_backward_data : ddpm_dnnl_backward_weights
     return make(direction, accumulate, hint: forward.descriptor)
   }

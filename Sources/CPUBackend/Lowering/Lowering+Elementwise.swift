@@ -101,8 +101,8 @@ extension Lowering {
     let target = result(node.results[0])
     emit(
       Step(label: "sum", reads: [source], writes: [target]) { _ in
-        ck_reduce(
-          CK_REDUCE_SUM, source.floats, strides, Int32(dimensions.count), dimensions, reduced, target.floats)
+        ck_sum_axes(
+          source.floats, strides, Int32(dimensions.count), dimensions, reduced, target.floats)
       })
   }
 

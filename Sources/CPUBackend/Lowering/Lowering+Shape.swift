@@ -9,7 +9,6 @@ extension Lowering {
     // Samples, channels and positions stay what they are: blocked memory stays valid.
     let keepsBlocks =
       nativeLayout(x) == .blocked && canBlock(to) && from.dimensions.prefix(2) == to.dimensions.prefix(2)
-    // A 1×1 kernel's blocks likewise, from (O, I, 1, 1) to anything: no, a matrix is plain.
     let layout: Layout = keepsBlocks ? .blocked : .plain
     let source = form(x, layout)
     define(y, layout, Buffer(byteCount: source.byteCount, home: .view(of: source, offset: 0)))
@@ -27,7 +26,7 @@ extension Lowering {
 
   // MARK: Parts along an axis
 
-  /// Parts along an axis are runs of rows: `rows` of `width` elements, each part a range of every row.
+  /// A part along an axis is the same range of each of `count` rows; `inner` elements lie between neighbours on the axis.
   private func rows(_ shape: Shape, _ axis: Int) -> (count: Int, inner: Int) {
     (shape.dimensions.prefix(axis).reduce(1, *), shape.dimensions.dropFirst(axis + 1).reduce(1, *))
   }

@@ -36,8 +36,8 @@ public final class AtomicFile {
     self.url = url
     let target = url.path
     let folder = url.deletingLastPathComponent().path
-    var isFolder = stat()
-    if stat(target, &isFolder) == 0, isFolder.st_mode & S_IFMT == S_IFDIR {
+    var status = stat()
+    if stat(target, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
       throw FileError(verb: "write", path: target, code: EISDIR)
     }
     var generator = SystemRandomNumberGenerator()

@@ -18,9 +18,6 @@ public struct FileError: Error, CustomStringConvertible, Sendable {
     self.code = code
   }
 
-  /// The volume is full, or the user's quota on it.
-  public var isDiskFull: Bool { code == ENOSPC || code == EDQUOT }
-
   public var description: String {
     let remedy: String
     switch code {

@@ -184,8 +184,8 @@ extension Dataset {
   ) throws -> Dataset {
     let store = try IDX.load(images, in: tree, limit: options.memoryLimit)
     let isLabelled = IDX.labels(of: images, in: tree) != nil
-    return Dataset(
-      store.fitted(side: options.imageSize, channels: options.channels), name: path, format: "IDX",
+    return try Dataset(
+      store.fitted(options, file: path), name: path, format: "IDX",
       split: IDX.split(of: images.path),
       classes: IDX.classes(store, path: tree.path + "/" + images.path, isLabelled: isLabelled))
   }
@@ -194,8 +194,8 @@ extension Dataset {
     _ batches: [FileTree.File], _ tree: FileTree, path: String, _ options: Options
   ) throws -> Dataset {
     let store = try CIFAR10.load(batches, in: tree)
-    return Dataset(
-      store.fitted(side: options.imageSize, channels: options.channels), name: path, format: "CIFAR-10 binary",
+    return try Dataset(
+      store.fitted(options, file: path), name: path, format: "CIFAR-10 binary",
       split: batches.first.flatMap { CIFAR10.split(of: $0.path) }, classes: CIFAR10.names, isMirrorable: true)
   }
 }

@@ -20,11 +20,21 @@ struct PixelStore: ImageSource {
     return Example(pixels: Array(pixels[start..<start + shape.count]), label: labels[index])
   }
 
-  /// The same images as squares of another size, or with other channels.
-  func fitted(side: Int?, channels: Int?) -> PixelStore {
+  /// The same images as squares of the options' size, or with other channels.
+  ///
+  /// - Throws: ``DataError`` where they would take more than the options' limit; `file` is the data's name there.
+  func fitted(_ options: Dataset.Options, file: String) throws(DataError) -> PixelStore {
+    let side = options.imageSize
     let target = ImageShape(
-      channels: channels ?? shape.channels, height: side ?? shape.height, width: side ?? shape.width)
+      channels: options.channels ?? shape.channels, height: side ?? shape.height, width: side ?? shape.width)
     guard target != shape else { return self }
+    let total = count.multipliedReportingOverflow(by: target.count)
+    guard !total.overflow, total.partialValue <= options.memoryLimit else {
+      throw DataError(
+        .tooLarge, file: file,
+        "\(count) images of \(target) take more than the \(options.memoryLimit >> 20) MiB that data may take",
+        remedy: "choose a smaller image size; the data's own is \(shape.height)×\(shape.width)")
+    }
     let source = self
     let (pixels, _) = Self.filled(count: count, size: target.count) { i in
       source.shape.image(source.load(i).pixels).fitted(side: side, channels: target.channels).planes

@@ -1,4 +1,4 @@
-/// The border between bytes and the model's numbers. Both directions stand here and nowhere else.
+/// The border between bytes and the model's numbers, for pictures and training data.
 public enum PixelScale {
   /// x0 = byte / 127.5 − 1, from 0…255 to [−1, 1].
   @inline(__always)

@@ -24,7 +24,7 @@ public struct UNetMemory: Equatable, Sendable {
     let unet = try UNet(config, in: builder)
     let output = try unet.evaluated(in: builder, batch: batch, height: height, width: width)
     let loss = output.meanSquaredError(builder.input("target", output.shape))
-    let trained = unet.parameters.filter(\.parameter.isTrained)
+    let trained = unet.trained
     let gradients = builder.gradients(of: loss, withRespectTo: trained.map(\.tensor))
     let schedule = builder.input("schedule", [Adam.Schedule.allCases.count])
     for ((parameter, tensor), gradient) in zip(trained, gradients) {

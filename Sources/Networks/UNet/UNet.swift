@@ -17,6 +17,8 @@ public struct UNet {
   public let config: UNetConfig
   /// Every parameter with its tensor in the graph, in diffusers' order.
   public let parameters: [(parameter: Parameter, tensor: Tensor)]
+  /// The parameters that have gradients.
+  public var trained: [(parameter: Parameter, tensor: Tensor)] { parameters.filter(\.parameter.isTrained) }
 
   private let convIn: Conv2D
   private let timeFeatures: TimestepFeatures
@@ -117,15 +119,20 @@ public struct UNet {
 
 extension UNetConfig {
   /// Image sides must be multiples of this: every level but the last halves them.
-  public var sizeMultiple: Int { 1 << max(0, blockOutChannels.count - 1) }
+  public var sizeMultiple: Int { 1 << min(62, max(0, blockOutChannels.count - 1)) }
 
   /// Checks that images of this size come out as they went in.
   ///
   /// - Throws: ``UNetConfigError`` naming the nearest sizes that work.
   public func validate(height: Int, width: Int) throws(UNetConfigError) {
     let multiple = sizeMultiple
+    // Far beyond any image; keeps the arithmetic on sizes from overflowing.
+    let limit = 1 << 20
+    for side in [height, width] where !(1...limit).contains(side) {
+      throw UNetConfigError(description: "images of \(height)×\(width) are impossible; sides must be 1…\(limit)")
+    }
     func nearest(_ side: Int) -> Int { max(multiple, (side + multiple / 2) / multiple * multiple) }
-    guard height > 0, width > 0, height % multiple == 0, width % multiple == 0 else {
+    guard height % multiple == 0, width % multiple == 0 else {
       throw UNetConfigError(
         description: "images of \(height)×\(width) cannot be halved \(blockOutChannels.count - 1) times; "
           + "sides must be multiples of \(multiple), such as \(nearest(height))×\(nearest(width))")

@@ -182,10 +182,12 @@ extension UNetConfig {
       [
         ("in_channels", inChannels), ("out_channels", outChannels), ("norm_num_groups", normGroups),
         ("attention_head_dim", attentionHeadChannels ?? 1), ("attn_norm_num_groups", attentionNormGroups ?? 1),
-        ("time_embedding_dim", timeChannels), ("sample_size", sampleSize?.height ?? 1),
+        ("time_embedding_dim", timeEmbeddingChannels ?? 1), ("sample_size", sampleSize?.height ?? 1),
         ("sample_size", sampleSize?.width ?? 1),
       ] + blockOutChannels.map { ("block_out_channels", $0) }
     for (key, value) in counts { try require((1...limit).contains(value), "\(key) is \(value); it must be 1…\(limit)") }
+    // Four times a channel count, unless it is given: only now is that sure to fit an Int.
+    try require(timeChannels <= limit, "time_embedding_dim is \(timeChannels); it must be 1…\(limit)")
     if case .learned(let classes) = classEmbedding {
       try require((1...limit).contains(classes), "num_class_embeds is \(classes); it must be 1…\(limit)")
     }

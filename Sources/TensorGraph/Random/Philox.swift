@@ -8,6 +8,8 @@
 ///     key     = (low, high 32 bits of the seed)
 ///     counter = (j / 4, sample index, step, stream)        element j of the sample takes lane j % 4 of the block
 ///     normals: words (w0, w1) → lanes 0, 1 and words (w2, w3) → lanes 2, 3 by Box-Muller
+///     uniforms: u = ⌊word / 2⁸⌋·2⁻²⁴ in Float
+///     dropout: an element is kept, as 1 / (1 − rate), where u ≥ rate rounded to Float
 ///
 /// Box-Muller uses only IEEE operations that are correctly rounded (+, −, ×, ÷, √), in the order written here and never contracted to
 /// fused multiply-adds, so the normals too are the same bits on every machine. A C kernel needs `#pragma STDC FP_CONTRACT OFF`.
@@ -141,8 +143,7 @@ public enum RandomStream: UInt32, Sendable, CaseIterable {
   case initialization = 4
   /// Which pixel value is drawn from the discretised decoder.
   case decoder = 5
-  /// Shuffling and flips.
-  case data = 6
+  // 6 is free.
   /// ε of an evaluation of the variational bound.
   case evaluation = 7
 }

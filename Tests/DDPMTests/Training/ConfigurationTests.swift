@@ -2,6 +2,7 @@ import DDPM
 import Datasets
 import Diffusion
 import Networks
+import TestSupport
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -31,19 +32,18 @@ import Testing
   }
 
   @Test func yamlAndJSONSayTheSame() throws {
-    let folder = FileManager.default.temporaryDirectory.appending(path: "ddpm-\(UInt64.random(in: 0 ... .max))")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    let yaml = folder.appending(path: "a.yaml")
-    let json = folder.appending(path: "a.json")
-    try Data("preset: mnist\nlearning_rate: 1e-4\nblock_out_channels: [8, 16]\nflip: true # mirror\n".utf8).write(
-      to: yaml)
-    try Data(
-      #"{"preset": "mnist", "learning_rate": 1e-4, "block_out_channels": [8, 16], "flip": true}"#.utf8
-    ).write(to: json)
-    let (a, b) = (try TrainingConfiguration.readFile(yaml), try TrainingConfiguration.readFile(json))
-    #expect(a.preset == .mnist && b.preset == .mnist)
-    #expect(a.object == b.object)
+    try withTemporaryFolder { folder in
+      let yaml = folder.appending(path: "a.yaml")
+      let json = folder.appending(path: "a.json")
+      try Data("preset: mnist\nlearning_rate: 1e-4\nblock_out_channels: [8, 16]\nflip: true # mirror\n".utf8).write(
+        to: yaml)
+      try Data(
+        #"{"preset": "mnist", "learning_rate": 1e-4, "block_out_channels": [8, 16], "flip": true}"#.utf8
+      ).write(to: json)
+      let (a, b) = (try TrainingConfiguration.readFile(yaml), try TrainingConfiguration.readFile(json))
+      #expect(a.preset == .mnist && b.preset == .mnist)
+      #expect(a.object == b.object)
+    }
   }
 
   @Test(

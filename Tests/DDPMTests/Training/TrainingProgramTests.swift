@@ -56,6 +56,7 @@ import Testing
     try weights.load(into: denoiser.executable)
     let output = try denoiser.predict(ForwardProcess(process.schedule).noised(x0, at: t, ε: ε), at: t)
     let expected = process.objective(test.objective, x0: x0, ε: ε, output: output, at: t)
+    #expect(result.losses.count == 4 && expected.count == 4)
     for (found, expected) in zip(result.losses, expected) {
       #expect(abs(Double(found) - expected) < 1e-4 * abs(expected) + 1e-6, "\(found) and \(expected)")
     }
@@ -86,6 +87,8 @@ import Testing
     let whole = try train(parts: 1)
     for parts in [2, 4] {
       let accumulated = try train(parts: parts)
+      #expect(accumulated.weights.count == whole.weights.count && whole.weights.count > 100)
+      #expect(accumulated.losses.count == 6 && whole.losses.count == 6)
       for (a, b) in zip(whole.weights, accumulated.weights) { #expect(abs(a - b) < 1e-5) }
       for (a, b) in zip(whole.losses, accumulated.losses) { #expect(abs(a - b) < 1e-5 * abs(a)) }
     }

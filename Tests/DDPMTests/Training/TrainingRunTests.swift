@@ -2,6 +2,7 @@ import CPUBackend
 import DDPM
 import Datasets
 import TensorGraph
+import TestSupport
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -34,10 +35,9 @@ import Testing
     return configuration
   }
 
+  /// A folder that does not exist yet.
   private func inFolder<Success>(_ body: (URL) throws -> Success) throws -> Success {
-    let folder = FileManager.default.temporaryDirectory.appending(path: "ddpm-\(UInt64.random(in: 0 ... .max))")
-    defer { try? FileManager.default.removeItem(at: folder) }
-    return try body(folder)
+    try withTemporaryFolder { try body($0.appending(path: "run")) }
   }
 
   private func bytes(_ url: URL) throws -> [UInt8] { try FileBytes.read(url.path) }

@@ -82,7 +82,7 @@ public struct NetworkRun {
     if let target {
       let loss = output.meanSquaredError(input("target", target))
       builder.output("loss", loss)
-      let trained = unet.parameters.filter(\.parameter.isTrained)
+      let trained = unet.trained
       let gradients = builder.gradients(of: loss, withRespectTo: trained.map(\.tensor))
       for ((parameter, _), gradient) in zip(trained, gradients) { builder.output("grad.\(parameter.name)", gradient) }
     }

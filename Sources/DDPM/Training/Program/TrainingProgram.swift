@@ -161,7 +161,3 @@ enum StateName {
 
   static func accumulated(_ parameter: String) -> String { "accumulated." + parameter }
 }
-
-extension UNet {
-  fileprivate var trained: [(parameter: Parameter, tensor: Tensor)] { parameters.filter(\.parameter.isTrained) }
-}

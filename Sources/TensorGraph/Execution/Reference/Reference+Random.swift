@@ -7,11 +7,11 @@ extension Reference {
     }
   }
 
-  /// Keeps an element, as 1 / (1 − rate), where u ≥ rate for u = (word + ½) · 2⁻³².
+  /// Keeps an element, as 1 / (1 − rate), where its uniform number reaches the rate: see `Philox4x32`.
   static func dropoutMask(counters: Value, key: Value, sample: Shape, rate: Double, stream: UInt32) -> [Double] {
     random(counters: counters, key: key, count: sample.count, stream: stream) { block in
-      let u = (SIMD4<Double>(block) + 0.5) * 0x1p-32
-      return SIMD4(repeating: 0).replacing(with: 1 / (1 - rate), where: u .>= rate)
+      let kept = SIMD4<Float>.zero.replacing(with: 1, where: Philox4x32.uniforms(of: block) .>= Float(rate))
+      return SIMD4<Double>(kept) / (1 - rate)
     }
   }
 

@@ -3,7 +3,7 @@
 
 // Sums run in FP32 over at most 64 vectors, or rows, and in double above: the error does not grow with the size.
 
-// MARK: whole sums
+// MARK: contiguous numbers
 
 /// Σ x or Σ x².
 CK_CLONES static double sum_range(const float *x, long n, int squared) {
@@ -28,29 +28,25 @@ enum { PARTS = 64 };
 typedef struct {
   const float *x;
   long n;
-  int squared;
   double parts[PARTS];
 } sum_job;
 
-static void sum_body(void *context, int thread, int threads) {
+static void squares_body(void *context, int thread, int threads) {
   sum_job *job = context;
   span mine = share_of(PARTS, thread, threads);
   for (long part = mine.first; part < mine.last; part++) {
-    span range = share_in_grains(job->n, 64, (int)part, PARTS);
-    job->parts[part] = sum_range(job->x + range.first, range.last - range.first, job->squared);
+    span range = share_in_grains(job->n, 64, part, PARTS);
+    job->parts[part] = sum_range(job->x + range.first, range.last - range.first, 1);
   }
 }
 
-static double whole_sum(const float *x, long n, int squared) {
-  sum_job job = {.x = x, .n = n, .squared = squared};
-  ck_parallel_over(n, sum_body, &job);
+double ck_sum_of_squares(const float *x, long n) {
+  sum_job job = {.x = x, .n = n};
+  ck_parallel_over(n, squares_body, &job);
   double total = 0;
   for (int part = 0; part < PARTS; part++) total += job.parts[part];
   return total;
 }
-
-double ck_sum(const float *x, long n) { return whole_sum(x, n, 0); }
-double ck_sum_of_squares(const float *x, long n) { return whole_sum(x, n, 1); }
 
 // MARK: channel sums
 
@@ -98,41 +94,30 @@ void ck_channel_sums(const float *x, float *y, long samples, long channels, long
   ck_parallel(blocked ? blocked_channel_body : plain_channel_body, &job);
 }
 
-// MARK: any axes
+// MARK: sums over any axes
 
 enum { FROM, TO };
 
 typedef struct {
-  ck_reduction op;
   const float *x;
   float *y;
   axes kept, reduced;  ///< kept: views FROM and TO; reduced: view FROM
-} reduce_job;
-
-static double neutral(ck_reduction op) { return op == CK_REDUCE_SUM ? 0 : op == CK_REDUCE_MAX ? -INFINITY : INFINITY; }
-
-CK_INLINE double combine(ck_reduction op, double a, double b) {
-  switch (op) {
-  case CK_REDUCE_SUM: return a + b;
-  case CK_REDUCE_MAX: return a < b || b != b ? b : a;
-  case CK_REDUCE_MIN: return a > b || b != b ? b : a;
-  }
-}
+} axes_job;
 
 /// One element of y: all of the reduced axes, the innermost a row.
-CK_CLONES static double reduce_point(const reduce_job *job, const float *x) {
+CK_CLONES static double sum_point(const axes_job *job, const float *x) {
   const axes *a = &job->reduced;
   int last = a->rank - 1;
   long rows = count_of(a, 0, last), n = a->shape[last], stride = a->strides[FROM][last];
-  double total = neutral(job->op);
+  double total = 0;
   place at;
   go_to(&at, a, last, 0);
   for (long row = 0; row < rows; row++, go_on(&at, a, last)) {
     const float *values = x + at.offset[FROM];
-    if (job->op == CK_REDUCE_SUM && stride == 1)
+    if (stride == 1)
       total += sum_range(values, n, 0);
     else
-      for (long i = 0; i < n; i++) total = combine(job->op, total, values[i * stride]);
+      for (long i = 0; i < n; i++) total += values[i * stride];
   }
   return total;
 }
@@ -140,42 +125,38 @@ CK_CLONES static double reduce_point(const reduce_job *job, const float *x) {
 enum { COLUMNS = 128 };
 
 /// `width` ≤ COLUMNS neighbouring elements of y, x being contiguous along them.
-CK_CLONES static void reduce_columns(const reduce_job *job, const float *x, float *y, long width, long y_stride) {
+CK_CLONES static void sum_columns(const axes_job *job, const float *x, float *y, long width, long y_stride) {
   const axes *a = &job->reduced;
   long rows = count_of(a, 0, a->rank);
   double total[COLUMNS];
   float sums[COLUMNS];
-  for (long i = 0; i < width; i++) total[i] = neutral(job->op);
+  for (long i = 0; i < width; i++) total[i] = 0;
   place at;
   go_to(&at, a, a->rank, 0);
   for (long begin = 0; begin < rows; begin += 64) {
     for (long i = 0; i < width; i++) sums[i] = 0;
     for (long row = begin; row < min_long(begin + 64, rows); row++, go_on(&at, a, a->rank)) {
       const float *values = x + at.offset[FROM];
-      if (job->op == CK_REDUCE_SUM)
-        for (long i = 0; i < width; i++) sums[i] += values[i];
-      else
-        for (long i = 0; i < width; i++) total[i] = combine(job->op, total[i], values[i]);
+      for (long i = 0; i < width; i++) sums[i] += values[i];
     }
-    if (job->op == CK_REDUCE_SUM)
-      for (long i = 0; i < width; i++) total[i] += sums[i];
+    for (long i = 0; i < width; i++) total[i] += sums[i];
   }
   for (long i = 0; i < width; i++) y[i * y_stride] = (float)total[i];
 }
 
 static void point_body(void *context, int thread, int threads) {
-  const reduce_job *job = context;
+  const axes_job *job = context;
   const axes *a = &job->kept;
   span mine = share_of(count_of(a, 0, a->rank), thread, threads);
   place at;
   go_to(&at, a, a->rank, mine.first);
   for (long i = mine.first; i < mine.last; i++, go_on(&at, a, a->rank))
-    job->y[at.offset[TO]] = (float)reduce_point(job, job->x + at.offset[FROM]);
+    job->y[at.offset[TO]] = (float)sum_point(job, job->x + at.offset[FROM]);
 }
 
 /// The last kept axis is cut into pieces of COLUMNS.
 static void columns_body(void *context, int thread, int threads) {
-  const reduce_job *job = context;
+  const axes_job *job = context;
   const axes *a = &job->kept;
   int last = a->rank - 1;
   long n = a->shape[last], pieces = (n + COLUMNS - 1) / COLUMNS, y_stride = a->strides[TO][last];
@@ -184,15 +165,14 @@ static void columns_body(void *context, int thread, int threads) {
     place at;
     go_to(&at, a, last, item / pieces);
     long first = item % pieces * COLUMNS;
-    reduce_columns(
+    sum_columns(
       job, job->x + at.offset[FROM] + first, job->y + at.offset[TO] + first * y_stride, min_long(COLUMNS, n - first),
       y_stride);
   }
 }
 
-void ck_reduce(
-  ck_reduction op, const float *x, const long *strides, int rank, const long *shape, const int *reduced, float *y) {
-  reduce_job job = {.op = op, .x = x, .y = y, .kept = {.views = 2}, .reduced = {.views = 1}};
+void ck_sum_axes(const float *x, const long *strides, int rank, const long *shape, const int *reduced, float *y) {
+  axes_job job = {.x = x, .y = y, .kept = {.views = 2}, .reduced = {.views = 1}};
   long kept_shape[MAX_RANK], kept_strides[MAX_RANK], dense[MAX_RANK];
   int kept = 0;
   for (int d = 0; d < rank; d++) {
@@ -207,18 +187,10 @@ void ck_reduce(
   for (int d = 0; d < kept; d++) append_axis(&job.kept, kept_shape[d], (long[]){kept_strides[d], dense[d]});
   if (count_of(&job.kept, 0, kept) == 0) return;
   if (count_of(&job.reduced, 0, job.reduced.rank) == 0)
-    return ck_fill(y, count_of(&job.kept, 0, kept), (float)neutral(op));
+    return ck_fill(y, count_of(&job.kept, 0, kept), 0);
   merge_axes(&job.kept);
   merge_axes(&job.reduced);
   int columns = job.kept.strides[FROM][job.kept.rank - 1] == 1 && job.kept.shape[job.kept.rank - 1] >= 8;
   long elements = count_of(&job.kept, 0, job.kept.rank) * count_of(&job.reduced, 0, job.reduced.rank);
   ck_parallel_over(elements, columns ? columns_body : point_body, &job);
-}
-
-void ck_row_sums(const float *x, float *y, long rows, long n) {
-  ck_reduce(CK_REDUCE_SUM, x, (long[]){n, 1}, 2, (long[]){rows, n}, (int[]){0, 1}, y);
-}
-
-void ck_column_sums(const float *x, float *y, long rows, long n) {
-  ck_reduce(CK_REDUCE_SUM, x, (long[]){n, 1}, 2, (long[]){rows, n}, (int[]){1, 0}, y);
 }

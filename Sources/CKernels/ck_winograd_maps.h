@@ -1,0 +1,131 @@
+/// The maps of F(4×4, 3×3), and the tiles they work on.
+//
+// Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A for each 4×4 output tile, d its 6×6 input tile, g the 3×3 filter. Summed over input
+// channels, each of the 36 points is a matrix product: M[point] (tiles × outputs) = V[point] (tiles × inputs) ·
+// U[point] (inputs × outputs).
+//
+// With points 0, ±a, ±b, ∞ the three matrices follow from Lagrange interpolation; a = 5/8, b = 3/2 keep their entries
+// near 1.
+#pragma once
+#include "CKernels.h"
+#include "ck_gemm.h"
+
+#pragma clang fp contract(fast)
+
+enum { POINTS = 36 };
+
+#define PA 0.625f
+#define PB 1.5f
+#define A2 (PA * PA)
+#define B2 (PB * PB)
+// The rows of G at 0, ±a, ±b, divided by the derivatives of the product of (x − point).
+#define G0 (1.f / (A2 * B2))
+#define GA (1.f / (2 * A2 * (A2 - B2)))
+#define GB (1.f / (2 * B2 * (B2 - A2)))
+
+// MARK: one-dimensional maps, on vectors of 16 channels
+
+/// out = G g: 3 → 6.
+CK_INLINE void filter_map(const v16 g[3], v16 out[6]) {
+  v16 even_a = (g[0] + g[2] * A2) * GA, odd_a = g[1] * (PA * GA);
+  v16 even_b = (g[0] + g[2] * B2) * GB, odd_b = g[1] * (PB * GB);
+  out[0] = g[0] * G0;
+  out[1] = even_a + odd_a;
+  out[2] = even_a - odd_a;
+  out[3] = even_b + odd_b;
+  out[4] = even_b - odd_b;
+  out[5] = g[2];
+}
+
+/// out = Gᵀ m: 6 → 3.
+CK_INLINE void filter_map_transposed(const v16 m[6], v16 out[3]) {
+  v16 sum_a = (m[1] + m[2]) * GA, difference_a = (m[1] - m[2]) * (GA * PA);
+  v16 sum_b = (m[3] + m[4]) * GB, difference_b = (m[3] - m[4]) * (GB * PB);
+  out[0] = m[0] * G0 + sum_a + sum_b;
+  out[1] = difference_a + difference_b;
+  out[2] = sum_a * A2 + sum_b * B2 + m[5];
+}
+
+/// out = Bᵀ d: 6 → 6.
+CK_INLINE void input_map(const v16 d[6], v16 out[6]) {
+  v16 even_a = d[4] - d[2] * B2, odd_a = (d[3] - d[1] * B2) * PA;
+  v16 even_b = d[4] - d[2] * A2, odd_b = (d[3] - d[1] * A2) * PB;
+  out[0] = d[0] * (A2 * B2) - d[2] * (A2 + B2) + d[4];
+  out[1] = even_a + odd_a;
+  out[2] = even_a - odd_a;
+  out[3] = even_b + odd_b;
+  out[4] = even_b - odd_b;
+  out[5] = d[1] * (A2 * B2) - d[3] * (A2 + B2) + d[5];
+}
+
+/// out = Aᵀ m: 6 → 4.
+CK_INLINE void output_map(const v16 m[6], v16 out[4]) {
+  v16 sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4], difference_b = m[3] - m[4];
+  out[0] = m[0] + sum_a + sum_b;
+  out[1] = difference_a * PA + difference_b * PB;
+  out[2] = sum_a * A2 + sum_b * B2;
+  out[3] = difference_a * (PA * A2) + difference_b * (PB * B2) + m[5];
+}
+
+/// out = A y: 4 → 6.
+CK_INLINE void output_map_transposed(const v16 y[4], v16 out[6]) {
+  v16 even_a = y[0] + y[2] * A2, odd_a = (y[1] + y[3] * A2) * PA;
+  v16 even_b = y[0] + y[2] * B2, odd_b = (y[1] + y[3] * B2) * PB;
+  out[0] = y[0];
+  out[1] = even_a + odd_a;
+  out[2] = even_a - odd_a;
+  out[3] = even_b + odd_b;
+  out[4] = even_b - odd_b;
+  out[5] = y[3];
+}
+
+// MARK: tiles
+
+/// Floats from one point's matrix to the next: five cache lines more than its size, so that the 36 do not share cache
+/// sets.
+CK_INLINE long point_stride(long rows, long columns) { return rows * columns + 5 * 16; }
+
+/// The 4×4 output tiles of a batch; the last row and column of tiles may be cut.
+typedef struct {
+  long across, per_image, all;
+} tile_grid;
+
+CK_INLINE tile_grid tiles_of(const ck_winograd *conv) {
+  long across = (conv->width + 3) / 4, per_image = across * ((conv->height + 3) / 4);
+  return (tile_grid){across, per_image, per_image * conv->samples};
+}
+
+/// V[point][tile][inputs] of the tiles first..<last of x, tile first being row 0.
+CK_CLONES static void transform_input(
+  const float *x, const ck_winograd *conv, long channels, long first, long last, float *v, long stride) {
+  long height = conv->height, width = conv->width, blocks = channels / 16;
+  tile_grid grid = tiles_of(conv);
+  for (long tile = first; tile < last; tile++) {
+    long n = tile / grid.per_image, top = tile % grid.per_image / grid.across * 4 - 1;
+    long left = tile % grid.across * 4 - 1;
+    int inside = top >= 0 && left >= 0 && top + 6 <= height && left + 6 <= width;
+    for (long block = 0; block < blocks; block++) {
+      const float *plane = x + (n * blocks + block) * height * width * 16;
+      v16 columns[6][6];
+      for (int j = 0; j < 6; j++) {
+        v16 d[6];
+        if (inside) {
+          for (int i = 0; i < 6; i++) d[i] = load16(plane + ((top + i) * width + left + j) * 16);
+        } else {
+          for (int i = 0; i < 6; i++) {
+            long row = top + i, column = left + j;
+            int known = row >= 0 && row < height && column >= 0 && column < width;
+            d[i] = known ? load16(plane + (row * width + column) * 16) : (v16){0};
+          }
+        }
+        input_map(d, columns[j]);
+      }
+      float *out = v + (tile - first) * channels + block * 16;
+      for (int i = 0; i < 6; i++) {
+        v16 row[6] = {columns[0][i], columns[1][i], columns[2][i], columns[3][i], columns[4][i], columns[5][i]}, t[6];
+        input_map(row, t);
+        for (int j = 0; j < 6; j++) store16(out + (i * 6 + j) * stride, t[j]);
+      }
+    }
+  }
+}
