@@ -20,7 +20,9 @@ modes = ["eager", "channels_last", "compile"]
 
 # Units of work in one turn, of which the median counts: where one takes milliseconds, the other side's threads are still spinning
 # when it begins.
-units_per_turn = {"denoise-mnist-1": 25, "denoise-mnist-8": 15, "denoise-mnist-64": 5, "denoise-cifar10-1": 5}
+units_per_turn = {
+    "denoise-mnist-1": 25, "denoise-mnist-8": 15, "denoise-mnist-64": 5, "denoise-cifar10-1": 5, "denoise-cifar10-8": 3, "train-mnist-64": 3,
+    "sample-mnist-1": 3}
 
 # name, batch, rounds
 cases = [
