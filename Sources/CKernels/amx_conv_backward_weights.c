@@ -41,7 +41,7 @@ static long lay_out(const struct gradient *job, char *base, struct work *work) {
   char *cursor = base;
   work->a = ck_take(&cursor, job->conv.Co / 16 * blocks * 2048);
   work->b = ck_take(&cursor, 4 * plane_bytes(job));
-  work->row = ck_take(&cursor, (s->pitch + s->of.stride) * 64);
+  work->row = ck_take(&cursor, (s->pitch + s->pad_left) * 64);
   work->sums = ck_take(&cursor, pairs * out_pairs(job) * s->of.taps * 4096);
   work->bias = ck_take(&cursor, job->conv.Co * sizeof(float));
   work->a_step = ck_take(&cursor, blocks * sizeof(int32_t));
@@ -211,7 +211,7 @@ CK_AMX static void sum_part(const struct gradient *job, long index) {
   const long rows = part.rows.last - part.rows.first, units = ceil_div(rows, s->max_rows);
   const long pair_sums = out_pairs(job) * s->of.taps * 1024;
   memset(work->bias, 0, job->conv.Co * sizeof(float));
-  memset(work->row, 0, (s->pitch + s->of.stride) * 64);  // its borders stay as they are
+  memset(work->row, 0, (s->pitch + s->pad_left) * 64);  // its borders stay as they are
   if (rows == 0) memset(work->sums, 0, (part.pairs.last - part.pairs.first) * pair_sums * sizeof(float));
   for (long unit = 0; unit < units; unit++) {
     const span share = share_of(rows, unit, units);

@@ -190,7 +190,7 @@ struct TrainCommand: ParsableCommand {
       if !terminal.isInteractive {
         terminal.print(
           "step \(metrics.step)  loss \(Text.fixed(metrics.loss, 5))  |g| \(Text.fixed(metrics.gradientNorm, 3))  "
-            + "lr \(metrics.learningRate)  \(Text.short(metrics.imagesPerSecond)) images/s")
+            + "lr \(Float(metrics.learningRate))  \(Text.short(metrics.imagesPerSecond)) images/s")
       }
     case .checkpoint(let url): if !terminal.isInteractive { terminal.print("saved \(url.relativePath)") }
     case .samples(let url): terminal.print("samples     \(url.relativePath)")

@@ -57,6 +57,7 @@ extension KernelTests {
     static let shapes = [
       Shape(1, 16, 16, 4, 4), Shape(2, 32, 48, 7, 7), Shape(3, 48, 32, 8, 8), Shape(2, 64, 32, 14, 14),
       Shape(1, 32, 64, 16, 16), Shape(1, 32, 32, 5, 40), Shape(5, 64, 16, 1, 3),
+      Shape(1, 16, 16, 5, 5, low: 2, high: 2),
       Shape(2, 32, 48, 9, 5, k: 1, low: 0, high: 0),
       Shape(2, 32, 32, 8, 8, stride: 2, low: 0), Shape(1, 48, 32, 13, 28, stride: 2), Shape(3, 16, 32, 7, 9, stride: 2),
       // Some pixels of the input have no tap, or there are none of some parity.

@@ -10,7 +10,7 @@ import TensorGraph
 //
 //   ddpm-bench train-cifar10 8        one training step: noise, forward, backward, clip, Adam, average
 //   ddpm-bench denoise-cifar10 8      the network once
-//   ddpm-bench sample-mnist 8         50 steps of DDIM
+//   ddpm-bench sample-mnist 8         50 steps of DDIM (also sample-cifar10)
 
 WaitPolicy.restartIfUnset()
 
@@ -41,7 +41,7 @@ var mnist: UNetConfig {
 let arguments = CommandLine.arguments.dropFirst()
 guard arguments.count == 2, let name = arguments.first, let batch = arguments.last.flatMap({ Int($0) }), batch > 0
 else {
-  say("usage: ddpm-bench train-cifar10|train-mnist|denoise-cifar10|denoise-mnist|sample-mnist BATCH", to: STDERR_FILENO)
+  say("usage: ddpm-bench train-|denoise-|sample- followed by cifar10|mnist, and BATCH", to: STDERR_FILENO)
   exit(2)
 }
 let isCIFAR = name.hasSuffix("cifar10")
@@ -50,7 +50,6 @@ let side = isCIFAR ? 32 : 28
 let backend = CPUBackend()
 let schedule = try NoiseSchedule(.linear(), T: 1000)
 let process = try ReverseProcess(schedule: schedule)
-let weights = try NetworkWeights(initializing: network, by: .diffusers, seed: 0)
 let count = batch * network.inChannels * side * side
 let images = (0..<count).map { index in Float((index &* 2_654_435_761) & 0xffff) / 32_768 - 1 }
 
@@ -62,7 +61,7 @@ case "train":
       network: network, process: process, objective: .squaredError(), adam: Adam(),
       gradientClip: 1, batchSize: batch, height: side, width: side),
     seed: 0, on: backend)
-  try engine.start(from: weights)
+  try engine.start(by: .diffusers, seed: 0)
   let t = (0..<batch).map { Timestep(1 + $0 * 999 / batch) }
   var step = 0
   unit = {
@@ -72,7 +71,7 @@ case "train":
   }
 default:
   let denoiser = try UNetDenoiser(network, batchSize: batch, height: side, width: side, on: backend)
-  try weights.load(into: denoiser.executable)
+  try NetworkWeights(initializing: network, by: .diffusers, seed: 0).load(into: denoiser.executable)
   let xT = Images(shape: .init(batch, network.inChannels, side, side), scalars: images)
   if name.hasPrefix("denoise") {
     unit = { _ = try denoiser.predict(xT, at: [Timestep](repeating: 501, count: batch)) }

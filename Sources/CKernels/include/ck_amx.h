@@ -25,8 +25,8 @@ struct ck_conv {
   long H, W;       // input
   long K;          // 1 or 3
   long stride;     // 1 or 2
-  long pad_low;    // rows above and columns to the left: 0 or 1
-  long pad_high;   // rows below and columns to the right: 0 or 1
+  long pad_low;    // rows above and columns to the left: less than K
+  long pad_high;   // rows below and columns to the right: less than K
 };
 
 /// What a forward convolution does to its input as it reads it: u = act(x·scale + shift), each [N][Ci].

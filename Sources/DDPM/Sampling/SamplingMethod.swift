@@ -21,7 +21,11 @@ public enum SamplingMethod: String, CaseIterable, Sendable {
   /// diffusers' scheduler for this method, with the schedule and the prediction of the model's own.
   func scheduler(for model: SchedulerConfig) -> SchedulerConfig {
     switch self {
-    case .ddpm: return model.converted(to: .ddpm)
+    case .ddpm:
+      var scheduler = model.converted(to: .ddpm)
+      // Another class's offset would move T steps, the default here, beyond T.
+      if model.kind != .ddpm { scheduler.stepsOffset = 0 }
+      return scheduler
     case .ddim: return model.converted(to: .ddim)
     case .dpmSolver: return model.converted(to: .dpmSolver)
     case .heun, .euler:

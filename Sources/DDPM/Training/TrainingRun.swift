@@ -123,21 +123,28 @@ public final class TrainingRun {
     } else if resumes {
       // The network and the scheduler of a run that started from a model are not in its configuration.
       let pipeline = try PipelineDirectory(readingConfigurationOf: directory.url)
-      scheduler = try resolved.agreed(with: pipeline.scheduler(), of: directory.url.path)
+      scheduler = try resolved.agreed(with: pipeline.scheduler(), of: directory.url.path, resumes: true)
       network = pipeline.unet
       initialWeights = nil
     } else {
       scheduler = try resolved.scheduler()
       network = try resolved.network(data)
       resolved.attentionResolutions = network.attentionSides(of: data.shape)
+      let absent = Set(configuration.attentionResolutions ?? []).subtracting(resolved.attentionResolutions ?? [])
+      if !absent.isEmpty {
+        warnings.append(
+          "no level of the network has side \(absent.sorted().map(String.init).joined(separator: " or ")): no attention there"
+        )
+      }
       initialWeights = nil
     }
     process = try scheduler.process()
     let left = process.schedule.ᾱ[process.schedule.last]
     if left > 1e-3 {
+      let remedy = start == nil && !resumes ? "; try --rescale-betas, --zero-terminal-snr or more --timesteps" : ""
       warnings.append(
-        "ᾱ_T is \((1000 * left).rounded() / 1000): training ends at images that are not yet noise, and sampling begins at pure noise; "
-          + "try --rescale-betas, --zero-terminal-snr or more --timesteps")
+        "ᾱ_T is \((1000 * left).rounded() / 1000): training ends at images that are not yet noise, and sampling begins at pure noise"
+          + remedy)
     }
     self.configuration = resolved
     state.threads = threads

@@ -30,6 +30,17 @@ import Testing
     #expect(run.timesteps.map(\.number) == levels)
   }
 
+  /// DDIM's offset of 1, common in published models, would move the T steps of ancestral sampling beyond T.
+  @Test func offsetsOfOtherClassesStayWithThem() throws {
+    let folder = try EvaluationFolder()
+    let model = try folder.model(scheduler: ["_class_name": "DDIMScheduler", "steps_offset": 1])
+    #expect(
+      try SamplingRun(model: model, options: options(), on: backend).timesteps.map(\.number)
+        == Array((1...20).reversed()))
+    let ddim = try SamplingRun(model: model, options: options(.ddim, steps: 4), on: backend)
+    #expect(ddim.timesteps.map(\.number) == [17, 12, 7, 2])
+  }
+
   @Test(arguments: SamplingMethod.allCases) func aModelThatGivesNoNumbersIsNamed(_ method: SamplingMethod) throws {
     let folder = try EvaluationFolder()
     let run = try SamplingRun(

@@ -100,7 +100,10 @@ import Testing
     #expect(try configuration.network(data).attentionSides(of: data.shape) == [28, 14])
     configuration.attentionResolutions = []
     #expect(try configuration.network(data).attentionSides(of: data.shape) == [])
+    // A preset's list may name sides of other image sizes.
     configuration.attentionResolutions = [14, 16]
+    #expect(try configuration.network(data).attentionSides(of: data.shape) == [14])
+    configuration.attentionResolutions = [16]
     let error = #expect(throws: ConfigurationError.self) { try configuration.network(data) }
     #expect(error?.description.contains("attention-resolutions 16") == true)
     #expect(error?.description.contains("28, 14, 7") == true)

@@ -135,10 +135,10 @@ extension TrainingConfiguration {
     do { try config.validate(height: shape.height, width: shape.width) } catch {
       throw ConfigurationError("\(data.name): \(error.description) (image-size resizes)")
     }
-    if let side = attention.first(where: { !sides.contains($0) }) {
+    guard attention.isEmpty || config.downBlocks.contains(.attention) else {
       throw ConfigurationError(
-        "attention-resolutions \(side): no level of the network has this side; choose from "
-          + sides.map(String.init).joined(separator: ", "))
+        "attention-resolutions \(attention.map(String.init).joined(separator: ", ")): no level of the network has such a side; "
+          + "choose from \(sides.map(String.init).joined(separator: ", "))")
     }
     return config
   }

@@ -31,12 +31,16 @@ extension TrainingConfiguration {
 
   /// The model's scheduler, as the one to train with and to write.
   ///
-  /// - Parameter model: nil where the model has none: then it is what the configuration says.
+  /// - Parameters:
+  ///   - model: nil where the model has none: then it is what the configuration says.
+  ///   - resumes: Whether `path` is the run itself, whose scheduler nobody should have changed.
   /// - Throws: ``ConfigurationError`` naming the key in which the configuration differs from it.
-  func agreed(with model: SchedulerConfig?, of path: String) throws(ConfigurationError) -> SchedulerConfig {
+  func agreed(
+    with model: SchedulerConfig?, of path: String, resumes: Bool = false
+  ) throws(ConfigurationError) -> SchedulerConfig {
     let wanted = try scheduler()
     guard let model else { return wanted }
-    var scheduler = model.converted(to: .ddpm)
+    var scheduler = SamplingMethod.ddpm.scheduler(for: model)
     if !model.saysVariance { scheduler.variance = wanted.variance }
     let (found, ours) = (scheduler.members, wanted.members)
     for (key, name) in [
@@ -44,9 +48,13 @@ extension TrainingConfiguration {
       ("beta_end", "beta_end"), ("zero_terminal_snr", "rescale_betas_zero_snr"), ("prediction", "prediction_type"),
       ("variance", "variance_type"),
     ] where found[name] != ours[name] {
+      let (mine, its) = ((ours[name] ?? .null).text, (found[name] ?? .null).text)
+      guard !resumes else {
+        throw ConfigurationError(
+          "\(path)/scheduler/scheduler_config.json: \(name) is \(its), and the run was begun with \(mine): restore it")
+      }
       throw ConfigurationError(
-        "\(key) is \((ours[name] ?? .null).text), and the model \(path) was trained with \((found[name] ?? .null).text): "
-          + "leave out \(key)\(rescaleBetas && key.hasPrefix("beta_") ? " and rescale_betas" : ""), or train a new model"
+        "\(key) is \(mine), and the model \(path) was trained with \(its): leave out \(key)\(rescaleBetas && key.hasPrefix("beta_") ? " and rescale_betas" : ""), or train a new model"
       )
     }
     return scheduler
