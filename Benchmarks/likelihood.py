@@ -90,6 +90,8 @@ parser.add_argument("--ours", default="2000,8000", help="of this program, one ru
 parser.add_argument("--limit", type=int, default=64, help="test images")
 parser.add_argument("--out", default="runs/likelihood", help="where the models go")
 arguments = parser.parse_args()
+if arguments.limit < 2:
+    parser.error("--limit: one image has no standard error; at least 2")
 
 print("| trained by | steps | minutes | bits/dim |")
 print("|---|---|---|---|", flush=True)
