@@ -47,15 +47,10 @@ def train_pytorch(folder, steps, out):
         x0 = data[order[first:first + batch]]
         noise, t = torch.randn_like(x0), torch.randint(0, 1000, (batch,))
         loss = ((model(scheduler.add_noise(x0, noise, t), t).sample - noise) ** 2).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         progress = max(0, k - warmup) / max(1, steps - warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate * min(k / warmup, 1) * 0.5 * (1 + math.cos(math.pi * progress))
-        optimizer.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - min(0.999, (1 + k) / (10 + k)))
+        networks.update(loss, parameters, optimizer, average, decay=min(0.999, (1 + k) / (10 + k)))
         if k % 500 == 0:
             print(f"  PyTorch: step {k}, loss {loss.item():.4f}, {(time.perf_counter() - start) / 60:.1f} min", file=sys.stderr)
     minutes = (time.perf_counter() - start) / 60

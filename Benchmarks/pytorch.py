@@ -35,12 +35,7 @@ if case.startswith("train"):
         a = alphas_cumprod[t].view(-1, 1, 1, 1)
         xt = a.sqrt() * x0 + (1 - a).sqrt() * noise
         loss = ((network(xt, t).sample - noise) ** 2).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(average, [p.detach() for p in parameters], 0.001)
+        networks.update(loss, parameters, optimizer, average, decay=0.999)
 else:
     model.eval()
     scheduler = DDIMScheduler(num_train_timesteps=1000, beta_schedule="linear")

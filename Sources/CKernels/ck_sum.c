@@ -159,7 +159,7 @@ static void columns_body(void *context, int thread, int threads) {
   const axes_job *job = context;
   const axes *a = &job->kept;
   int last = a->rank - 1;
-  long n = a->shape[last], pieces = (n + COLUMNS - 1) / COLUMNS, y_stride = a->strides[TO][last];
+  long n = a->shape[last], pieces = ceil_div(n, COLUMNS), y_stride = a->strides[TO][last];
   span mine = share_of(count_of(a, 0, last) * pieces, thread, threads);
   for (long item = mine.first; item < mine.last; item++) {
     place at;

@@ -5,10 +5,10 @@
 /// for the default one.
 #define CK_INLINE static inline __attribute__((always_inline))
 
-/// ⌈n / multiple⌉·multiple.
-CK_INLINE long round_up(long n, long multiple) { return (n + multiple - 1) / multiple * multiple; }
 /// ⌈n / d⌉.
 CK_INLINE long ceil_div(long n, long d) { return (n + d - 1) / d; }
+/// ⌈n / multiple⌉·multiple.
+CK_INLINE long round_up(long n, long multiple) { return ceil_div(n, multiple) * multiple; }
 
 CK_INLINE long min_long(long a, long b) { return a < b ? a : b; }
 CK_INLINE long max_long(long a, long b) { return a > b ? a : b; }
@@ -24,6 +24,6 @@ CK_INLINE span share_of(long n, long index, long parts) {
 
 /// The same with boundaries at multiples of `grain`, so that threads do not write to one cache line.
 CK_INLINE span share_in_grains(long n, long grain, long index, long parts) {
-  span grains = share_of((n + grain - 1) / grain, index, parts);
+  span grains = share_of(ceil_div(n, grain), index, parts);
   return (span){min_long(grains.first * grain, n), min_long(grains.last * grain, n)};
 }

@@ -81,10 +81,7 @@ struct InterpolateCommand: ParsableCommand {
     let T = model.process.schedule.T
     let levels = at?.values ?? [T / 8, T / 4, T / 2, 3 * T / 4, T].filter { $0 > 0 }
     for t in levels where !(1...T).contains(t) { throw EvaluationError.timestep(t, T: T) }
-    if let label {
-      guard let classes = model.classCount else { throw SamplingError.noClasses }
-      guard (0..<classes).contains(label) else { throw SamplingError.label(label, classes: classes) }
-    }
+    if let label { try model.network.check(label: label) }
 
     let source = try data.map { try model.openData($0, split: split) }
     let (first, firstLabel) = try picture(a, model, source)
@@ -148,9 +145,7 @@ struct InterpolateCommand: ParsableCommand {
       }
       try model.checkLabels(of: data)
     }
-    let (shape, example) = (data.shape, try data.load(index))
-    let picture = Image8(
-      planes: example.pixels, width: shape.width, height: shape.height, channels: shape.channels)
-    return (picture, label.map { Int32($0) } ?? example.label)
+    let example = try data.load(index)
+    return (data.shape.image(example.pixels), label.map { Int32($0) } ?? example.label)
   }
 }

@@ -69,9 +69,7 @@ struct NeighboursCommand: ParsableCommand {
     let gap = Image8(width: shape.width, height: shape.height, channels: shape.channels, fill: 255)
     var rows: [[Image8]] = []
     for (i, neighbours) in found.enumerated() {
-      let images = try neighbours.map { try data.load($0.index) }.map {
-        Image8(planes: $0.pixels, width: shape.width, height: shape.height, channels: shape.channels)
-      }
+      let images = try neighbours.map { shape.image(try data.load($0.index).pixels) }
       rows.append([pictures[i], gap] + images)
       let list = neighbours.map { "\(Text.fixed($0.rmse, 1)) #\($0.index)" }.joined(separator: "  ")
       terminal.print("sample \(i)    \(list)")

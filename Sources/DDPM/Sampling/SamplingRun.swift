@@ -108,10 +108,7 @@ public struct SamplingRun {
       guard images.isFinite else { throw SamplingError.noiseNotFinite }
     }
 
-    if let label = options.label {
-      guard case .learned(let classes) = network.classEmbedding else { throw SamplingError.noClasses }
-      guard (0..<classes).contains(label) else { throw SamplingError.label(label, classes: classes) }
-    }
+    if let label = options.label { try network.check(label: label) }
     let batch = min(options.batchSize, options.count)
     do {
       denoiser = try UNetDenoiser(network, batchSize: batch, height: size.0, width: size.1, on: backend)

@@ -52,3 +52,11 @@ extension ReverseVariance {
   /// The channels of a network's output for images of some channels.
   func outChannels(_ channels: Int) -> Int { isLearned ? 2 * channels : channels }
 }
+
+extension UNetConfig {
+  /// - Throws: ``SamplingError/noClasses`` or ``SamplingError/label(_:classes:)`` where the network knows no class of this number.
+  package func check(label: Int) throws(SamplingError) {
+    guard case .learned(let classes) = classEmbedding else { throw .noClasses }
+    guard (0..<classes).contains(label) else { throw .label(label, classes: classes) }
+  }
+}
