@@ -8,7 +8,10 @@ let package = Package(
   name: "swift-ddpm",
   products: [
     .library(
-      name: "DDPM", targets: ["DDPM", "CPUBackend", "Datasets", "Networks", "Diffusion", "TensorGraph"]),
+      name: "DDPM",
+      targets: [
+        "DDPM", "CPUBackend", "Diffusers", "Datasets", "Pictures", "Files", "Networks", "Diffusion", "TensorGraph",
+      ]),
     .executable(name: "ddpm", targets: ["ddpm-cli"]),
   ],
   dependencies: [
@@ -33,17 +36,22 @@ let package = Package(
     .target(name: "TensorGraph", swiftSettings: strict),
     .target(name: "CPUBackend", dependencies: ["TensorGraph", "CDNNL", "CKernels"], swiftSettings: strict),
 
-    // The mathematics (knows no network), the network (knows no diffusion), the data (bytes only).
+    // Bytes: files, pictures, and the data made of them.
+    .target(name: "Files", dependencies: ["CArchive", "CZlib"], swiftSettings: strict),
+    .target(name: "Pictures", dependencies: ["Files", "CCodecs", "CZlib", "CWebP", "CGIF"], swiftSettings: strict),
+    .target(name: "Datasets", dependencies: ["Files", "Pictures", "CArchive"], swiftSettings: strict),
+
+    // The mathematics (knows no network), the networks (know no diffusion), and both on disk.
     .target(name: "Diffusion", dependencies: ["TensorGraph"], swiftSettings: strict),
     .target(name: "Networks", dependencies: ["TensorGraph"], swiftSettings: strict),
-    .target(
-      name: "Datasets", dependencies: ["CCodecs", "CArchive", "CZlib", "CWebP", "CGIF"], swiftSettings: strict),
+    .target(name: "Diffusers", dependencies: ["Files", "TensorGraph", "Diffusion", "Networks"], swiftSettings: strict),
 
-    // The product: training, evaluation, pipelines; and the command.
+    // The product: models, training, evaluation; and the command.
     .target(
       name: "DDPM",
       dependencies: [
-        "TensorGraph", "Diffusion", "Networks", "Datasets", .product(name: "Yams", package: "Yams"),
+        "TensorGraph", "Diffusion", "Networks", "Diffusers", "Files", "Pictures", "Datasets",
+        .product(name: "Yams", package: "Yams"),
       ], swiftSettings: strict),
     .executableTarget(
       name: "ddpm-cli",
@@ -51,17 +59,22 @@ let package = Package(
       swiftSettings: strict),
 
     .target(
-      name: "TestSupport", dependencies: ["TensorGraph", "Networks"], path: "Tests/TestSupport", swiftSettings: strict),
+      name: "TestSupport", dependencies: ["TensorGraph", "Diffusion", "Networks", "Pictures"],
+      path: "Tests/TestSupport", swiftSettings: strict),
     .testTarget(
       name: "TensorGraphTests", dependencies: ["TensorGraph", "TestSupport"], exclude: ["Golden"], swiftSettings: strict
     ),
     .testTarget(
       name: "CPUBackendTests", dependencies: ["CPUBackend", "CKernels", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "PicturesTests", dependencies: ["Pictures", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "DiffusionTests", dependencies: ["Diffusion", "TensorGraph", "TestSupport"], exclude: ["Golden"],
       swiftSettings: strict),
     .testTarget(name: "NetworksTests", dependencies: ["Networks", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "DiffusersTests", dependencies: ["Diffusers", "TestSupport"], exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
       name: "DDPMTests", dependencies: ["DDPM", "CPUBackend", "TestSupport"], swiftSettings: strict),
   ]

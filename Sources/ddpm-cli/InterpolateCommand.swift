@@ -2,6 +2,8 @@ import ArgumentParser
 import DDPM
 import Datasets
 import Diffusion
+import Files
+import Pictures
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials

@@ -1,6 +1,8 @@
 import ArgumentParser
 import DDPM
 import Datasets
+import Files
+import Pictures
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials

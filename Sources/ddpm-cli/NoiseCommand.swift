@@ -1,7 +1,8 @@
 import ArgumentParser
 import DDPM
-import Datasets
+import Diffusers
 import Diffusion
+import Pictures
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -29,7 +30,7 @@ struct NoiseCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The number of noise levels, T.", valueName: "n"))
   var timesteps = 1000
   @Option(help: ArgumentHelp("linear, scaled_linear, squaredcos_cap_v2, sigmoid, laplace, …", valueName: "name"))
-  var betaSchedule = "linear"
+  var betaSchedule = BetaSchedule.Name.linear
   @Option(help: ArgumentHelp("Resize and centre-crop to a square of this side first.", valueName: "pixels"))
   var imageSize: Int?
   @Option(help: ArgumentHelp("Seed of ε.", valueName: "n"))
@@ -60,4 +61,8 @@ struct NoiseCommand: ParsableCommand {
     try ImageStrip().picture(of: strip).writePNG(to: URL(filePath: out))
     print("wrote \(out): t = \(shown.map(String.init).joined(separator: ", "))")
   }
+}
+
+extension BetaSchedule.Name: ExpressibleByArgument {
+  public init?(argument: String) { self.init(alias: argument) }
 }

@@ -1,5 +1,6 @@
 import CPUBackend
 import DDPM
+import Files
 
 /// The time of an executable by operator, as a table.
 struct ProfileTable {

@@ -1,7 +1,8 @@
 import ArgumentParser
 import DDPM
-import Datasets
 import Diffusion
+import Files
+import Pictures
 import TensorGraph
 
 #if canImport(FoundationEssentials)

@@ -2,6 +2,7 @@ import ArgumentParser
 import CPUBackend
 import DDPM
 import Datasets
+import Files
 import TensorGraph
 
 #if canImport(FoundationEssentials)

@@ -1,5 +1,7 @@
 import ArgumentParser
 import DDPM
+import Datasets
+import Files
 
 // The options of `ddpm train`, by topic. Each group gives the keys that were set, by their names in configuration files.
 

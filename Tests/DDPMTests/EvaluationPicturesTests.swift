@@ -1,6 +1,7 @@
 import DDPM
 import Datasets
 import Diffusion
+import Pictures
 import Testing
 
 #if canImport(FoundationEssentials)

@@ -2,6 +2,8 @@ import CPUBackend
 import DDPM
 import Datasets
 import Diffusion
+import Files
+import Pictures
 import TestSupport
 import Testing
 
@@ -78,7 +80,7 @@ import Testing
     var whole = BoundStatistics(T: 30)
     try run(&whole, upTo: 20, image: source.image)
 
-    let identity: [String: DDPM.JSONValue] = ["seed": 6, "weights": "crc32c:0"]
+    let identity: [String: JSONValue] = ["seed": 6, "weights": "crc32c:0"]
     var part = BoundStatistics(T: 30)
     var done = 0
     #expect(throws: Stop.self) {
@@ -132,7 +134,7 @@ import Testing
     let report = LikelihoodReport(subject(model, data, timesteps: 20), statistics)
     let file = folder.url.appending(path: "bound.json")
     try report.writeJSON(to: file, seconds: 1.5, batchSize: 20)
-    let object = try #require(DDPM.JSONValue(parsing: FileBytes.read(file.path)).object)
+    let object = try #require(JSONValue(parsing: FileBytes.read(file.path)).object)
     for key in ["bits_per_dim", "prior", "diffusion", "reconstruction"] {
       #expect(object[key]?.double?.isFinite == true, "\(key)")
       #expect(object[key + "_standard_error"]?.double ?? -1 >= 0, "\(key)")

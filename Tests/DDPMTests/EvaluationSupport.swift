@@ -1,6 +1,8 @@
 import DDPM
 import Datasets
+import Diffusers
 import Diffusion
+import Files
 import Networks
 import TestSupport
 
@@ -84,7 +86,7 @@ struct EvaluationFolder {
 
   /// A small model for 16×16 glyphs, with T = 20 and first weights.
   func model(
-    classes: Int? = nil, channels: (in: Int, out: Int) = (1, 1), scheduler keys: [String: DDPM.JSONValue] = [:],
+    classes: Int? = nil, channels: (in: Int, out: Int) = (1, 1), scheduler keys: [String: JSONValue] = [:],
     scaledBy factor: Float = 1
   ) throws -> URL {
     var config = UNetConfig()
@@ -97,7 +99,7 @@ struct EvaluationFolder {
     config.normGroups = 4
     config.attentionHeadChannels = nil
     if let classes { config.classEmbedding = .learned(count: classes) }
-    var scheduler: [String: DDPM.JSONValue] = [
+    var scheduler: [String: JSONValue] = [
       "_class_name": "DDPMScheduler", "num_train_timesteps": 20, "beta_start": 0.005, "beta_end": 0.4,
       "variance_type": "fixed_large",
     ]

@@ -1,5 +1,7 @@
 import CPUBackend
 import DDPM
+import Diffusers
+import Files
 import Networks
 import TensorGraph
 import TestSupport

@@ -1,4 +1,5 @@
 import DDPM
+import Diffusers
 import Networks
 import TestSupport
 import Testing

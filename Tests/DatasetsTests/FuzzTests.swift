@@ -1,4 +1,6 @@
 import Datasets
+import Files
+import Pictures
 import TestSupport
 import Testing
 

@@ -1,4 +1,6 @@
 import Datasets
+import Pictures
+import TestSupport
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -38,9 +40,9 @@ import Testing
     }
   }
 
-  @Test(.enabled(if: Pictures.folder != nil, "set DDPM_PICTURES to a folder to look"))
+  @Test(.enabled(if: PictureFolder.url != nil, "set DDPM_PICTURES to a folder to look"))
   func pictures() throws {
-    let folder = try #require(Pictures.folder)
+    let folder = try #require(PictureFolder.url)
     let images = (0..<160).map { Image8(width: 28, height: 28, channels: 1, bytes: Glyphs(seed: 1).load($0).pixels) }
     try ImageGrid(columns: 16, margin: 1, background: 60, magnification: 2).picture(of: images)
       .writePNG(to: folder.appending(path: "glyphs.png"))

@@ -1,4 +1,7 @@
 import Datasets
+import Files
+import Pictures
+import TestSupport
 import Testing
 
 @Suite struct LoadingTests {

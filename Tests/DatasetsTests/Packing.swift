@@ -1,4 +1,5 @@
 import Datasets
+import TestSupport
 
 /// The simplest writers of the formats that are read, straight from their specifications.
 enum Packing {

@@ -91,8 +91,8 @@ import Testing
   }
 
   @Test func everyEntryNamesWhatExists() throws {
-    let sources = try Self.files(in: "Sources/Diffusion")
-    let tests = try Self.files(in: "Tests/DiffusionTests")
+    let sources = try Self.files(in: "Sources")
+    let tests = try Self.files(in: "Tests")
     let entries = try Self.entries()
     #expect(entries.count == 20)
     for entry in entries {
@@ -116,7 +116,7 @@ import Testing
   }
 
   @Test func everyNotationNamesWhatExists() throws {
-    let sources = try Self.files(in: "Sources/Diffusion")
+    let sources = try Self.files(in: "Sources")
     let rows = try Self.text("docs/notation.md").split(separator: "\n").filter { $0.hasPrefix("| $") }
     #expect(rows.count > 20)
     for row in rows {

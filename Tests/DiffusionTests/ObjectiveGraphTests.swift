@@ -1,5 +1,6 @@
 import Diffusion
 import TensorGraph
+import TestSupport
 import Testing
 
 /// The graph pieces against the plain functions, and their gradients against finite differences.

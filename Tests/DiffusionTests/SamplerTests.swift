@@ -103,7 +103,7 @@ import Testing
     let shape = Images.Shape(2, 2, 3, 3)
     let timesteps = try TimestepSpacing.trailing.timesteps(20, of: 1000)
     let process = try ReverseProcess(schedule: schedule, limit: .clip())
-    let network = SamplerGoldenTests.network(learned: false)
+    let network = standInNetwork(learned: false)
     let run = { (sampler: any Sampler) throws -> [Double] in
       func go(_ sampler: some Sampler) throws -> [Double] {
         var noise = CounterNoise(seed: 3)
@@ -135,7 +135,7 @@ import Testing
 
   /// Image i depends on (seed, i) alone, not on the batch it is made in.
   @Test func imagesDoNotDependOnTheBatch() throws {
-    let network = SamplerGoldenTests.network(learned: false)
+    let network = standInNetwork(learned: false)
     let timesteps = try TimestepSpacing.leading.timesteps(10, of: 1000)
     let make = { (first: Int, count: Int, seed: UInt64) throws -> Images in
       var noise = CounterNoise(seed: seed, firstSample: first)

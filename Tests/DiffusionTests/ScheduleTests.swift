@@ -3,6 +3,10 @@ import TestSupport
 import Testing
 
 @Suite struct ScheduleTests {
+  private func named(_ name: String) throws -> BetaSchedule {
+    BetaSchedule(try #require(BetaSchedule.Name(alias: name)))
+  }
+
   struct Tables: Decodable {
     let betas, alphas_cumprod, posterior_variance, posterior_mean_coef_x0, posterior_mean_coef_xt: [Double]
   }
@@ -13,7 +17,7 @@ import Testing
     for (name, tables) in reference {
       let parts = name.split(separator: "/")
       let T = try #require(Int(parts[1]))
-      let schedule = try NoiseSchedule(SchedulerConfig.rule(named: String(parts[0])), T: T)
+      let schedule = try NoiseSchedule(named(String(parts[0])), T: T)
       let posteriors = schedule.timesteps.map { schedule.posterior($0) }
       for (what, ours, theirs) in [
         ("β", Array(schedule.β.values.dropFirst()), tables.betas),
@@ -34,8 +38,8 @@ import Testing
         switch name {
         case "linear/rescaled": try NoiseSchedule(.linear(), T: 200, rescaled: true)
         case let name where name.hasPrefix("zero_snr/"):
-          try NoiseSchedule(SchedulerConfig.rule(named: String(name.dropFirst(9))), zeroTerminalSNR: true)
-        default: try NoiseSchedule(SchedulerConfig.rule(named: name), T: betas.count)
+          try NoiseSchedule(named(String(name.dropFirst(9))), zeroTerminalSNR: true)
+        default: try NoiseSchedule(named(name), T: betas.count)
         }
       // Differences of nearly equal ᾱ leave β of zero-SNR schedules fewer digits.
       expect(
@@ -46,7 +50,7 @@ import Testing
 
   @Test(arguments: ["linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "const", "jsd", "warmup50"])
   func tablesAreConsistent(_ name: String) throws {
-    let schedule = try NoiseSchedule(SchedulerConfig.rule(named: name), T: 250)
+    let schedule = try NoiseSchedule(named(name), T: 250)
     #expect(schedule.ᾱ[0] == 1 && schedule.α[0] == 1 && schedule.β[0] == 0 && schedule.snr[0] == .infinity)
     for t in schedule.timesteps {
       #expect(schedule.α[t] == 1 - schedule.β[t])

@@ -43,22 +43,6 @@ import Testing
     #expect(compared > 1500)
   }
 
-  @Test(
-    .needsShared,
-    arguments: [
-      ("ddpm-fixed_large-1000", SchedulerConfig.Kind.ddpm, "leading", 1000),
-      ("ddpm-fixed_small-50", .ddpm, "leading", 50),
-      ("ddim-eta0-20", .ddim, "leading", 20), ("ddim-eta0.5-20-trailing", .ddim, "trailing", 20),
-      ("dpmsolver++2m-15", .dpmSolver, "linspace", 15),
-    ])
-  func recordedRunsVisitTheSameLevels(_ name: String, _ kind: SchedulerConfig.Kind, _ spacing: String, _ n: Int) throws
-  {
-    let recorded = try MiniSafetensors(SharedFiles.url("reference/samplers/\(name).safetensors"))
-    var config = SchedulerConfig(kind)
-    config.spacing = try #require(TimestepSpacing(rawValue: spacing))
-    #expect(try config.timesteps(n).map(\.zeroBased) == recorded.integers("timesteps"))
-  }
-
   @Test func impossibleCountsAreRefused() {
     #expect(throws: SpacingError.count(0, T: 10)) { try TimestepSpacing.leading.timesteps(0, of: 10) }
     #expect(throws: SpacingError.count(11, T: 10)) { try TimestepSpacing.leading.timesteps(11, of: 10) }

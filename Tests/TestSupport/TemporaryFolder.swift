@@ -21,3 +21,8 @@ public func withTemporaryFolder<Result>(_ body: (URL) throws -> Result) throws -
   let folder = try TemporaryFolder()
   return try withExtendedLifetime(folder) { try body(folder.url) }
 }
+
+/// The names of everything in a folder, sorted.
+package func names(in folder: URL) throws -> [String] {
+  try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+}

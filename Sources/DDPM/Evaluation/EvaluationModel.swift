@@ -1,6 +1,9 @@
 import Datasets
+import Diffusers
 import Diffusion
+import Files
 import Networks
+import Pictures
 import TensorGraph
 
 #if canImport(FoundationEssentials)

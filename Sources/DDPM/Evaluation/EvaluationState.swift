@@ -1,5 +1,6 @@
 import Datasets
 import Diffusion
+import Files
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials

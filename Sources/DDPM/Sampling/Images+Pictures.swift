@@ -1,5 +1,5 @@
-import Datasets
 import Diffusion
+import Pictures
 
 extension Images {
   /// Every sample as an 8-bit picture: the nearest pixel of each value, for x_t and x̂_0 on the way.

@@ -1,4 +1,5 @@
 import Diffusion
+import Files
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials

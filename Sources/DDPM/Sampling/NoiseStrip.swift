@@ -1,5 +1,5 @@
-import Datasets
 import Diffusion
+import Pictures
 
 /// The forward process on a picture: x_t at some t, side by side, all from one ε (Ho et al. 2020, eq. 4).
 public struct NoiseStrip {

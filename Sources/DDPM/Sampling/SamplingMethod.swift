@@ -1,3 +1,4 @@
+import Diffusers
 import Diffusion
 
 /// The samplers by name.

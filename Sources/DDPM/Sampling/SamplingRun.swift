@@ -1,6 +1,6 @@
-import Datasets
 import Diffusion
 import Networks
+import Pictures
 import TensorGraph
 
 #if canImport(FoundationEssentials)

@@ -1,3 +1,4 @@
+import Diffusers
 import Diffusion
 import Networks
 import TensorGraph

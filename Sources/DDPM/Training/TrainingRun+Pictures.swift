@@ -1,5 +1,5 @@
-import Datasets
 import Diffusion
+import Pictures
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials

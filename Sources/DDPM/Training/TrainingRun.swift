@@ -1,5 +1,7 @@
 import Datasets
+import Diffusers
 import Diffusion
+import Files
 import Networks
 import TensorGraph
 
@@ -289,9 +291,8 @@ public final class TrainingRun {
     let url = try directory.checkpoints.write(step: state.step) { folder in
       try Checkpoint.write(state, engine.updating, network: network, history: draw.importance, to: folder)
     }
-    let schedulerJSON = try JSONValue(parsing: Array(scheduler.json.utf8)).object ?? [:]
     let average = try NetworkWeights.sources(in: engine.updating, of: network, prefix: StateName.ema)
-    try PipelineDirectory(unet: network, scheduler: schedulerJSON).write(average, to: directory.url)
+    try PipelineDirectory(unet: network, scheduler: scheduler.members).write(average, to: directory.url)
     directory.checkpoints.prune(keeping: configuration.keepCheckpoints)
     return url
   }

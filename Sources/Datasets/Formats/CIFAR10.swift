@@ -1,4 +1,7 @@
 /// CIFAR-10's binary version: records of one label and 3×32×32 bytes in planes.
+import Files
+import Pictures
+
 enum CIFAR10 {
   static let shape = ImageShape(channels: 3, height: 32, width: 32)
   static let names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]

@@ -1,4 +1,6 @@
 import CArchive
+import Files
+import Pictures
 
 #if canImport(Glibc)
   import Glibc

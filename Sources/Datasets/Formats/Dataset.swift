@@ -5,6 +5,9 @@
 /// print(data)                              // photos: 5,120 images, 3×64×64, 4 classes (split train)
 /// let example = try data.load(7)           // example.pixels: channels × height × width bytes
 /// ```
+import Files
+import Pictures
+
 public struct Dataset: Sendable, CustomStringConvertible {
   /// Which part of the data.
   public enum Split: String, Sendable, CaseIterable {
@@ -89,22 +92,4 @@ public struct Example: Sendable, Equatable {
     self.pixels = pixels
     self.label = label
   }
-}
-
-/// Channels × height × width.
-public struct ImageShape: Sendable, Equatable, Hashable, CustomStringConvertible {
-  public let channels: Int
-  public let height: Int
-  public let width: Int
-
-  public init(channels: Int, height: Int, width: Int) {
-    self.channels = channels
-    self.height = height
-    self.width = width
-  }
-
-  /// The number of samples (dimensions) of an image.
-  public var count: Int { channels * height * width }
-
-  public var description: String { "\(channels)×\(height)×\(width)" }
 }

@@ -1,4 +1,7 @@
 /// The format of MNIST and its kin: a magic number, the dimensions, then bytes; plain or gzip.
+import Files
+import Pictures
+
 enum IDX {
   /// `…-images-idx3-ubyte`, also with `.gz`, also with dots for dashes.
   static func isImages(_ path: String) -> Bool { mentions(path, "images", "idx3") }

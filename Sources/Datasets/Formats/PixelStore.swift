@@ -1,4 +1,7 @@
 /// Images held in memory, decoded, one after another.
+import Files
+import Pictures
+
 struct PixelStore: ImageSource {
   let shape: ImageShape
   let pixels: [UInt8]

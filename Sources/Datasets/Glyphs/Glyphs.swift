@@ -1,3 +1,5 @@
+import Pictures
+
 #if canImport(Glibc)
   import Glibc
 #else

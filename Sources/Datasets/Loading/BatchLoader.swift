@@ -1,4 +1,6 @@
 /// Examples for one step.
+import Pictures
+
 public struct Batch: Sendable {
   /// x0 in [−1, 1], N × channels × height × width: byte / 127.5 − 1.
   public let x0: [Float]

@@ -64,7 +64,7 @@ extension NoiseSchedule {
   }
 
   /// As `level`, with ᾱ ≥ 2⁻²⁴: ODE solvers divide by √ᾱ, which zero terminal SNR makes 0 (diffusers does the same).
-  func finiteLevel(_ t: Timestep) -> NoiseLevel<Double> {
+  package func finiteLevel(_ t: Timestep) -> NoiseLevel<Double> {
     if ᾱ[t] >= 0x1p-24 { return level(t) }
     return NoiseLevel(sqrtᾱ: 0x1p-12, sqrtOneMinusᾱ: (1 - 0x1p-24).squareRoot())
   }

@@ -26,7 +26,7 @@ public enum BetaSchedule: Sendable, Hashable {
   case explicit([Double])
 
   /// β_1…β_T.
-  func betas(T: Int) -> [Double] {
+  package func betas(T: Int) -> [Double] {
     switch self {
     case .linear(let first, let last):
       return linspace(first, last, T)
@@ -75,6 +75,42 @@ public enum BetaSchedule: Sendable, Hashable {
   /// β_t = min(1 − ᾱ(t/T)/ᾱ((t−1)/T), cap).
   private static func betas(T: Int, cap: Double, ᾱ: (Double) -> Double) -> [Double] {
     (1...T).map { min(1 - ᾱ(Double($0) / Double(T)) / ᾱ(Double($0 - 1) / Double(T)), cap) }
+  }
+}
+
+extension BetaSchedule {
+  /// The rules by diffusers' names and, where diffusers has none, by those of the paper's code.
+  public enum Name: String, Sendable, CaseIterable, Codable {
+    case linear
+    case scaledLinear = "scaled_linear"
+    case cosine = "squaredcos_cap_v2"
+    case sigmoid, laplace
+    case constant = "const"
+    case jsd, warmup10, warmup50
+
+    /// Also by the names `quad` and `cosine`, which other programs use.
+    public init?(alias name: String) {
+      switch name {
+      case "quad": self = .scaledLinear
+      case "cosine": self = .cosine
+      default: self.init(rawValue: name)
+      }
+    }
+  }
+
+  /// The rule of a name, between its first and its last β where it asks for them.
+  public init(_ name: Name, from first: Double = 1e-4, to last: Double = 0.02) {
+    switch name {
+    case .linear: self = .linear(from: first, to: last)
+    case .scaledLinear: self = .scaledLinear(from: first, to: last)
+    case .cosine: self = .cosine()
+    case .sigmoid: self = .sigmoid(from: first, to: last)
+    case .laplace: self = .laplace()
+    case .constant: self = .constant(last)
+    case .jsd: self = .jsd
+    case .warmup10: self = .warmup(fraction: 0.1, from: first, to: last)
+    case .warmup50: self = .warmup(fraction: 0.5, from: first, to: last)
+    }
   }
 }
 

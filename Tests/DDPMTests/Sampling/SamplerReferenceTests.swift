@@ -1,6 +1,7 @@
 import CPUBackend
 import DDPM
 import Diffusion
+import Files
 import TensorGraph
 import TestSupport
 import Testing

@@ -2,6 +2,7 @@ import CPUBackend
 import DDPM
 import Datasets
 import Diffusion
+import Pictures
 import TensorGraph
 import Testing
 

@@ -1,6 +1,7 @@
 import DDPM
 import Datasets
 import Diffusion
+import Files
 import Networks
 import TestSupport
 import Testing

@@ -1,4 +1,5 @@
 import DDPM
+import Diffusers
 import Diffusion
 import Networks
 import TensorGraph

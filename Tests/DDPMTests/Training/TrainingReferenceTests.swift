@@ -1,6 +1,8 @@
 import CPUBackend
 import DDPM
+import Diffusers
 import Diffusion
+import Files
 import Networks
 import TensorGraph
 import TestSupport

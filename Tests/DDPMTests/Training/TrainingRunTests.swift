@@ -1,6 +1,8 @@
 import CPUBackend
 import DDPM
 import Datasets
+import Diffusers
+import Files
 import TensorGraph
 import TestSupport
 import Testing

@@ -1,4 +1,5 @@
 import Datasets
+import Pictures
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials

@@ -1,5 +1,7 @@
 import Datasets
 import Diffusion
+import Files
+import Pictures
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials

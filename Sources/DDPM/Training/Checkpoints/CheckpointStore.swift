@@ -1,4 +1,4 @@
-import Datasets
+import Files
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials

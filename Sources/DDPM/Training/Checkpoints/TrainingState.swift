@@ -1,4 +1,5 @@
-import Datasets
+import Diffusers
+import Files
 import Networks
 import TensorGraph
 

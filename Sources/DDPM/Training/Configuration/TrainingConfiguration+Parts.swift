@@ -1,4 +1,5 @@
 import Datasets
+import Diffusers
 import Diffusion
 import Networks
 import TensorGraph
@@ -90,7 +91,10 @@ extension TrainingConfiguration {
   package func scheduler() throws(ConfigurationError) -> SchedulerConfig {
     var scheduler = SchedulerConfig(.ddpm)
     scheduler.T = timesteps
-    scheduler.betaSchedule = betaSchedule
+    guard let rule = BetaSchedule.Name(alias: betaSchedule) else {
+      throw Self.choice("beta_schedule", betaSchedule, BetaSchedule.Name.allCases.map(\.rawValue))
+    }
+    scheduler.betaSchedule = rule
     // Rules that are functions of t/T do not ask for them.
     let k = rescaleBetas ? 1000 / Double(timesteps) : 1
     scheduler.betaStart = k * betaStart

@@ -1,6 +1,9 @@
 import Datasets
+import Diffusers
 import Diffusion
+import Files
 import Networks
+import Pictures
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -20,7 +23,7 @@ extension TrainingConfiguration {
       return (directory.path, [:])
     }
     var object: [String: JSONValue] = [
-      "timesteps": .integer(scheduler.T), "beta_schedule": .string(scheduler.betaSchedule),
+      "timesteps": .integer(scheduler.T), "beta_schedule": .string(scheduler.betaSchedule.rawValue),
       "beta_start": .number(scheduler.betaStart), "beta_end": .number(scheduler.betaEnd), "rescale_betas": false,
       "zero_terminal_snr": .bool(scheduler.zeroTerminalSNR), "prediction": .string(scheduler.prediction.rawValue),
     ]
@@ -48,7 +51,7 @@ extension TrainingConfiguration {
       ("beta_end", "beta_end"), ("zero_terminal_snr", "rescale_betas_zero_snr"), ("prediction", "prediction_type"),
       ("variance", "variance_type"),
     ] where found[name] != ours[name] {
-      let (mine, its) = ((ours[name] ?? .null).text, (found[name] ?? .null).text)
+      let (mine, its) = ((ours[name] ?? .null).compactText, (found[name] ?? .null).compactText)
       guard !resumes else {
         throw ConfigurationError(
           "\(path)/scheduler/scheduler_config.json: \(name) is \(its), and the run was begun with \(mine): restore it")

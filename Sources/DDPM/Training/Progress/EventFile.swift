@@ -1,4 +1,5 @@
-import Datasets
+import Files
+import Pictures
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials

@@ -1,5 +1,5 @@
-import Datasets
 import Diffusion
+import Files
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials

@@ -1,0 +1,147 @@
+import Diffusers
+import Files
+import Networks
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// What `ddpm info` says about a model: its architecture level by level, its scheduler, and the memory that it wants.
+public struct ModelReport: CustomStringConvertible, Sendable {
+  public let config: UNetConfig
+  public let scheduler: [String: JSONValue]?
+  public let cost: UNetCost
+  /// The size of the images that costs and memory are for.
+  public let height, width: Int
+  public let batch: Int
+  public let sampling: UNetMemory
+  public let training: UNetMemory
+
+  /// - Parameters:
+  ///   - size: Height and width; nil for the model's own `sample_size`.
+  ///   - batch: Images at a time, for the memory estimates.
+  /// - Throws: ``PipelineError`` where the model names no size and none is given, or errors of the configuration.
+  public init(_ pipeline: PipelineDirectory, size: UNetConfig.SampleSize? = nil, batch: Int) throws {
+    guard let size = size ?? pipeline.unet.sampleSize else {
+      throw PipelineError.value(
+        file: PipelineDirectory.configName, key: "sample_size", found: "null", wanted: "give a size, such as --size 32")
+    }
+    config = pipeline.unet
+    scheduler = pipeline.schedulerJSON
+    (height, width) = (size.height, size.width)
+    self.batch = batch
+    cost = try UNetCost(config, height: height, width: width)
+    sampling = try UNetMemory.sampling(config, batch: batch, height: height, width: width)
+    training = try UNetMemory.training(config, batch: batch, height: height, width: width)
+  }
+
+  /// `ddpm info`: reads a model's configuration, and checks its weights against it without reading them.
+  ///
+  /// - Throws: What ``PipelineDirectory/open(_:)`` throws, and ``WeightsMismatch``.
+  public static func report(on model: URL, size: UNetConfig.SampleSize?, batch: Int) throws -> ModelReport {
+    let (pipeline, file) = try PipelineDirectory.open(model)
+    _ = try WeightNames.match(UNet.parameters(of: pipeline.unet).map { ($0.name, $0.shape.dimensions) }, in: file)
+    return try ModelReport(pipeline, size: size, batch: batch)
+  }
+
+  public var description: String { [architecture, settings, schedulerSettings, memory].joined(separator: "\n") }
+
+  // MARK: Sections
+
+  private var architecture: String {
+    let rows = cost.parts.map { part in
+      [
+        part.name, kind(of: part.name), part.output.map(String.init).joined(separator: "×"), Text.grouped(part.tensors),
+        Text.grouped(part.parameters), megaOperations(part.operations),
+      ]
+    }
+    let total = [
+      "total", "", "", Text.grouped(cost.tensors), Text.grouped(cost.parameters), megaOperations(cost.operations),
+    ]
+    let header = ["part", "block", "output", "tensors", "parameters", "MFLOP an image"]
+    return "UNet2DModel on images of \(config.inChannels)×\(height)×\(width)\n"
+      + table([header] + rows + [total], leftAligned: 3)
+  }
+
+  private var settings: String {
+    let heads = config.attentionHeadChannels.map { "heads of \($0) channels" } ?? "one head"
+    return """
+      residual blocks   \(config.layersPerBlock) a level, \(config.activation.rawValue), groups of norm \(config.normGroups), \
+      dropout \(pythonRepr(config.dropout))
+      attention         \(heads)
+      time              \(config.timeEmbedding.rawValue), \(config.timeChannels) channels, \
+      \(config.timeScaleShift == .shift ? "added" : "scale and shift")
+      classes           \(classes)
+
+      """
+  }
+
+  private var classes: String {
+    switch config.classEmbedding {
+    case nil: "none"
+    case .learned(let count): "\(count)"
+    case .timestep: "a number, embedded as the timestep is"
+    case .identity: "a vector of \(config.timeChannels) numbers"
+    }
+  }
+
+  private var schedulerSettings: String {
+    guard let scheduler else { return "scheduler: none\n" }
+    let name = scheduler["_class_name"]?.string ?? "unnamed"
+    let width = scheduler.keys.map(\.count).max() ?? 0
+    let lines = scheduler.filter { !$0.key.hasPrefix("_") }.sorted { $0.key < $1.key }
+      .map { "  " + Text.flushLeft($0.key, width) + "  " + (String($0.value.compactText.prefix(60))) }
+    return "scheduler \(name)\n" + lines.joined(separator: "\n") + "\n"
+  }
+
+  private var memory: String {
+    "memory at batch \(batch), about\n"
+      + table(
+        [
+          ["", "states", "activations", "total"],
+          ["sampling", mebibytes(sampling.states), mebibytes(sampling.activations), mebibytes(sampling.total)],
+          ["training", mebibytes(training.states), mebibytes(training.activations), mebibytes(training.total)],
+        ], leftAligned: 1)
+  }
+
+  private func kind(of part: String) -> String {
+    let components = part.split(separator: ".")
+    let index = components.count > 1 ? Int(components[1]) ?? 0 : 0
+    return switch components[0] {
+    case "down_blocks": config.downBlocks[index].rawValue
+    case "up_blocks": config.upBlocks[index].rawValue
+    case "mid_block": config.hasMidAttention ? "UNetMidBlock2D" : "UNetMidBlock2D without attention"
+    default: ""
+    }
+  }
+}
+
+// MARK: - Layout
+
+/// Columns two spaces apart, the first few flush left, the others flush right; a rule below the first row.
+private func table(_ rows: [[String]], leftAligned: Int) -> String {
+  let columns = rows[0].indices
+  let widths = columns.map { column in rows.map { $0[column].count }.max() ?? 0 }
+  var lines = rows.map { row in
+    columns.map { $0 < leftAligned ? Text.flushLeft(row[$0], widths[$0]) : Text.flushRight(row[$0], widths[$0]) }
+      .joined(separator: "  ").trimmingEnd()
+  }
+  lines.insert(String(repeating: "─", count: widths.reduce(2 * (widths.count - 1), +)), at: 1)
+  return lines.joined(separator: "\n") + "\n"
+}
+
+extension String {
+  fileprivate func trimmingEnd() -> String {
+    var text = self
+    while text.last == " " { text.removeLast() }
+    return text
+  }
+}
+
+private func megaOperations(_ operations: Int) -> String { tenths((operations + 50_000) / 100_000) }
+
+private func mebibytes(_ bytes: Int) -> String { "\(tenths((bytes * 10 + (1 << 19)) >> 20)) MiB" }
+
+private func tenths(_ number: Int) -> String { "\(Text.grouped(number / 10)).\(number % 10)" }

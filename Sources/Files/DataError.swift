@@ -1,0 +1,45 @@
+/// Data that cannot be used: which file, what is wrong with it, and what would work.
+public struct DataError: Error, CustomStringConvertible, Equatable, Sendable {
+  public enum Kind: Sendable {
+    /// Damaged, or cut short.
+    case corrupt
+    /// Whole, but of a kind that is not read here.
+    case unsupported
+    /// A header asks for more than the limit.
+    case tooLarge
+    /// Images of several sizes, and no size was asked for.
+    case mixedSizes
+    /// Nothing to train on.
+    case empty
+    /// Something that belongs to the data set (a file, a split) is not there.
+    case missing
+  }
+
+  public let kind: Kind
+  /// The file or folder; a file in an archive is `ARCHIVE:PATH`.
+  public let file: String
+  /// What was found.
+  public let problem: String
+  /// What to try next, or empty.
+  public let remedy: String
+
+  public init(_ kind: Kind, file: String, _ problem: String, remedy: String = "") {
+    self.kind = kind
+    self.file = file
+    self.problem = problem
+    self.remedy = remedy
+  }
+
+  public var description: String { ("\(file): \(problem)" + (remedy.isEmpty ? "" : " (\(remedy))")).onOneLine }
+}
+
+extension String {
+  /// Without control characters: names come from archives too, and must not speak to the terminal.
+  package var onOneLine: String {
+    var text = ""
+    for scalar in unicodeScalars {
+      text.unicodeScalars.append(scalar.properties.generalCategory == .control ? "\u{FFFD}" : scalar)
+    }
+    return text
+  }
+}
