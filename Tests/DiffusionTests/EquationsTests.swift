@@ -109,7 +109,7 @@ import Testing
       }
       for test in entry.tests {
         let parts = test.split(separator: ".")
-        let found = tests["\(parts[0]).swift"]?.declares(test) == true
+        let found = tests.contains { $0.key.hasSuffix("/\(parts[0]).swift") && $0.value.declares(test) }
         #expect(found, "\(entry.title): there is no test \(test)")
       }
     }
