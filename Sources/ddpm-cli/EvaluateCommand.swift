@@ -111,7 +111,7 @@ struct EvaluateCommand: ParsableCommand {
     let run = BoundRun(
       VariationalBound(model.process), denoiser: denoiser, visits: visits,
       path: metric == .rateDistortion ? .trajectory : .independent, seed: seed, batchSize: min(batchSize, pairs))
-    let seconds = try measure(run, &state, data, count, terminal)
+    let seconds = try measure(run, &state, data, count, labelled: model.classCount != nil, terminal)
 
     terminal.print(
       "took        \(Text.duration(seconds)) for \(Text.grouped(count - finished)) images of "
@@ -146,7 +146,8 @@ struct EvaluateCommand: ParsableCommand {
   ///
   /// - Returns: the seconds that it took.
   private func measure(
-    _ run: BoundRun<UNetDenoiser>, _ state: inout EvaluationState, _ data: Dataset, _ count: Int, _ terminal: Terminal
+    _ run: BoundRun<UNetDenoiser>, _ state: inout EvaluationState, _ data: Dataset, _ count: Int, labelled: Bool,
+    _ terminal: Terminal
   ) throws -> Double {
     StopSignals.watch()
     let clock = Countdown()
@@ -160,7 +161,8 @@ struct EvaluateCommand: ParsableCommand {
     struct Stopped: Error { let signal: Int32 }
 
     do {
-      try run(&state.statistics, upTo: count, image: data.evaluationImage) { done, total, statistics in
+      try run(&state.statistics, upTo: count, image: { try data.evaluationImage($0, labelled: labelled) }) {
+        done, total, statistics in
         let now = clock.elapsed
         let left = clock.left(after: done, of: total)
         if !isEstimated, done < total {

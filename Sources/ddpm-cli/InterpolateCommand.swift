@@ -95,10 +95,11 @@ struct InterpolateCommand: ParsableCommand {
     let count = reconstructions ?? λ.count
     // Images must not depend on what a timer said.
     let denoiser = try model.denoiser(batchSize: min(count, 32), first.shape, on: backend.make(fixed: true))
-    denoiser.labels =
+    let labels =
       second == nil
       ? Array(repeating: firstLabel, count: count)
       : LatentPaths<UNetDenoiser>.labels(λ, from: firstLabel, to: secondLabel)
+    let condition = model.classCount == nil ? Condition.none : .classes(labels)
     let paths = LatentPaths(model.process, denoiser: denoiser, seed: seed)
 
     let total = levels.reduce(0, +)
@@ -112,11 +113,11 @@ struct InterpolateCommand: ParsableCommand {
       defer { before += level }
       if let second {
         let between = try paths.interpolation(
-          from: images(first), to: images(second), at: Timestep(level), λ: λ, observe: observe)
+          from: images(first), to: images(second), at: Timestep(level), λ: λ, given: condition, observe: observe)
         return [first] + between.pictures + [second]
       }
       let (xt, samples) = try paths.reconstructions(
-        of: images(first), at: Timestep(level), count: count, observe: observe)
+        of: images(first), at: Timestep(level), count: count, given: condition, observe: observe)
       return [first] + xt.pictures + samples.pictures
     }
     terminal.end()
@@ -135,10 +136,10 @@ struct InterpolateCommand: ParsableCommand {
   /// A file, or a numbered image of the data; and the class to decode it as.
   private func picture(
     _ text: String, _ model: EvaluationModel, _ data: Dataset?
-  ) throws -> (picture: Image8, label: Int32) {
+  ) throws -> (picture: Image8, label: Int) {
     guard let data, let index = Int(text) else {
       guard model.classCount == nil || label != nil else { throw EvaluationError.noLabel(text) }
-      return (try model.picture(URL(filePath: text)), Int32(label ?? 0))
+      return (try model.picture(URL(filePath: text)), label ?? 0)
     }
     guard (0..<data.count).contains(index) else { throw EvaluationError.imageIndex(text, count: data.count) }
     if label == nil {
@@ -148,6 +149,6 @@ struct InterpolateCommand: ParsableCommand {
       try model.checkLabels(of: data)
     }
     let example = try data.load(index)
-    return (data.shape.image(example.pixels), label.map { Int32($0) } ?? example.label)
+    return (data.shape.image(example.pixels), label ?? Int(example.label))
   }
 }

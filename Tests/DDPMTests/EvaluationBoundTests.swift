@@ -189,7 +189,7 @@ import Testing
 
   @Test func aBrokenNetworkIsNamed() throws {
     let optimum = GaussianOptimum(schedule: try NoiseSchedule(.linear(from: 0.01, to: 0.5), T: 10))
-    let broken = DenoiserFunction { xt, t in optimum.predict(xt, at: t).map { _ in .nan } }
+    let broken = DenoiserFunction { xt, t in optimum.predict(xt, at: t, given: .none).map { _ in .nan } }
     var statistics = BoundStatistics(T: 10)
     #expect(throws: EvaluationError.self) {
       try BoundRun(optimum.bound(), denoiser: broken, seed: 0, batchSize: 4)(

@@ -35,7 +35,7 @@ import Testing
       var statistics = BoundStatistics(T: 20)
       try BoundRun(
         VariationalBound(model.process), denoiser: denoiser, visits: TimestepVisits(T: 20, count: timesteps), seed: 8,
-        batchSize: batchSize)(&statistics, upTo: 5, image: data.evaluationImage)
+        batchSize: batchSize)(&statistics, upTo: 5) { try data.evaluationImage($0, labelled: false) }
       return statistics
     }
     for other in results.dropFirst() {
@@ -53,14 +53,14 @@ import Testing
     let folder = try EvaluationFolder()
     let model = try EvaluationModel(folder.model(classes: 62), limit: .clip())
     let data = try model.openData("glyphs", split: .test)
-    func totals(batchSize: Int, label: @escaping (Int32) -> Int32 = { $0 }) throws -> [Double] {
+    func totals(batchSize: Int, label: @escaping (Int) -> Int = { $0 }) throws -> [Double] {
       let denoiser = try model.denoiser(batchSize: batchSize, data.shape, on: backend)
       var statistics = BoundStatistics(T: 20)
       try BoundRun(VariationalBound(model.process), denoiser: denoiser, seed: 8, batchSize: batchSize)(
         &statistics, upTo: 4
       ) {
-        let image = try data.evaluationImage($0)
-        return EvaluationImage(x0: image.x0, label: label(image.label))
+        let image = try data.evaluationImage($0, labelled: true)
+        return EvaluationImage(x0: image.x0, given: .classes(image.condition.classes?.map { $0.map(label) } ?? []))
       }
       return statistics.images.map(\.total)
     }

@@ -32,7 +32,7 @@ struct GaussianOptimum: Denoiser {
   }
 
   /// [ε̂, ln σ²], for ``ReverseVariance/learned``.
-  func predict(_ xt: Images, at t: [Timestep]) -> Images {
+  func predict(_ xt: Images, at t: [Timestep], given condition: Condition) -> Images {
     var shape = xt.shape
     shape.channels = 2
     return Images(
@@ -68,7 +68,7 @@ struct GaussianOptimum: Denoiser {
 struct SimpleDenoiser: Denoiser {
   let schedule: NoiseSchedule
 
-  func predict(_ xt: Images, at t: [Timestep]) -> Images {
+  func predict(_ xt: Images, at t: [Timestep], given condition: Condition) -> Images {
     Images(
       joining: t.indices.map { n in
         let ᾱ = schedule.ᾱ[t[n]]

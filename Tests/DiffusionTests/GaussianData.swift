@@ -13,7 +13,7 @@ struct GaussianData: Denoiser {
   /// C = [[a, b], [b, d]].
   let a = 0.5, b = 0.2, d = 0.3
 
-  func predict(_ xt: Images, at t: [Timestep]) -> Images {
+  func predict(_ xt: Images, at t: [Timestep], given condition: Condition) -> Images {
     var ε = xt.scalars
     for n in 0..<xt.shape.count {
       let (signal, noise) = (schedule.sqrtᾱ[t[n]], schedule.sqrtOneMinusᾱ[t[n]])
@@ -40,7 +40,7 @@ struct ScalarGaussianData: Denoiser {
   let mean = 0.2
   let variance = 0.25
 
-  func predict(_ xt: Images, at t: [Timestep]) -> Images {
+  func predict(_ xt: Images, at t: [Timestep], given condition: Condition) -> Images {
     var shape = xt.shape
     shape.channels *= 2
     let scalars = (0..<xt.shape.count).flatMap { n -> [Float] in

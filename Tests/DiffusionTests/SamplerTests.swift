@@ -86,7 +86,7 @@ import Testing
       _ = try Ancestral().sample(
         shape: shape, timesteps: timesteps, process: process, denoiser: data, noise: &noise
       ) { steps.append($0.x) }
-      let ε = data.predict(xT, at: [t]).doubles
+      let ε = data.predict(xT, at: [t], given: .none).doubles
       for i in 0..<2 {
         let (x, z) = (xT.doubles[i], t > 1 ? z.doubles[i] : 0)
         // x_{t−1} = (x_t − (1−α_t)/√(1−ᾱ_t) ε)/√α_t + σ_t z

@@ -115,12 +115,14 @@ public struct EvaluationModel {
 
 extension Dataset {
   /// Image `index` as the model sees it: byte/127.5 − 1, never mirrored.
-  public func evaluationImage(_ index: Int) throws -> EvaluationImage {
+  ///
+  /// - Parameter labelled: whether the model is told the image's class.
+  public func evaluationImage(_ index: Int, labelled: Bool) throws -> EvaluationImage {
     let example = try load(index)
     return EvaluationImage(
       x0: Images(
         shape: .init(1, shape.channels, shape.height, shape.width), scalars: example.pixels.map { PixelScale.x0($0) }),
-      label: example.label)
+      given: labelled ? .classes([Int(example.label)]) : .none)
   }
 }
 

@@ -56,6 +56,24 @@ extension ReverseVariance {
 }
 
 extension UNetConfig {
+  /// The classes of a condition as the network's table counts them; nil where it has none.
+  ///
+  /// - Throws: ``SamplingError`` where the network asks for a class and none is given, or the other way round.
+  func labels(_ condition: Condition) throws(SamplingError) -> [Int32]? {
+    guard case .learned(let count) = classEmbedding else {
+      guard condition.classes == nil else { throw .noClasses }
+      return nil
+    }
+    guard let classes = condition.classes else { throw .classMissing(classes: count) }
+    var labels: [Int32] = []
+    for label in classes {
+      guard let label else { throw .classMissing(classes: count) }
+      try check(label: label)
+      labels.append(Int32(label))
+    }
+    return labels
+  }
+
   /// - Throws: ``SamplingError/noClasses`` or ``SamplingError/label(_:classes:)`` where the network knows no class of this number.
   package func check(label: Int) throws(SamplingError) {
     guard case .learned(let classes) = classEmbedding else { throw .noClasses }

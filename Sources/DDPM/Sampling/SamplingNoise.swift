@@ -42,13 +42,3 @@ struct SamplingNoise: NoiseSource {
     return recordedSteps[drawn]
   }
 }
-
-extension Images {
-  /// Some of the samples.
-  func samples(_ range: Range<Int>) -> Images {
-    var part = shape
-    part.count = range.count
-    return Images(
-      shape: part, scalars: Array(scalars[range.lowerBound * shape.dimension..<range.upperBound * shape.dimension]))
-  }
-}

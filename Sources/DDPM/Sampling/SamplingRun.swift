@@ -158,8 +158,9 @@ public struct SamplingRun {
   }
 
   private func draw(_ samples: Range<Int>, observe: (Int, Int) throws -> Void) throws -> Result {
+    var condition = Condition.none
     if case .learned(let classes) = network.classEmbedding {
-      denoiser.labels = samples.map { Int32(options.label ?? $0 % classes) }
+      condition = .classes(samples.map { options.label ?? $0 % classes })
     }
     var noise = SamplingNoise(
       seed: options.seed, samples: samples, initial: options.initialNoise, steps: options.stepNoise,
@@ -173,7 +174,8 @@ public struct SamplingRun {
     var decoderLogVariance: LogVariance?
     let final = try withoutActuallyEscaping(observe) { observe in
       try sampler.sample(
-        shape: shape, timesteps: timesteps, process: process, denoiser: denoiser, noise: &noise, start: start
+        shape: shape, timesteps: timesteps, process: process, denoiser: denoiser, given: condition, noise: &noise,
+        start: start
       ) { step in
         try step.checkFinite()
         decoderLogVariance = step.decoderLogVariance
@@ -231,6 +233,7 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
   case channels(Int)
   case noSize
   case noClasses
+  case classMissing(classes: Int)
   case label(Int, classes: Int)
   case unsupportedClasses
   case tooLarge(batch: Int, String)
@@ -257,6 +260,7 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
     case .channels(let channels): "the model has \(channels) channels; images have 1 or 3: use ddpm run"
     case .noSize: "the model does not say how large its images are (sample_size in unet/config.json): add it there"
     case .noClasses: "the model was trained without classes: leave out --class"
+    case .classMissing(let classes): "the model asks for a class, 0 to \(classes - 1), and none is given: give one"
     case .label(let label, let classes): "class is \(label); the model knows 0 to \(classes - 1)"
     case .unsupportedClasses: "class embeddings other than a learned table are not sampled here: use ddpm run"
     case .tooLarge(let batch, let problem): "a batch of \(batch) images is too large: lower --batch-size (\(problem))"

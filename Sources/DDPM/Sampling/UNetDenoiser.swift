@@ -9,8 +9,6 @@ public final class UNetDenoiser: Denoiser {
   public let network: UNetConfig
   public let batchSize: Int
   public let executable: any Executable
-  /// The classes of the samples that are predicted, one each; ignored by a network without classes.
-  public var labels: [Int32] = []
 
   private let height: Int
   private let width: Int
@@ -37,14 +35,16 @@ public final class UNetDenoiser: Denoiser {
     executable = try backend.compile(builder.finish(), sharing: other)
   }
 
-  public func predict(_ xt: Images, at t: [Timestep]) throws -> Images {
+  /// - Throws: ``SamplingError`` where the network asks for a class and none is given, or the other way round.
+  public func predict(_ xt: Images, at t: [Timestep], given condition: Condition) throws -> Images {
+    let labels = try network.labels(condition)
     let parts = try stride(from: 0, to: xt.shape.count, by: batchSize).map { start in
-      try predict(xt, at: t, samples: start..<min(start + batchSize, xt.shape.count))
+      try predict(xt, at: t, labels, samples: start..<min(start + batchSize, xt.shape.count))
     }
     return parts.count == 1 ? parts[0] : Images(joining: parts)
   }
 
-  private func predict(_ xt: Images, at t: [Timestep], samples: Range<Int>) throws -> Images {
+  private func predict(_ xt: Images, at t: [Timestep], _ labels: [Int32]?, samples: Range<Int>) throws -> Images {
     let dimension = xt.shape.dimension
     let missing = batchSize - samples.count
     var scalars =
@@ -57,9 +57,8 @@ public final class UNetDenoiser: Denoiser {
       "sample": TensorData(scalars, shape: [batchSize, xt.shape.channels, height, width]),
       "timestep": TensorData(timesteps, shape: [batchSize]),
     ]
-    if network.classEmbedding != nil {
-      let known = samples.map { $0 < labels.count ? labels[$0] : 0 }
-      inputs["class_labels"] = TensorData(known + [Int32](repeating: 0, count: missing), shape: [batchSize])
+    if let labels {
+      inputs["class_labels"] = TensorData(labels[samples] + [Int32](repeating: 0, count: missing), shape: [batchSize])
     }
     guard let output = try executable.run(inputs)["output"] else {
       preconditionFailure("the program declares an output named output")

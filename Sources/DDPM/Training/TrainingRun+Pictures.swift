@@ -17,12 +17,14 @@ extension TrainingRun {
     for start in stride(from: 0, to: shape.count, by: denoiser.batchSize) {
       var part = shape
       part.count = min(denoiser.batchSize, shape.count - start)
+      var condition = Condition.none
       if case .learned(let classes) = network.classEmbedding {
-        denoiser.labels = (start..<start + part.count).map { Int32($0 % classes) }
+        condition = .classes((start..<start + part.count).map { $0 % classes })
       }
       var noise = CounterNoise(seed: UInt64(configuration.seed), firstSample: start)
       parts.append(
-        try DDIM().sample(shape: part, timesteps: timesteps, process: process, denoiser: denoiser, noise: &noise))
+        try DDIM().sample(
+          shape: part, timesteps: timesteps, process: process, denoiser: denoiser, given: condition, noise: &noise))
     }
     return ImageGrid().picture(of: Images(joining: parts).pictures)
   }

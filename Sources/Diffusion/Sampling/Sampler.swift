@@ -25,6 +25,8 @@ public struct StepContext<D: Denoiser, Noise: NoiseSource> {
   /// This step among all, from 0.
   public let index: Int
   public let count: Int
+  /// What is asked of the samples.
+  public let condition: Condition
   let denoiser: D
   var noise: Noise
 
@@ -32,7 +34,7 @@ public struct StepContext<D: Denoiser, Noise: NoiseSource> {
 
   /// Asks the denoiser about `x` at `t`.
   public func denoise(_ x: Images, at t: Timestep) throws -> Denoised {
-    let output = try denoiser.predict(x, at: [Timestep](repeating: t, count: x.shape.count))
+    let output = try denoiser.predict(x, at: [Timestep](repeating: t, count: x.shape.count), given: condition)
     return process.denoised(output, xt: x, at: t)
   }
 
@@ -86,12 +88,14 @@ extension Sampler {
   ///
   /// - Parameters:
   ///   - timesteps: the levels to visit, from noise to data; `TimestepSpacing` or all of `schedule.timesteps`, reversed.
+  ///   - condition: what is asked of the samples.
   ///   - start: where to begin; drawn from `noise` unless given.
   ///   - observe: called after each step; throw from it to stop.
   /// - Returns: x_0, [N, C, H, W]. The last step adds no noise: it is the mean of the decoder p(x_0 | x_1).
   public func sample<Noise: NoiseSource>(
-    shape: Images.Shape, timesteps: [Timestep], process: ReverseProcess, denoiser: some Denoiser, noise: inout Noise,
-    start: Images? = nil, observe: ((SamplingProgress) throws -> Void)? = nil
+    shape: Images.Shape, timesteps: [Timestep], process: ReverseProcess, denoiser: some Denoiser,
+    given condition: Condition = .none, noise: inout Noise, start: Images? = nil,
+    observe: ((SamplingProgress) throws -> Void)? = nil
   ) throws -> Images {
     var sampler = self
     var x = try start ?? noise.initialNoise(shape: shape)
@@ -99,8 +103,8 @@ extension Sampler {
     let transitions = transitions(timesteps)
     for (index, transition) in transitions.enumerated() {
       var context = StepContext(
-        process: process, transition: transition, index: index, count: transitions.count, denoiser: denoiser,
-        noise: noise)
+        process: process, transition: transition, index: index, count: transitions.count, condition: condition,
+        denoiser: denoiser, noise: noise)
       let result = try sampler.step(x, &context)
       noise = context.noise
       x = result.x

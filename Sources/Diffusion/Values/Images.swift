@@ -60,6 +60,14 @@ public struct Images: Sendable, Equatable {
     return Images(shape: one, scalars: Array(scalars[range(ofSample: n)]))
   }
 
+  /// Some of the samples.
+  public func samples(_ range: Range<Int>) -> Images {
+    var part = shape
+    part.count = range.count
+    return Images(
+      shape: part, scalars: Array(scalars[range.lowerBound * shape.dimension..<range.upperBound * shape.dimension]))
+  }
+
   /// Splits 2C channels into the first C (the prediction) and the last C (what the network says of the variance).
   public func splitChannels() -> (Images, Images) {
     precondition(shape.channels % 2 == 0, "\(shape) has no two halves of channels")

@@ -138,8 +138,8 @@ private final class Recorder: Denoiser {
 
   init(_ denoiser: any Denoiser) { self.denoiser = denoiser }
 
-  func predict(_ xt: Images, at t: [Timestep]) throws -> Images {
-    let output = try denoiser.predict(xt, at: t)
+  func predict(_ xt: Images, at t: [Timestep], given condition: Condition) throws -> Images {
+    let output = try denoiser.predict(xt, at: t, given: condition)
     last = (output, xt, t[0])
     return output
   }

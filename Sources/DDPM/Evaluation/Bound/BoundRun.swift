@@ -1,13 +1,5 @@
 import Diffusion
 
-/// A denoiser that is told the classes of what it sees next.
-public protocol ConditionalDenoiser: AnyObject, Denoiser {
-  /// One class a sample.
-  var labels: [Int32] { get set }
-}
-
-extension UNetDenoiser: ConditionalDenoiser {}
-
 /// Measures the variational bound of images: what `ddpm evaluate` does.
 ///
 /// (image, t) pairs of several images share a batch of the network. What enters the statistics depends on (seed, image, t) and not on
@@ -87,7 +79,7 @@ public struct BoundRun<D: Denoiser> {
   private func terms(_ pairs: [ImageWalk.Pair]) throws -> [VariationalBound.Term] {
     try terms(
       x0: Images(joining: pairs.map(\.x0)), ε: Images(joining: pairs.map(\.ε)), at: pairs.map(\.t),
-      labels: pairs.map(\.label))
+      given: Condition(joining: pairs.map(\.condition)))
   }
 
   /// Asks the network about x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε, and measures the answers; nats a dimension.
@@ -96,13 +88,12 @@ public struct BoundRun<D: Denoiser> {
   ///   - x0: [N, C, H, W].
   ///   - ε: [N, C, H, W].
   ///   - t: N timesteps.
-  ///   - labels: N classes, for a network that asks.
+  ///   - condition: of the N samples.
   public func terms(
-    x0: Images, ε: Images, at t: [Timestep], labels: [Int32] = []
+    x0: Images, ε: Images, at t: [Timestep], given condition: Condition = .none
   ) throws -> [VariationalBound.Term] {
-    (denoiser as? any ConditionalDenoiser)?.labels = labels
     let xt = ForwardProcess(bound.process.schedule).noised(x0, at: t, ε: ε)
-    return bound.terms(x0, ε: ε, output: try denoiser.predict(xt, at: t), at: t)
+    return bound.terms(x0, ε: ε, output: try denoiser.predict(xt, at: t, given: condition), at: t)
   }
 }
 

@@ -4,13 +4,13 @@ import Diffusion
 public struct EvaluationImage: Sendable {
   /// [1, C, H, W] in [−1, 1].
   public let x0: Images
-  /// Its class, for networks that ask.
-  public let label: Int32
+  /// What the network is told of it.
+  public let condition: Condition
 
-  public init(x0: Images, label: Int32 = 0) {
+  public init(x0: Images, given condition: Condition = .none) {
     precondition(x0.shape.count == 1, "one image, not \(x0.shape)")
     self.x0 = x0
-    self.label = label
+    self.condition = condition
   }
 }
 
@@ -29,7 +29,7 @@ struct ImageWalk: Sequence, IteratorProtocol {
     let x0: Images
     let ε: Images
     let t: Timestep
-    let label: Int32
+    let condition: Condition
   }
 
   private let image: EvaluationImage
@@ -61,7 +61,7 @@ struct ImageWalk: Sequence, IteratorProtocol {
       case .independent: noise.stepNoise(leaving: t, shape: image.x0.shape)
       case .trajectory: trajectoryNoise(at: t)
       }
-    return Pair(x0: image.x0, ε: ε, t: t, label: image.label)
+    return Pair(x0: image.x0, ε: ε, t: t, condition: image.condition)
   }
 
   /// The ε of the trajectory's x_t. It takes one step each time: all t are visited.

@@ -20,22 +20,24 @@ public struct LatentPaths<D: Denoiser> {
   /// - Parameters:
   ///   - a: λ = 0; [1, C, H, W].
   ///   - b: λ = 1.
+  ///   - condition: of each λ's image.
   ///   - observe: called after each step with the steps done of all.
   /// - Returns: one sample for each λ.
   /// - Throws: ``SamplingError/notFinite(step:of:t:)``, and what the denoiser throws.
   public func interpolation(
-    from a: Images, to b: Images, at t: Timestep, λ: [Double], observe: ((Int, Int) throws -> Void)? = nil
+    from a: Images, to b: Images, at t: Timestep, λ: [Double], given condition: Condition = .none,
+    observe: ((Int, Int) throws -> Void)? = nil
   ) throws -> Images {
     let ε = noise.initialNoise(shape: a.shape)
     let (xtA, xtB) = (noised(a, at: t, ε: ε), noised(b, at: t, ε: ε))
     // x̄_t = (1−λ) x_t + λ x'_t
     let latents = Images(joining: λ.map { (1 - $0) * xtA + $0 * xtB })
-    return try decode(latents, from: t, noise: SharedNoise(noise), observe)
+    return try decode(latents, from: t, given: condition, noise: SharedNoise(noise), observe)
   }
 
   /// The classes that the images of an interpolation are decoded as: the first image's for λ < ½, then the second's. There is nothing
   /// between two classes.
-  public static func labels(_ λ: [Double], from a: Int32, to b: Int32) -> [Int32] {
+  public static func labels(_ λ: [Double], from a: Int, to b: Int) -> [Int] {
     λ.map { $0 < 0.5 ? a : b }
   }
 
@@ -43,11 +45,12 @@ public struct LatentPaths<D: Denoiser> {
   ///
   /// - Returns: x_t, and the reconstructions.
   public func reconstructions(
-    of x0: Images, at t: Timestep, count: Int, observe: ((Int, Int) throws -> Void)? = nil
+    of x0: Images, at t: Timestep, count: Int, given condition: Condition = .none,
+    observe: ((Int, Int) throws -> Void)? = nil
   ) throws -> (xt: Images, samples: Images) {
     let xt = noised(x0, at: t, ε: noise.initialNoise(shape: x0.shape))
     let latents = Images(joining: Array(repeating: xt, count: count))
-    return (xt, try decode(latents, from: t, noise: noise, observe))
+    return (xt, try decode(latents, from: t, given: condition, noise: noise, observe))
   }
 
   private var noise: CounterNoise { CounterNoise(seed: seed) }
@@ -58,13 +61,15 @@ public struct LatentPaths<D: Denoiser> {
 
   /// The ancestral chain from x_t down.
   private func decode(
-    _ xt: Images, from t: Timestep, noise: some NoiseSource, _ observe: ((Int, Int) throws -> Void)?
+    _ xt: Images, from t: Timestep, given condition: Condition, noise: some NoiseSource,
+    _ observe: ((Int, Int) throws -> Void)?
   ) throws -> Images {
     var noise = noise
     let timesteps = process.schedule.timesteps.prefix(t.number).reversed()
     return try withoutActuallyEscaping(observe ?? { _, _ in }) { observe in
       try Ancestral().sample(
-        shape: xt.shape, timesteps: Array(timesteps), process: process, denoiser: denoiser, noise: &noise, start: xt
+        shape: xt.shape, timesteps: Array(timesteps), process: process, denoiser: denoiser, given: condition,
+        noise: &noise, start: xt
       ) {
         try $0.checkFinite()
         try observe($0.done, $0.count)
