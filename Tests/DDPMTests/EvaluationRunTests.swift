@@ -129,7 +129,7 @@ import Testing
     let denoiser = try model.denoiser(batchSize: 20, data.shape, on: backend)
     var statistics = BoundStatistics(T: 20)
     try BoundRun(VariationalBound(model.process), denoiser: denoiser, seed: 1, batchSize: 20)(
-      &statistics, upTo: 3, image: data.evaluationImage)
+      &statistics, upTo: 3, image: { try data.evaluationImage($0, labelled: false) })
 
     let report = LikelihoodReport(subject(model, data, timesteps: 20), statistics)
     let file = folder.url.appending(path: "bound.json")
