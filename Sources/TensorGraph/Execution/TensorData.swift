@@ -1,0 +1,39 @@
+/// Numbers in row-major order with their shape: how tensors enter and leave an executable.
+public struct TensorData: Sendable, Equatable {
+  public enum Scalars: Sendable, Equatable {
+    case float([Float])
+    case int32([Int32])
+  }
+
+  public var shape: Shape
+  public var scalars: Scalars
+
+  public init(_ floats: [Float], shape: Shape) {
+    precondition(floats.count == shape.count, "\(floats.count) elements do not fill \(shape)")
+    self.shape = shape
+    scalars = .float(floats)
+  }
+
+  public init(_ integers: [Int32], shape: Shape) {
+    precondition(integers.count == shape.count, "\(integers.count) elements do not fill \(shape)")
+    self.shape = shape
+    scalars = .int32(integers)
+  }
+
+  public init(_ float: Float) { self.init([float], shape: .scalar) }
+
+  public var type: TensorType {
+    switch scalars {
+    case .float: TensorType(shape, .float)
+    case .int32: TensorType(shape, .int32)
+    }
+  }
+
+  /// The elements as floating point.
+  public var floats: [Float] {
+    switch scalars {
+    case .float(let floats): floats
+    case .int32(let integers): integers.map(Float.init)
+    }
+  }
+}
