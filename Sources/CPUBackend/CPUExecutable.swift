@@ -53,8 +53,8 @@ public final class CPUExecutable: Executable, @unchecked Sendable {
     if options.profiles { recorded = Profile(steps) }
   }
 
-  public func run(_ inputs: [String: TensorData]) throws -> [String: TensorData] {
-    try check(inputs)
+  public func run(onDevice inputs: [String: any DeviceTensor]) throws -> [String: any DeviceTensor] {
+    let inputs = try hostData(inputs)
     return try EngineThread.shared.run { [self] () throws -> [String: TensorData] in
       options.apply()
       exchange.inputs = inputs

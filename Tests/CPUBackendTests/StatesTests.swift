@@ -36,7 +36,8 @@ struct StatesTests {
     return try builder.finish()
   }
 
-  private let x = ["x": TensorData([1, 2] as [Float], shape: [2])]
+  private let x = ["x": StatesTests.one]
+  private static let one = TensorData([1, 2] as [Float], shape: [2])
 
   @Test(arguments: Kind.allCases) func executablesShareThem(_ kind: Kind) throws {
     let backend = kind.backend
@@ -87,6 +88,24 @@ struct StatesTests {
     #expect(throws: ExecutionError.wrongType(name: "n", expected: TensorType([2]), found: TensorType(.scalar))) {
       try states.write("n", TensorData(0))
     }
+  }
+
+  /// A tensor that lives elsewhere.
+  private struct Remote: DeviceTensor {
+    var type: TensorType
+    var numbers: TensorData
+    func data() -> TensorData { numbers }
+  }
+
+  @Test(arguments: Kind.allCases) func outputsMayBeInputs(_ kind: Kind) throws {
+    let executable = try kind.backend.compile(counting())
+    let first = try executable.run(onDevice: ["x": Remote(type: TensorType([2]), numbers: Self.one)])
+    let second = try executable.run(onDevice: ["x": try #require(first["after"])])
+    #expect(try second["after"]?.data().floats == [2, 4])
+    #expect(throws: ExecutionError.wrongType(name: "x", expected: TensorType([2]), found: TensorType(.scalar))) {
+      try executable.run(onDevice: ["x": Remote(type: TensorType([2]), numbers: TensorData(1))])
+    }
+    #expect(throws: ExecutionError.missingInput("x", TensorType([2]))) { try executable.run([:]) }
   }
 
   /// Runs from several tasks follow one another: no update is lost, and no reader sees half of one.

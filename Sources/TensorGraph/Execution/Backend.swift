@@ -43,10 +43,17 @@ public protocol Executable: AnyObject, Sendable {
   /// The bytes it holds, known before the first run.
   var memoryPlan: MemoryPlan { get }
 
-  /// Runs the program once.
+  /// Runs the program once. Inputs of another backend are brought here through the host; outputs stay on this one.
   ///
   /// - Throws: `ExecutionError` where an input is missing, unknown or of the wrong type.
-  func run(_ inputs: [String: TensorData]) throws -> [String: TensorData]
+  func run(onDevice inputs: [String: any DeviceTensor]) throws -> [String: any DeviceTensor]
+}
+
+extension Executable {
+  /// Runs the program once, from and to the host's memory.
+  public func run(_ inputs: [String: TensorData]) throws -> [String: TensorData] {
+    try run(onDevice: inputs).mapValues { try $0.data() }
+  }
 }
 
 extension States {
@@ -85,7 +92,7 @@ extension Program {
 
 extension Executable {
   /// Checks that `inputs` are exactly those that the program declares.
-  package func check(_ inputs: [String: TensorData]) throws(ExecutionError) {
+  package func check(_ inputs: [String: any DeviceTensor]) throws(ExecutionError) {
     for input in program.inputs {
       let expected = program.types[input.value]
       guard let given = inputs[input.name] else { throw .missingInput(input.name, expected) }
@@ -96,5 +103,13 @@ extension Executable {
       for name in inputs.keys.sorted() where !known.contains(name) { throw .unknownInput(name, known: known) }
       return
     }
+  }
+  /// The numbers of the inputs, checked, for a backend that works in the host's memory.
+  package func hostData(_ inputs: [String: any DeviceTensor]) throws -> [String: TensorData] {
+    try check(inputs)
+    let data = try inputs.mapValues { try $0.data() }
+    // A tensor of elsewhere may promise one type and give another.
+    try check(data)
+    return data
   }
 }

@@ -1,4 +1,12 @@
-/// Numbers in row-major order with their shape: how tensors enter and leave an executable.
+/// A tensor where some backend keeps it: what an executable takes and gives, so that results can be inputs again without a way
+/// through the host.
+public protocol DeviceTensor: Sendable {
+  var type: TensorType { get }
+  /// Its numbers, brought to the host.
+  func data() throws -> TensorData
+}
+
+/// Numbers in row-major order with their shape, in the host's memory.
 public struct TensorData: Sendable, Equatable {
   public enum Scalars: Sendable, Equatable {
     case float([Float])
@@ -36,4 +44,8 @@ public struct TensorData: Sendable, Equatable {
     case .int32(let integers): integers.map(Float.init)
     }
   }
+}
+
+extension TensorData: DeviceTensor {
+  public func data() -> TensorData { self }
 }

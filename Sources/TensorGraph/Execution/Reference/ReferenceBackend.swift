@@ -81,9 +81,8 @@ public final class ReferenceExecutable: Executable {
     memoryPlan = MemoryPlan(program, states: states.byteCount, lastReads: lastReads)
   }
 
-  public func run(_ inputs: [String: TensorData]) throws -> [String: TensorData] {
-    try check(inputs)
-    let results = try execute(inputs.mapValues(\.exact))
+  public func run(onDevice inputs: [String: any DeviceTensor]) throws -> [String: any DeviceTensor] {
+    let results = try execute(hostData(inputs).mapValues(\.exact))
     var outputs: [String: TensorData] = [:]
     for output in program.outputs {
       outputs[output.name] = results[output.name].map { TensorData(exact: $0, type: program.types[output.value]) }
