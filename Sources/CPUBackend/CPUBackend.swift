@@ -71,10 +71,15 @@ public struct CPUBackend: Backend {
     return environment["HOME"].map { URL(filePath: $0).appending(path: ".cache/swift-ddpm") }
   }
 
-  public func compile(_ program: Program, sharing other: (any Executable)?) throws -> any Executable {
-    try EngineThread.shared.run { () throws -> CPUExecutable in
+  public func makeStates(for programs: [Program]) throws -> any States { try CPUStates(for: programs) }
+
+  public func compile(_ program: Program, states: any States) throws -> any Executable {
+    guard let states = states as? CPUStates else {
+      throw ExecutionError.foreignStates(expected: "\(CPUStates.self)", found: "\(type(of: states))")
+    }
+    return try EngineThread.shared.run { () throws -> CPUExecutable in
       options.apply()
-      return try CPUExecutable(program, options, sharing: other as? CPUExecutable)
+      return try CPUExecutable(program, options, states)
     }
   }
 }

@@ -44,18 +44,18 @@ struct ExecutableTests {
     ]
   }
 
-  private func start(_ executable: any Executable) throws {
-    try executable.write("w", TensorData((0..<4608).map { Float($0 % 17) / 80 - 0.1 }, shape: [32, 16, 3, 3]))
-    try executable.write("gamma", TensorData([Float](repeating: 1, count: 32), shape: [32]))
+  private func start(_ states: any States) throws {
+    try states.write("w", TensorData((0..<4608).map { Float($0 % 17) / 80 - 0.1 }, shape: [32, 16, 3, 3]))
+    try states.write("gamma", TensorData([Float](repeating: 1, count: 32), shape: [32]))
   }
 
   @Test func repeatsBitForBit() throws {
     let program = try trainingStep()
     let weights = try (0..<2).map { _ in
       let executable = try backend.compile(program)
-      try start(executable)
+      try start(executable.states)
       for step in 1...5 { _ = try executable.run(inputs(step: Int32(step))) }
-      return try ["w", "v.w", "ema.gamma"].map(executable.read)
+      return try ["w", "v.w", "ema.gamma"].map(executable.states.read)
     }
     #expect(weights[0] == weights[1])
     let w = weights[0][0].floats

@@ -32,7 +32,7 @@ func gradientsAgreeWithFiniteDifferences(_ entry: OperatorCase) throws {
   let outputs = try backend.compileExact(program).runExact(inputs)
 
   // The loss is computed here, not by the program under test.
-  let forward = backend.compileExact(try entry.program())
+  let forward = try backend.compileExact(try entry.program())
   func loss(_ leaf: String, _ x: [Double]) throws -> Double {
     var given = inputs.filter { !$0.key.hasPrefix("weight.") }
     given[leaf] = x

@@ -89,14 +89,14 @@ struct ReferenceBackendTests {
 
   @Test func statesStartAtZeroAndPersist() throws {
     let executable = try backend.compile(counter())
-    #expect(try executable.read("n") == floats([0, 0], [2]))
+    #expect(try executable.states.read("n") == floats([0, 0], [2]))
     let x = ["x": floats([1, 2], [2])]
     _ = try executable.run(x)
     let second = try executable.run(x)
     #expect(second["before"] == floats([1, 2], [2]))
     #expect(second["after"] == floats([2, 4], [2]))
-    #expect(try executable.read("n") == floats([2, 4], [2]))
-    try executable.write("n", floats([7, 8], [2]))
+    #expect(try executable.states.read("n") == floats([2, 4], [2]))
+    try executable.states.write("n", floats([7, 8], [2]))
     #expect(try executable.run(x)["before"] == floats([7, 8], [2]))
   }
 
@@ -108,45 +108,57 @@ struct ReferenceBackendTests {
     builder.update("a", b)
     builder.update("b", a)
     let executable = try backend.compile(builder.finish())
-    try executable.write("a", TensorData(1))
-    try executable.write("b", TensorData(2))
+    try executable.states.write("a", TensorData(1))
+    try executable.states.write("b", TensorData(2))
     #expect(try executable.run([:]).isEmpty)
-    #expect(try executable.read("a") == TensorData(2))
-    #expect(try executable.read("b") == TensorData(1))
+    #expect(try executable.states.read("a") == TensorData(2))
+    #expect(try executable.states.read("b") == TensorData(1))
   }
 
-  @Test func statesAreSharedByNameAndShape() throws {
-    let first = try backend.compile(counter())
+  @Test func statesAreSharedByName() throws {
     let builder = GraphBuilder()
-    let n = builder.state("n", [2])
-    builder.output("sum", n.sum())
-    builder.output("other", builder.state("other", [2]).sum())
-    let second = try backend.compile(builder.finish(), sharing: first)
+    builder.output("sum", builder.state("n", [2]).sum())
+    builder.output("other", builder.state("other", [3]).sum())
+    let (counter, sums) = (try counter(), try builder.finish())
+    let states = try backend.makeStates(for: [counter, sums])
+    #expect(states.types == ["n": TensorType([2]), "other": TensorType([3])])
+    #expect(states.byteCount == 5 * 8)
+    let (first, second) = (try backend.compile(counter, states: states), try backend.compile(sums, states: states))
     _ = try first.run(["x": floats([3, 4], [2])])
     #expect(try second.run([:])["sum"] == TensorData(7))
-    try second.write("n", floats([1, 1], [2]))
-    #expect(try first.read("n") == floats([1, 1], [2]))
+    try states.write("n", floats([1, 1], [2]))
+    #expect(try first.run(["x": floats([0, 0], [2])])["before"] == floats([1, 1], [2]))
+    #expect(first.memoryPlan.with(second.memoryPlan).states == 5 * 8)
+  }
 
-    // The same name in another shape is another state.
-    let third = GraphBuilder()
-    third.output("y", third.state("n", [3]))
-    let unshared = try backend.compile(third.finish(), sharing: first)
-    #expect(try unshared.read("n") == floats([0, 0, 0], [3]))
+  @Test func statesThatDoNotFitAreRefused() throws {
+    let (counter, other) = (try counter(), GraphBuilder())
+    other.output("y", other.state("n", [3]))
+    let three = try other.finish()
+    let conflict = ExecutionError.conflictingState("n", TensorType([2]), TensorType([3]))
+    #expect(throws: conflict) { try backend.makeStates(for: [counter, three]) }
+    #expect(conflict.description == "state n is [2] in one program and [3] in another")
+    #expect(throws: ExecutionError.wrongType(name: "n", expected: TensorType([2]), found: TensorType([3]))) {
+      try backend.compile(counter, states: backend.makeStates(for: [three]))
+    }
+    #expect(throws: ExecutionError.missingState("n", TensorType([2]))) {
+      try backend.compile(counter, states: backend.makeStates(for: []))
+    }
   }
 
   @Test func unknownAndWrongStatesAreNamed() throws {
     let executable = try backend.compile(counter())
-    #expect(throws: ExecutionError.unknownState("m")) { try executable.read("m") }
-    #expect(throws: ExecutionError.unknownState("m")) { try executable.write("m", TensorData(0)) }
+    #expect(throws: ExecutionError.unknownState("m")) { try executable.states.read("m") }
+    #expect(throws: ExecutionError.unknownState("m")) { try executable.states.write("m", TensorData(0)) }
     #expect(throws: ExecutionError.wrongType(name: "n", expected: TensorType([2]), found: TensorType([1]))) {
-      try executable.write("n", floats([0], [1]))
+      try executable.states.write("n", floats([0], [1]))
     }
   }
 
   @Test func exactStatesKeepAllBits() throws {
     let executable = try backend.compileExact(counter())
-    try executable.writeExact("n", [0.1, 1e-300])
-    #expect(try executable.readExact("n") == [0.1, 1e-300])
+    try executable.exactStates.writeExact("n", [0.1, 1e-300])
+    #expect(try executable.exactStates.readExact("n") == [0.1, 1e-300])
     #expect(try executable.runExact(["x": [0, 0]])["after"] == [0.1, 1e-300])
   }
 

@@ -111,7 +111,7 @@ extension OperatorCase {
   ) throws -> [String: TensorData] {
     let program = try program(gradients: gradients, parameters: parameters)
     let executable = try backend.compile(program)
-    for (name, data) in states(for: program) { try executable.write(name, data) }
+    for (name, data) in states(for: program) { try executable.states.write(name, data) }
     return try executable.run(inputs(for: program))
   }
 }

@@ -71,7 +71,7 @@ case "train":
   }
 default:
   let denoiser = try UNetDenoiser(network, batchSize: batch, height: side, width: side, on: backend)
-  try NetworkWeights(initializing: network, by: .diffusers, seed: 0).load(into: denoiser.executable)
+  try NetworkWeights(initializing: network, by: .diffusers, seed: 0).load(into: denoiser.executable.states)
   let xT = Images(shape: .init(batch, network.inChannels, side, side), scalars: images)
   if name.hasPrefix("denoise") {
     unit = { _ = try denoiser.predict(xT, at: [Timestep](repeating: 501, count: batch)) }

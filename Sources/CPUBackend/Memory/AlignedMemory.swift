@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import TensorGraph
 
 /// Zeroed memory, aligned to cache lines; to huge pages where there is enough of it.
@@ -27,19 +28,47 @@ final class AlignedMemory {
     } else {
       base = mapped
     }
+    let address = UInt(bitPattern: base)
+    AlignedMemory.live.withLock { $0[address] = wanted }
   }
 
   private let mappedBase: UnsafeMutableRawPointer
 
-  deinit { munmap(mappedBase, mappedByteCount) }
+  deinit {
+    let address = UInt(bitPattern: base)
+    AlignedMemory.live.withLock { $0[address] = nil }
+    munmap(mappedBase, mappedByteCount)
+  }
 
-  /// What the system can still give to this process: the machine's memory, or its control group's share of it.
+  // MARK: What there is
+
+  /// What the system can still give to this process beside what it has promised already: the machine's memory, or its control
+  /// group's share of it.
   static var availableByteCount: Int {
     let machine = field("MemAvailable:", in: "/proc/meminfo").map { $0 << 10 } ?? Int.max
     guard let limit = number(in: "/sys/fs/cgroup/memory.max"), let used = number(in: "/sys/fs/cgroup/memory.current")
-    else { return machine }
-    return min(machine, max(0, limit - used))
+    else { return max(0, machine - promisedByteCount) }
+    return max(0, min(machine, limit - used) - promisedByteCount)
   }
+
+  /// The size of each mapping by its address.
+  private static let live = Mutex<[UInt: Int]>([:])
+
+  /// What is mapped and was never touched: the system does not know yet that it will be wanted.
+  private static var promisedByteCount: Int {
+    live.withLock { live in
+      live.reduce(0) { sum, memory in
+        let pages = memory.value.rounded(up: pageByteCount) / pageByteCount
+        var resident = [UInt8](repeating: 0, count: pages)
+        guard mincore(UnsafeMutableRawPointer(bitPattern: memory.key), pages * pageByteCount, &resident) == 0 else {
+          return sum
+        }
+        return sum + resident.reduce(0) { $0 + ($1 & 1 == 0 ? pageByteCount : 0) }
+      }
+    }
+  }
+
+  private static let pageByteCount = sysconf(Int32(_SC_PAGESIZE))
 
   private static func contents(_ path: String) -> String? {
     guard let file = fopen(path, "r") else { return nil }

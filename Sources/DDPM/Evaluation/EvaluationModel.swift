@@ -102,7 +102,7 @@ public struct EvaluationModel {
   public func denoiser(batchSize: Int, _ shape: ImageShape, on backend: any Backend) throws -> UNetDenoiser {
     let denoiser = try UNetDenoiser(
       network, batchSize: batchSize, height: shape.height, width: shape.width, on: backend)
-    try weights.load(into: denoiser.executable)
+    try weights.load(into: denoiser.executable.states)
     return denoiser
   }
 

@@ -90,7 +90,7 @@ public struct NetworkRun {
     }
 
     let executable = try backend.compile(builder.finish())
-    try weights.load(into: executable)
+    try weights.load(into: executable.states)
     return try executable.run(inputs).map { name, data in
       // PyTorch's tools know no scalars in a file: the loss is a list of one.
       NamedTensor(name, shape: name == "loss" ? [1] : data.shape.dimensions, floats: data.floats)

@@ -70,7 +70,7 @@ public struct SamplingRun {
   public init(model directory: URL, options: Options, on backend: any Backend) throws {
     let model = try PipelineModel(directory)
     try self.init(model, options: options, on: backend)
-    try model.weights.load(into: denoiser.executable)
+    try model.weights.load(into: denoiser.executable.states)
   }
 
   private init(_ model: PipelineModel, options: Options, on backend: any Backend) throws {

@@ -15,11 +15,11 @@ public final class UNetDenoiser: Denoiser {
 
   /// - Parameters:
   ///   - prefix: What the names of the states begin with: `ema.` for the average in a training executable.
-  ///   - sharing: An executable that holds the states already; otherwise they are to be written.
+  ///   - states: Those that hold the weights already; otherwise the executable's own are to be written.
   /// - Throws: `UNetConfigError`, `ProgramError` or `ExecutionError`.
   public init(
     _ network: UNetConfig, batchSize: Int, height: Int, width: Int, on backend: any Backend, prefix: String = "",
-    sharing other: (any Executable)? = nil
+    states: (any States)? = nil
   ) throws {
     self.network = network
     self.batchSize = batchSize
@@ -32,7 +32,8 @@ public final class UNetDenoiser: Denoiser {
       timestep: builder.input("timestep", [batchSize]),
       classLabels: network.classEmbedding == nil ? nil : builder.input("class_labels", [batchSize], .int32))
     builder.output("output", output)
-    executable = try backend.compile(builder.finish(), sharing: other)
+    let program = try builder.finish()
+    executable = try backend.compile(program, states: states ?? backend.makeStates(for: [program]))
   }
 
   /// - Throws: ``SamplingError`` where the network asks for a class and none is given, or the other way round.

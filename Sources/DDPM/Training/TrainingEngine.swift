@@ -58,7 +58,7 @@ public final class TrainingEngine {
   }
 
   public let program: TrainingProgram
-  /// Holds the states. With several parts it is the one that accumulates.
+  /// With several parts it is the one that accumulates.
   public let executable: any Executable
   /// Updates from the accumulated gradient.
   private let applying: (any Executable)?
@@ -73,14 +73,15 @@ public final class TrainingEngine {
       executable = try backend.compile(program.step())
       applying = nil
     } else {
-      let applying = try backend.compile(program.apply())
-      executable = try backend.compile(program.accumulate(), sharing: applying)
-      self.applying = applying
+      let (apply, accumulate) = (try program.apply(), try program.accumulate())
+      let states = try backend.makeStates(for: [apply, accumulate])
+      applying = try backend.compile(apply, states: states)
+      executable = try backend.compile(accumulate, states: states)
     }
   }
 
-  /// Where optimiser states live: the executable that updates.
-  public var updating: any Executable { applying ?? executable }
+  /// Weights, moments and average.
+  public var states: any States { executable.states }
 
   public var memoryPlan: MemoryPlan {
     applying.map { $0.memoryPlan.with(executable.memoryPlan) } ?? executable.memoryPlan
@@ -88,15 +89,15 @@ public final class TrainingEngine {
 
   /// Starts from `weights`: moments zero, the average equal to them.
   public func start(from weights: NetworkWeights) throws {
-    try weights.load(into: updating)
-    try weights.load(into: updating, prefix: StateName.ema)
+    try weights.load(into: states)
+    try weights.load(into: states, prefix: StateName.ema)
   }
 
   /// Starts from first weights drawn from `seed`, one parameter at a time.
   public func start(by initialization: WeightInitialization, seed: UInt64) throws {
     for (index, parameter) in try UNet.parameters(of: program.network).enumerated() {
       let value = initialization.value(of: parameter, index: index, seed: seed)
-      for prefix in ["", StateName.ema] { try updating.write(prefix + parameter.name, value) }
+      for prefix in ["", StateName.ema] { try states.write(prefix + parameter.name, value) }
     }
   }
 

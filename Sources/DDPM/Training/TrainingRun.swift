@@ -87,7 +87,7 @@ public final class TrainingRun {
     guard state.step == step else {
       throw TrainingError.damagedCheckpoint(checkpoint.folder.path, "state.json: step is \(state.step)")
     }
-    try checkpoint.load(into: engine.updating, network: network)
+    try checkpoint.load(into: engine.states, network: network)
     if draw.importance != nil { draw.restore(try checkpoint.history(T: process.schedule.T)) }
     if state.threads != threads {
       warnings.append(
@@ -167,7 +167,7 @@ public final class TrainingRun {
     guard configuration.sampleEvery > 0 else { return }
     previewDenoiser = try UNetDenoiser(
       network, batchSize: min(configuration.sampleCount, 16), height: data.shape.height, width: data.shape.width,
-      on: backend, prefix: StateName.ema, sharing: engine.updating)
+      on: backend, prefix: StateName.ema, states: engine.states)
   }
 
   /// Trains to the end, or until a signal asks to stop.
@@ -289,9 +289,9 @@ public final class TrainingRun {
   /// Writes a checkpoint, and the average as the model.
   private func save() throws -> URL {
     let url = try directory.checkpoints.write(step: state.step) { folder in
-      try Checkpoint.write(state, engine.updating, network: network, history: draw.importance, to: folder)
+      try Checkpoint.write(state, engine.states, network: network, history: draw.importance, to: folder)
     }
-    let average = try NetworkWeights.sources(in: engine.updating, of: network, prefix: StateName.ema)
+    let average = try NetworkWeights.sources(in: engine.states, of: network, prefix: StateName.ema)
     try PipelineDirectory(unet: network, scheduler: scheduler.members).write(average, to: directory.url)
     directory.checkpoints.prune(keeping: configuration.keepCheckpoints)
     return url

@@ -31,24 +31,24 @@ public struct NetworkWeights: Sendable {
     values = try parameters.map { TensorData(try file.floats(names[$0.name] ?? $0.name), shape: $0.shape) }
   }
 
-  /// The weights that a compiled program holds in the states `prefix` + name, to be written into a file.
+  /// The weights in the states `prefix` + name, to be written into a file.
   ///
   /// - Throws: `UNetConfigError`; making the values throws `ExecutionError` where a state is absent.
   public static func sources(
-    in executable: any Executable, of config: UNetConfig, prefix: String = ""
+    in states: any States, of config: UNetConfig, prefix: String = ""
   ) throws -> [TensorSource] {
     try UNet.parameters(of: config).map { parameter in
       TensorSource(parameter.name, shape: parameter.shape.dimensions) {
-        try executable.read(prefix + parameter.name).floats
+        try states.read(prefix + parameter.name).floats
       }
     }
   }
 
-  /// Writes the weights into the states `prefix` + name of a compiled program.
+  /// Writes the weights into the states `prefix` + name.
   ///
   /// - Throws: `ExecutionError` where a state is absent or of another shape.
-  public func load(into executable: any Executable, prefix: String = "") throws {
-    for (parameter, value) in zip(parameters, values) { try executable.write(prefix + parameter.name, value) }
+  public func load(into states: any States, prefix: String = "") throws {
+    for (parameter, value) in zip(parameters, values) { try states.write(prefix + parameter.name, value) }
   }
 
   /// As a safetensors file has them.

@@ -1,141 +1,98 @@
-/// Numbers in row-major order with their shape: how tensors enter and leave an executable.
-public struct TensorData: Sendable, Equatable {
-  public enum Scalars: Sendable, Equatable {
-    case float([Float])
-    case int32([Int32])
-  }
-
-  public var shape: Shape
-  public var scalars: Scalars
-
-  public init(_ floats: [Float], shape: Shape) {
-    precondition(floats.count == shape.count, "\(floats.count) elements do not fill \(shape)")
-    self.shape = shape
-    scalars = .float(floats)
-  }
-
-  public init(_ integers: [Int32], shape: Shape) {
-    precondition(integers.count == shape.count, "\(integers.count) elements do not fill \(shape)")
-    self.shape = shape
-    scalars = .int32(integers)
-  }
-
-  public init(_ float: Float) { self.init([float], shape: .scalar) }
-
-  public var type: TensorType {
-    switch scalars {
-    case .float: TensorType(shape, .float)
-    case .int32: TensorType(shape, .int32)
-    }
-  }
-
-  /// The elements as floating point.
-  public var floats: [Float] {
-    switch scalars {
-    case .float(let floats): floats
-    case .int32(let integers): integers.map(Float.init)
-    }
-  }
-}
-
 /// Compiles tensor programs for some machine.
 public protocol Backend: Sendable {
   /// What runs the programs, for logs and reports.
   var name: String { get }
 
-  /// Makes `program` ready to run. States that `sharing` also has, by name and shape, are the same storage.
+  /// Storage for the states that the programs name, zero until written. A name stands for one state in all of them.
   ///
-  /// - Throws: `ExecutionError.outOfMemory` where the plan does not fit, before anything is allocated.
-  func compile(_ program: Program, sharing: (any Executable)?) throws -> any Executable
+  /// - Throws: `ExecutionError.conflictingState` where programs disagree on a state's type.
+  func makeStates(for programs: [Program]) throws -> any States
+
+  /// Makes `program` ready to run on `states`, which other executables may share.
+  ///
+  /// - Throws: `ExecutionError.foreignStates` for states of another kind of backend, `.missingState` and `.wrongType` where they are not
+  ///   the program's, `.outOfMemory` where the plan does not fit, before anything is allocated.
+  func compile(_ program: Program, states: any States) throws -> any Executable
 }
 
 extension Backend {
-  public func compile(_ program: Program) throws -> any Executable { try compile(program, sharing: nil) }
+  /// Makes `program` ready to run on states of its own.
+  public func compile(_ program: Program) throws -> any Executable {
+    try compile(program, states: makeStates(for: [program]))
+  }
 }
 
-/// A compiled program with its persistent states, which stay in the engine's own layout between runs.
-public protocol Executable: AnyObject {
+/// Named tensors that persist on a backend, in its own layout: made once, shared by the executables that are compiled with them.
+///
+/// Tasks may read, write and run executables at the same time; each sees states as they are between two runs.
+public protocol States: AnyObject, Sendable {
+  var types: [String: TensorType] { get }
+  /// The bytes of all of them, whether written yet or not.
+  var byteCount: Int { get }
+
+  /// - Throws: `ExecutionError.unknownState`.
+  func read(_ name: String) throws -> TensorData
+  /// - Throws: `ExecutionError.unknownState` or `.wrongType`.
+  func write(_ name: String, _ data: TensorData) throws
+}
+
+/// A compiled program. Tasks may run it at the same time; one waits for the other.
+public protocol Executable: AnyObject, Sendable {
   var program: Program { get }
+  var states: any States { get }
   /// The bytes it holds, known before the first run.
   var memoryPlan: MemoryPlan { get }
 
-  /// Runs the program once.
+  /// Runs the program once. Inputs of another backend are brought here through the host; outputs stay on this one.
   ///
   /// - Throws: `ExecutionError` where an input is missing, unknown or of the wrong type.
-  func run(_ inputs: [String: TensorData]) throws -> [String: TensorData]
-  func read(_ state: String) throws -> TensorData
-  func write(_ state: String, _ data: TensorData) throws
+  func run(onDevice inputs: [String: any DeviceTensor]) throws -> [String: any DeviceTensor]
 }
 
-/// Where the bytes of an executable go.
-public struct MemoryPlan: Sendable, Equatable {
-  /// Persistent states: parameters, moments, averages.
-  public var states: Int
-  /// Of the states, what is storage of the executable that this one shares with.
-  public var sharedStates: Int
-  /// What is kept ready from run to run: constants, and weights in the form that kernels read.
-  public var prepared: Int
-  /// Intermediate results, sharing space by lifetime.
-  public var activations: Int
-  /// What intermediate results would take without sharing.
-  public var unsharedActivations: Int
-  /// Working space of single operators, shared by all.
-  public var scratch: Int
-
-  public init(
-    states: Int, sharedStates: Int = 0, prepared: Int = 0, activations: Int, unsharedActivations: Int, scratch: Int
-  ) {
-    self.states = states
-    self.sharedStates = sharedStates
-    self.prepared = prepared
-    self.activations = activations
-    self.unsharedActivations = unsharedActivations
-    self.scratch = scratch
-  }
-
-  /// What it takes itself, beside the executable that it shares with.
-  public var total: Int { states - sharedStates + prepared + activations + scratch }
-
-  /// Both together, where `other` shares states with this one.
-  public func with(_ other: MemoryPlan) -> MemoryPlan {
-    MemoryPlan(
-      states: states + other.states - other.sharedStates, sharedStates: sharedStates,
-      prepared: prepared + other.prepared, activations: activations + other.activations,
-      unsharedActivations: unsharedActivations + other.unsharedActivations, scratch: scratch + other.scratch)
+extension Executable {
+  /// Runs the program once, from and to the host's memory.
+  public func run(_ inputs: [String: TensorData]) throws -> [String: TensorData] {
+    try run(onDevice: inputs).mapValues { try $0.data() }
   }
 }
 
-/// A run that cannot be done.
-public enum ExecutionError: Error, Equatable, CustomStringConvertible {
-  case missingInput(String, TensorType)
-  case unknownInput(String, known: [String])
-  case unknownState(String)
-  case wrongType(name: String, expected: TensorType, found: TensorType)
-  case indexOutOfRange(op: String, index: Int, count: Int)
-  case outOfMemory(needed: Int, available: Int)
-  /// A library refused an operation: its name, and what it said.
-  case library(operation: String, message: String)
-
-  public var description: String {
-    switch self {
-    case .missingInput(let name, let type): return "input \(name) \(type) was not given"
-    case .unknownInput(let name, let known):
-      return "there is no input \(name); the inputs are \(known.joined(separator: ", "))"
-    case .unknownState(let name): return "there is no state \(name)"
-    case .wrongType(let name, let expected, let found): return "\(name) is \(expected), but was given \(found)"
-    case .indexOutOfRange(let op, let index, let count): return "\(op): index \(index) is not in 0..<\(count)"
-    case .outOfMemory(let needed, let available):
-      let mebibytes = { (bytes: Int) in "\((bytes + (1 << 20) - 1) >> 20) MiB" }
-      return
-        "needs \(mebibytes(needed)) of memory, but only \(mebibytes(available)) are available; a smaller batch needs less"
-    case .library(let operation, let message): return "\(operation): \(message)"
+extension States {
+  /// Checks that the states of `program` are among these.
+  package func check(_ program: Program) throws(ExecutionError) {
+    for state in program.states {
+      let expected = program.types[state.value]
+      guard let found = types[state.name] else { throw .missingState(state.name, expected) }
+      guard found == expected else { throw .wrongType(name: state.name, expected: expected, found: found) }
     }
+  }
+
+  /// The type of the state `name`; with `data`, also checks that it fits.
+  package func type(of name: String, accepting data: TensorData? = nil) throws(ExecutionError) -> TensorType {
+    guard let type = types[name] else { throw .unknownState(name) }
+    if let data, data.type != type { throw .wrongType(name: name, expected: type, found: data.type) }
+    return type
+  }
+}
+
+extension Program {
+  /// The types of the states that `programs` name, by name.
+  package static func stateTypes(of programs: [Program]) throws(ExecutionError) -> [String: TensorType] {
+    var types: [String: TensorType] = [:]
+    for program in programs {
+      for state in program.states {
+        let type = program.types[state.value]
+        if let known = types.updateValue(type, forKey: state.name), known != type {
+          throw .conflictingState(state.name, known, type)
+        }
+      }
+    }
+    return types
   }
 }
 
 extension Executable {
   /// Checks that `inputs` are exactly those that the program declares.
-  package func check(_ inputs: [String: TensorData]) throws(ExecutionError) {
+  package func check(_ inputs: [String: any DeviceTensor]) throws(ExecutionError) {
     for input in program.inputs {
       let expected = program.types[input.value]
       guard let given = inputs[input.name] else { throw .missingInput(input.name, expected) }
@@ -146,5 +103,13 @@ extension Executable {
       for name in inputs.keys.sorted() where !known.contains(name) { throw .unknownInput(name, known: known) }
       return
     }
+  }
+  /// The numbers of the inputs, checked, for a backend that works in the host's memory.
+  package func hostData(_ inputs: [String: any DeviceTensor]) throws -> [String: TensorData] {
+    try check(inputs)
+    let data = try inputs.mapValues { try $0.data() }
+    // A tensor of elsewhere may promise one type and give another.
+    try check(data)
+    return data
   }
 }

@@ -54,7 +54,7 @@ import Testing
       .init(x0: x0.scalars, t: t, noise: ε.scalars), .init(step: 1, learningRate: 0, emaDecay: 0))
 
     let denoiser = try UNetDenoiser(network, batchSize: 4, height: 4, width: 4, on: ReferenceBackend())
-    try weights.load(into: denoiser.executable)
+    try weights.load(into: denoiser.executable.states)
     let output = try denoiser.predict(ForwardProcess(process.schedule).noised(x0, at: t, ε: ε), at: t)
     let expected = process.objective(test.objective, x0: x0, ε: ε, output: output, at: t)
     #expect(result.losses.count == 4 && expected.count == 4)
@@ -83,7 +83,7 @@ import Testing
           .init(x0: x0, t: t, first: 8 * step), .init(step: step, learningRate: 1e-2, emaDecay: 0.9))
         losses += [result.loss, result.gradientNorm]
       }
-      return (try weights.parameters.flatMap { try engine.updating.read("ema." + $0.name).floats }, losses)
+      return (try weights.parameters.flatMap { try engine.states.read("ema." + $0.name).floats }, losses)
     }
     let whole = try train(parts: 1)
     for parts in [2, 4] {

@@ -44,7 +44,7 @@ import Testing
       let expected = try SafetensorsFile(contentsOf: SharedFiles.url("reference/training/\(file).safetensors"))
       var (difference, norm) = (0.0, 0.0)
       for tensor in expected.tensors {
-        let found = try engine.updating.read(prefix + tensor.name).floats
+        let found = try engine.states.read(prefix + tensor.name).floats
         for (a, b) in zip(found, try expected.floats(tensor.name)) {
           difference += Double(a - b) * Double(a - b)
           norm += Double(b) * Double(b)

@@ -52,8 +52,8 @@ for ((parameter, θ), gradient) in zip(unet.parameters, builder.gradients(of: lo
 let backend = CPUBackend()
 let training = try backend.compile(builder.finish())
 let weights = try NetworkWeights(initializing: config, by: .ddpm, seed: 0)
-try weights.load(into: training)
-try weights.load(into: training, prefix: "ema.")
+try weights.load(into: training.states)
+try weights.load(into: training.states, prefix: "ema.")
 
 let loader = try BatchLoader(Dataset.open("glyphs"), batchSize: n, seed: 0)
 var random = SystemRandomNumberGenerator()
@@ -73,7 +73,7 @@ for step in 1...400 {
 
 // Algorithm 2, with the averaged weights.
 let denoiser = try UNetDenoiser(
-  config, batchSize: 16, height: side, width: side, on: backend, prefix: "ema.", sharing: training)
+  config, batchSize: 16, height: side, width: side, on: backend, prefix: "ema.", states: training.states)
 var noise = CounterNoise(seed: 2)
 let samples = try Ancestral().sample(
   shape: .init(16, 1, side, side), timesteps: schedule.timesteps.reversed(), process: process, denoiser: denoiser,

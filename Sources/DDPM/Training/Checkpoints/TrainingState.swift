@@ -39,12 +39,12 @@ struct Checkpoint {
     ("weights", ""), ("adam_m", StateName.m), ("adam_v", StateName.v), ("ema", StateName.ema),
   ]
 
-  /// Fills the folder with what the executable holds.
+  /// Fills the folder with what the states hold.
   static func write(
-    _ state: TrainingState, _ executable: any Executable, network: UNetConfig, history: LossHistory?, to folder: URL
+    _ state: TrainingState, _ states: any States, network: UNetConfig, history: LossHistory?, to folder: URL
   ) throws {
     for (file, prefix) in tensors {
-      let weights = try NetworkWeights.sources(in: executable, of: network, prefix: prefix)
+      let weights = try NetworkWeights.sources(in: states, of: network, prefix: prefix)
       try Safetensors.write(weights, to: folder.appending(path: "\(file).safetensors"))
     }
     if let history {
@@ -76,11 +76,11 @@ struct Checkpoint {
     return state
   }
 
-  /// Gives the executable what the folder holds.
-  func load(into executable: any Executable, network: UNetConfig) throws {
+  /// Gives the states what the folder holds.
+  func load(into states: any States, network: UNetConfig) throws {
     for (file, prefix) in Self.tensors {
       let url = folder.appending(path: "\(file).safetensors")
-      try NetworkWeights(SafetensorsFile(contentsOf: url), for: network).load(into: executable, prefix: prefix)
+      try NetworkWeights(SafetensorsFile(contentsOf: url), for: network).load(into: states, prefix: prefix)
     }
   }
 

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// Runs tensor programs in plain Swift and 64-bit arithmetic: slow, obvious, and the oracle that faster backends are tested against.
 ///
 /// Each operator is the loop nest of its definition, one file per family (`Reference+…`). Nothing is fused, blocked or approximated.
@@ -6,59 +8,81 @@ public struct ReferenceBackend: Backend {
 
   public init() {}
 
-  public func compile(_ program: Program, sharing: (any Executable)?) throws -> any Executable {
-    precondition(
-      sharing is ReferenceExecutable?, "states can be shared with another executable of the reference backend only")
-    return ReferenceExecutable(program, sharing: sharing as? ReferenceExecutable)
+  public func makeStates(for programs: [Program]) throws -> any States { try ReferenceStates(for: programs) }
+
+  public func compile(_ program: Program, states: any States) throws -> any Executable {
+    guard let states = states as? ReferenceStates else {
+      throw ExecutionError.foreignStates(expected: "\(ReferenceStates.self)", found: "\(type(of: states))")
+    }
+    return try ReferenceExecutable(program, states)
   }
 
-  /// The same as `compile(_:sharing:)`, with the type that also runs in 64 bits from end to end.
-  public func compileExact(_ program: Program, sharing: ReferenceExecutable? = nil) -> ReferenceExecutable {
-    ReferenceExecutable(program, sharing: sharing)
+  /// The same as `compile`, with the type that also runs in 64 bits from end to end.
+  public func compileExact(_ program: Program) throws -> ReferenceExecutable {
+    try ReferenceExecutable(program, ReferenceStates(for: [program]))
   }
 }
 
-/// A program on the reference backend, with its states.
-///
-/// `run`, `read` and `write` speak the protocol's 32-bit `TensorData`; `runExact`, `readExact` and `writeExact` keep all 64 bits, which
-/// is what finite differences need.
-public final class ReferenceExecutable: Executable {
-  public let program: Program
-  public let memoryPlan: MemoryPlan
+/// The states of the reference backend, in 64 bits.
+public final class ReferenceStates: States {
+  public let types: [String: TensorType]
+  public var byteCount: Int { types.values.reduce(0) { $0 + 8 * $1.shape.count } }
 
-  /// A state's storage, which executables may share.
-  private final class State {
-    let type: TensorType
-    var elements: [Double]
+  /// Locked for the whole of a run, so that runs and readers take turns.
+  fileprivate let elements: Mutex<[String: [Double]]>
 
-    init(_ type: TensorType) {
-      self.type = type
-      elements = [Double](repeating: 0, count: type.shape.count)
-    }
+  init(for programs: [Program]) throws(ExecutionError) {
+    types = try Program.stateTypes(of: programs)
+    elements = Mutex(types.mapValues { [Double](repeating: 0, count: $0.shape.count) })
   }
 
-  private let states: [String: State]
+  public func read(_ name: String) throws -> TensorData {
+    TensorData(exact: try readExact(name), type: try type(of: name))
+  }
+
+  public func write(_ name: String, _ data: TensorData) throws {
+    _ = try type(of: name, accepting: data)
+    elements.withLock { $0[name] = data.exact }
+  }
+
+  /// The elements of a state in row-major order, all 64 bits of them.
+  public func readExact(_ name: String) throws -> [Double] {
+    _ = try type(of: name)
+    return elements.withLock { $0[name] ?? [] }
+  }
+
+  /// Replaces the elements of a state.
+  public func writeExact(_ name: String, _ elements: [Double]) throws {
+    let expected = try type(of: name)
+    guard elements.count == expected.shape.count else {
+      throw ExecutionError.wrongType(name: name, expected: expected, found: TensorType([elements.count]))
+    }
+    self.elements.withLock { $0[name] = elements }
+  }
+}
+
+/// A program on the reference backend.
+///
+/// `run` speaks the protocol's 32-bit `TensorData`; `runExact` keeps all 64 bits, which is what finite differences need.
+public final class ReferenceExecutable: Executable {
+  public let program: Program
+  public let exactStates: ReferenceStates
+  public var states: any States { exactStates }
+  public let memoryPlan: MemoryPlan
+
   /// For each node, the values that no later node reads.
   private let lastReads: [[Program.ValueID]]
 
-  init(_ program: Program, sharing: ReferenceExecutable?) {
+  init(_ program: Program, _ states: ReferenceStates) throws(ExecutionError) {
+    try states.check(program)
     self.program = program
-    var states: [String: State] = [:]
-    for state in program.states {
-      let type = program.types[state.value]
-      let shared = sharing?.states[state.name]
-      states[state.name] = shared?.type == type ? shared : State(type)
-    }
-    self.states = states
+    exactStates = states
     lastReads = program.lastReads()
-    memoryPlan = MemoryPlan(program, lastReads: lastReads)
+    memoryPlan = MemoryPlan(program, states: states.byteCount, lastReads: lastReads)
   }
 
-  // MARK: Running
-
-  public func run(_ inputs: [String: TensorData]) throws -> [String: TensorData] {
-    try check(inputs)
-    let results = try execute(inputs.mapValues(\.exact))
+  public func run(onDevice inputs: [String: any DeviceTensor]) throws -> [String: any DeviceTensor] {
+    let results = try execute(hostData(inputs).mapValues(\.exact))
     var outputs: [String: TensorData] = [:]
     for output in program.outputs {
       outputs[output.name] = results[output.name].map { TensorData(exact: $0, type: program.types[output.value]) }
@@ -84,12 +108,18 @@ public final class ReferenceExecutable: Executable {
     return try execute(inputs)
   }
 
-  private func execute(_ inputs: [String: [Double]]) throws(ExecutionError) -> [String: [Double]] {
+  private func execute(_ inputs: [String: [Double]]) throws -> [String: [Double]] {
+    try exactStates.elements.withLock { states in try execute(inputs, &states) }
+  }
+
+  private func execute(
+    _ inputs: [String: [Double]], _ states: inout [String: [Double]]
+  ) throws(ExecutionError) -> [String: [Double]] {
     var values = [[Double]](repeating: [], count: program.types.count)
     for (index, node) in program.nodes.enumerated() {
       switch node.op {
       case .input(let name): values[node.results[0]] = inputs[name] ?? []
-      case .state(let name): values[node.results[0]] = states[name]?.elements ?? []
+      case .state(let name): values[node.results[0]] = states[name] ?? []
       default:
         let operands = node.operands.map { Reference.Value(shape: program.types[$0].shape, elements: values[$0]) }
         let results = try Reference.evaluate(node.op, operands, results: node.results.map { program.types[$0].shape })
@@ -97,40 +127,8 @@ public final class ReferenceExecutable: Executable {
       }
       for id in lastReads[index] { values[id] = [] }
     }
-    for update in program.updates { states[update.name]?.elements = values[update.value] }
+    for update in program.updates { states[update.name] = values[update.value] }
     return Dictionary(uniqueKeysWithValues: program.outputs.map { ($0.name, values[$0.value]) })
-  }
-
-  // MARK: States
-
-  public func read(_ state: String) throws -> TensorData {
-    let found = try self.state(state)
-    return TensorData(exact: found.elements, type: found.type)
-  }
-
-  public func write(_ state: String, _ data: TensorData) throws {
-    let found = try self.state(state)
-    guard data.type == found.type else {
-      throw ExecutionError.wrongType(name: state, expected: found.type, found: data.type)
-    }
-    found.elements = data.exact
-  }
-
-  /// The elements of a state in row-major order, all 64 bits of them.
-  public func readExact(_ state: String) throws -> [Double] { try self.state(state).elements }
-
-  /// Replaces the elements of a state.
-  public func writeExact(_ state: String, _ elements: [Double]) throws {
-    let found = try self.state(state)
-    guard elements.count == found.type.shape.count else {
-      throw ExecutionError.wrongType(name: state, expected: found.type, found: TensorType([elements.count]))
-    }
-    found.elements = elements
-  }
-
-  private func state(_ name: String) throws(ExecutionError) -> State {
-    guard let state = states[name] else { throw .unknownState(name) }
-    return state
   }
 }
 
@@ -162,7 +160,7 @@ extension Program {
 
 extension MemoryPlan {
   /// What the reference backend holds: eight bytes an element, each value from its node to its last reader.
-  fileprivate init(_ program: Program, lastReads: [[Program.ValueID]]) {
+  fileprivate init(_ program: Program, states stateBytes: Int, lastReads: [[Program.ValueID]]) {
     func bytes(_ ids: [Program.ValueID]) -> Int { ids.reduce(0) { $0 + 8 * program.types[$1].shape.count } }
     let states = Set(program.states.map(\.value))
     var live = 0
@@ -176,6 +174,6 @@ extension MemoryPlan {
       live -= bytes(dead.filter { !states.contains($0) })
     }
     self.init(
-      states: bytes(program.states.map(\.value)), activations: peak, unsharedActivations: total, scratch: 0)
+      states: stateBytes, activations: peak, unsharedActivations: total, scratch: 0)
   }
 }
