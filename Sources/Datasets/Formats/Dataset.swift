@@ -47,6 +47,8 @@ public struct Dataset: Sendable, CustomStringConvertible {
   public var count: Int { source.count }
   /// An endless source makes a new image for every index, beyond ``count`` too.
   public var isEndless: Bool { source.isEndless }
+  /// Whether examples are 8-bit pixels; otherwise they are numbers as they are.
+  public var isPixels: Bool { source.isPixels }
   public var shape: ImageShape { source.shape }
   /// The memory that the images take, in bytes.
   public var heldByteCount: Int { source.heldByteCount }
@@ -65,10 +67,12 @@ public struct Dataset: Sendable, CustomStringConvertible {
   }
 }
 
-/// Anything that has images of one shape.
+/// Anything that has images, or other vectors, of one shape.
 public protocol ImageSource: Sendable {
   var count: Int { get }
   var isEndless: Bool { get }
+  /// Whether examples are 8-bit pixels; otherwise they are numbers as they are.
+  var isPixels: Bool { get }
   var shape: ImageShape { get }
   /// The memory that the images take, in bytes.
   var heldByteCount: Int { get }
@@ -78,18 +82,27 @@ public protocol ImageSource: Sendable {
 
 extension ImageSource {
   public var isEndless: Bool { false }
+  public var isPixels: Bool { true }
   public var heldByteCount: Int { 0 }
 }
 
-/// One image and its class.
+/// One image, or other vector, and its class.
 public struct Example: Sendable, Equatable {
-  /// Channels × height × width, one byte a sample.
+  /// Channels × height × width, one byte a sample; empty where there are ``values``.
   public let pixels: [UInt8]
+  /// Numbers as they are, for data that is not pixels: a point of ℝᵈ has d channels and one pixel.
+  public let values: [Float]?
   /// The class, from 0; 0 when the images are not labelled.
   public let label: Int32
 
   public init(pixels: [UInt8], label: Int32) {
-    self.pixels = pixels
-    self.label = label
+    (self.pixels, values, self.label) = (pixels, nil, label)
   }
+
+  public init(values: [Float], label: Int32) {
+    (pixels, self.values, self.label) = ([], values, label)
+  }
+
+  /// As the model takes it: the values, or pixels from 0…255 to [−1, 1].
+  public var x0: [Float] { values ?? pixels.map { PixelScale.x0($0) } }
 }

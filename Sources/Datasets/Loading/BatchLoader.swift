@@ -2,7 +2,7 @@
 import Pictures
 
 public struct Batch: Sendable {
-  /// x0 in [−1, 1], N × channels × height × width: byte / 127.5 − 1.
+  /// x0, N × channels × height × width: byte / 127.5 − 1, in [−1, 1], or numbers as they are.
   public let x0: [Float]
   /// One class per image.
   public let labels: [Int32]
@@ -126,6 +126,15 @@ public struct BatchRecipe: Sendable {
     let x0 = try [Float](unsafeUninitializedCapacity: batchSize * shape.count) { out, count in
       for k in cursor..<cursor + batchSize {
         let example = try data.load(index(at: k))
+        if let values = example.values {
+          precondition(values.count == shape.count, "a vector of \(values.count) numbers, not \(shape)")
+          labels.append(example.label)
+          for value in values {
+            out[count] = value
+            count += 1
+          }
+          continue
+        }
         precondition(example.pixels.count == shape.count, "an image of \(example.pixels.count) samples, not \(shape)")
         var random = CounterRandom(seed: seed, stream: 0x6D69_7272_6F72, index: k)
         let isMirrored = mirrors && random.next() & 1 == 1

@@ -8,52 +8,65 @@ import TensorGraph
   import Foundation
 #endif
 
-/// The numbers of a network: a value for each of its parameters, in diffusers' order.
+/// The numbers of a network: a value for each of its parameters, in the order of its files. Each is made when it is asked for, so that a
+/// network that is loaded need not be held twice.
 public struct NetworkWeights: Sendable {
   public let parameters: [Parameter]
-  public private(set) var values: [TensorData]
+  private let value: @Sendable (Int) throws -> TensorData
 
   /// First weights, drawn from `seed`.
   ///
-  /// - Throws: `UNetConfigError` where the configuration makes no network.
-  public init(initializing config: UNetConfig, by initialization: WeightInitialization, seed: UInt64) throws {
-    parameters = try UNet.parameters(of: config)
-    values = initialization.values(for: parameters, seed: seed)
+  /// - Throws: `NetworkConfigError` where the configuration makes no network.
+  public init(initializing network: any Architecture, by initialization: WeightInitialization, seed: UInt64) throws {
+    let parameters = try network.parameters()
+    self.parameters = parameters
+    value = { initialization.value(of: parameters[$0], index: $0, seed: seed) }
   }
 
   /// The weights that a file holds for a network, under names of today or of old.
   ///
-  /// - Throws: ``WeightsMismatch`` listing everything that does not fit, or `UNetConfigError`.
-  public init(_ file: SafetensorsFile, for config: UNetConfig) throws {
-    let parameters = try UNet.parameters(of: config)
+  /// - Throws: ``WeightsMismatch`` listing everything that does not fit, or `NetworkConfigError`.
+  public init(_ file: SafetensorsFile, for network: any Architecture) throws {
+    let parameters = try network.parameters()
     let names = try WeightNames.match(parameters.map { ($0.name, $0.shape.dimensions) }, in: file)
     self.parameters = parameters
-    values = try parameters.map { TensorData(try file.floats(names[$0.name] ?? $0.name), shape: $0.shape) }
+    value = { i in
+      let parameter = parameters[i]
+      return TensorData(try file.floats(names[parameter.name] ?? parameter.name), shape: parameter.shape)
+    }
+  }
+
+  /// The value of parameter `index`.
+  public subscript(index: Int) -> TensorData { get throws { try value(index) } }
+
+  /// Writes the weights into the states `prefix` + name, for each of the prefixes.
+  ///
+  /// - Throws: `ExecutionError` where a state is absent or of another shape.
+  public func load(into states: any States, prefixes: [String] = [""]) throws {
+    for (index, parameter) in parameters.enumerated() {
+      let value = try self[index]
+      for prefix in prefixes { try states.write(prefix + parameter.name, value) }
+    }
   }
 
   /// The weights in the states `prefix` + name, to be written into a file.
   ///
-  /// - Throws: `UNetConfigError`; making the values throws `ExecutionError` where a state is absent.
+  /// - Throws: `NetworkConfigError`; making the values throws `ExecutionError` where a state is absent.
   public static func sources(
-    in states: any States, of config: UNetConfig, prefix: String = ""
+    in states: any States, of network: any Architecture, prefix: String = ""
   ) throws -> [TensorSource] {
-    try UNet.parameters(of: config).map { parameter in
+    try network.parameters().map { parameter in
       TensorSource(parameter.name, shape: parameter.shape.dimensions) {
         try states.read(prefix + parameter.name).floats
       }
     }
   }
 
-  /// Writes the weights into the states `prefix` + name.
-  ///
-  /// - Throws: `ExecutionError` where a state is absent or of another shape.
-  public func load(into states: any States, prefix: String = "") throws {
-    for (parameter, value) in zip(parameters, values) { try states.write(prefix + parameter.name, value) }
-  }
-
   /// As a safetensors file has them.
-  public var tensors: [NamedTensor] {
-    zip(parameters, values).map { NamedTensor($0.name, shape: $0.shape.dimensions, floats: $1.floats) }
+  public var sources: [TensorSource] {
+    parameters.indices.map { i in
+      TensorSource(parameters[i].name, shape: parameters[i].shape.dimensions) { try self[i].floats }
+    }
   }
 }
 
@@ -63,6 +76,6 @@ extension PipelineDirectory {
   /// - Throws: ``PipelineError``, ``SafetensorsError``, ``WeightsMismatch`` or `FileError`.
   public static func load(_ directory: URL) throws -> (pipeline: PipelineDirectory, weights: NetworkWeights) {
     let (pipeline, file) = try open(directory)
-    return (pipeline, try NetworkWeights(file, for: pipeline.unet))
+    return (pipeline, try NetworkWeights(file, for: pipeline.network))
   }
 }

@@ -18,15 +18,17 @@ import Networks
 ///
 /// Older repositories are flat (`config.json`, `diffusion_pytorch_model.safetensors` and `scheduler_config.json` side by
 /// side); both are read, and the nested one is written.
-public struct PipelineDirectory: Equatable, Sendable {
+public struct PipelineDirectory: Sendable {
   /// `model_index.json`, or a new one where there was none.
   public var modelIndex: [String: JSONValue]
   /// The network's architecture.
-  public var unet: UNetConfig
-  /// `unet/config.json` as it was read: the keys that ``unet`` does not know survive a rewrite.
-  public var unetJSON: [String: JSONValue]
+  public var network: any StoredArchitecture
+  /// The network's `config.json` as it was read: the keys that ``network`` does not know survive a rewrite.
+  public var networkJSON: [String: JSONValue]
   /// `scheduler/scheduler_config.json` as it was read; nil where there was none.
   public var schedulerJSON: [String: JSONValue]?
+  /// What its condition means.
+  public var card: ModelCard
 
   /// The version of diffusers whose format we write.
   public static let diffusersVersion = "0.42.1"
@@ -35,20 +37,23 @@ public struct PipelineDirectory: Equatable, Sendable {
   package static let configName = "config.json"
   static let weightsName = "diffusion_pytorch_model.safetensors"
   static let schedulerName = "scheduler_config.json"
+  /// Far beyond any configuration; a file that is larger is none.
+  static let largestConfiguration = 64 << 20
 
   /// A new pipeline.
   ///
   /// - Parameter scheduler: The contents of `scheduler_config.json`; its `_class_name` goes into the index.
-  public init(unet: UNetConfig, scheduler: [String: JSONValue]) {
-    self.unet = unet
-    unetJSON = [:]
+  public init(network: any StoredArchitecture, scheduler: [String: JSONValue], card: ModelCard = ModelCard()) {
+    self.network = network
+    self.card = card
+    networkJSON = [:]
     schedulerJSON = scheduler
-    modelIndex = Self.newIndex(scheduler: scheduler)
+    modelIndex = Self.newIndex(network: network, scheduler: scheduler)
   }
 
   /// Reads the configuration of a pipeline, and maps its weights without reading them.
   ///
-  /// - Throws: ``PipelineError``, ``SafetensorsError`` or `FileError`.
+  /// - Throws: ``PipelineError``, `SafetensorsError` or `FileError`.
   public static func open(_ directory: URL) throws -> (pipeline: PipelineDirectory, weights: SafetensorsFile) {
     let pipeline = try PipelineDirectory(readingConfigurationOf: directory)
     return (pipeline, try SafetensorsFile(contentsOf: weightsURL(in: directory)))
@@ -59,15 +64,31 @@ public struct PipelineDirectory: Equatable, Sendable {
   /// - Throws: ``PipelineError`` or `FileError`.
   public init(readingConfigurationOf directory: URL) throws {
     guard isDirectory(directory) else { throw PipelineError.notADirectory(directory.path) }
-    guard let config = Self.find(Self.configName, component: "unet", in: directory) else {
+    guard let config = Self.find(Self.configName, in: directory) else {
       throw PipelineError.missingFile(
         directory: directory.path, names: ["unet/\(Self.configName)", Self.configName])
     }
-    unetJSON = try readObject(config)
-    unet = try UNetConfig(json: unetJSON, file: config.path)
-    schedulerJSON = try Self.find(Self.schedulerName, component: "scheduler", in: directory).map(readObject)
+    networkJSON = try readObject(config)
+    let kind = try StoredArchitectures.named(networkJSON["_class_name"]?.string, file: config.path)
+    let card = directory.appending(path: ModelCard.fileName)
+    self.card = exists(card) ? try ModelCard(json: readObject(card), file: card.path) : ModelCard()
+    var network: any StoredArchitecture = try kind.init(json: networkJSON, file: config.path)
+    // A picture of x_t's own channels is shown beside it.
+    if self.card.pictures != nil, var unet = network as? UNetConfig {
+      unet.pictureChannels = unet.inChannels / 2
+      network = unet
+    }
+    self.network = network
+    schedulerJSON =
+      try Self.find(Self.schedulerName, components: ["scheduler"], in: directory).map(readObject)
     let index = directory.appending(path: Self.indexName)
-    modelIndex = exists(index) ? try readObject(index) : Self.newIndex(scheduler: schedulerJSON ?? [:])
+    modelIndex =
+      exists(index) ? try readObject(index) : Self.newIndex(network: network, scheduler: schedulerJSON ?? [:])
+    if let nullClass = self.card.nullClass, nullClass != (network.classRows ?? 0) - 1 || nullClass < 1 {
+      throw PipelineError.value(
+        file: card.path, key: "null_class", found: "\(nullClass)",
+        wanted: "the null class is the last of the class table's \(network.classRows ?? 0) rows")
+    }
   }
 
   /// Writes the pipeline. Every file appears whole or not at all, the index last: a directory with an index is complete.
@@ -75,17 +96,18 @@ public struct PipelineDirectory: Equatable, Sendable {
   /// - Parameters:
   ///   - weights: Every parameter of the network.
   ///   - precision: How the weights are stored.
-  /// - Throws: ``SafetensorsError`` or `FileError`.
+  /// - Throws: `SafetensorsError` or `FileError`.
   public func write(_ weights: [TensorSource], to directory: URL, precision: WeightPrecision = .f32) throws {
-    let unetFolder = directory.appending(path: "unet")
-    try makeDirectory(unetFolder)
-    try Safetensors.write(weights, to: unetFolder.appending(path: Self.weightsName), precision: precision)
-    try writeObject(unet.json(updating: unetJSON), to: unetFolder.appending(path: Self.configName))
+    let networkFolder = directory.appending(path: type(of: network).component)
+    try makeDirectory(networkFolder)
+    try Safetensors.write(weights, to: networkFolder.appending(path: Self.weightsName), precision: precision)
+    try writeObject(network.json(updating: networkJSON), to: networkFolder.appending(path: Self.configName))
     if let schedulerJSON {
       let schedulerFolder = directory.appending(path: "scheduler")
       try makeDirectory(schedulerFolder)
       try writeObject(schedulerJSON, to: schedulerFolder.appending(path: Self.schedulerName))
     }
+    if !card.isEmpty { try writeObject(card.json, to: directory.appending(path: ModelCard.fileName)) }
     try writeObject(modelIndex, to: directory.appending(path: Self.indexName))
   }
 
@@ -94,12 +116,15 @@ public struct PipelineDirectory: Equatable, Sendable {
     try write(weights.map(TensorSource.init), to: directory, precision: precision)
   }
 
-  private static func newIndex(scheduler: [String: JSONValue]) -> [String: JSONValue] {
-    [
+  private static func newIndex(
+    network: any StoredArchitecture, scheduler: [String: JSONValue]
+  ) -> [String: JSONValue] {
+    let kind = type(of: network)
+    return [
       "_class_name": "DDPMPipeline",
       "_diffusers_version": .string(diffusersVersion),
       "scheduler": ["diffusers", scheduler["_class_name"] ?? "DDPMScheduler"],
-      "unet": ["diffusers", "UNet2DModel"],
+      kind.component: [.string(kind.library), .string(kind.className)],
     ]
   }
 }
@@ -107,20 +132,22 @@ public struct PipelineDirectory: Equatable, Sendable {
 // MARK: - Finding files
 
 extension PipelineDirectory {
-  /// The file `name` of a component, nested or flat; nil where there is neither.
-  private static func find(_ name: String, component: String, in directory: URL) -> URL? {
-    [directory.appending(path: component).appending(path: name), directory.appending(path: name)].first(where: exists)
+  /// The file `name` of one of some components (those of networks), nested or flat; nil where there is none.
+  private static func find(
+    _ name: String, components: [String] = StoredArchitectures.all.map { $0.component }, in directory: URL
+  ) -> URL? {
+    (components.map { directory.appending(path: $0) } + [directory]).map { $0.appending(path: name) }.first(where: exists)
   }
 
   /// Where the weights are.
   ///
   /// - Throws: ``PipelineError`` where they are absent, pickled or split.
   public static func weightsURL(in directory: URL) throws(PipelineError) -> URL {
-    if let url = find(weightsName, component: "unet", in: directory) { return url }
-    if let index = find(weightsName + ".index.json", component: "unet", in: directory) {
+    if let url = find(weightsName, in: directory) { return url }
+    if let index = find(weightsName + ".index.json", in: directory) {
       throw .shardedWeights(index: index.path, directory: index.deletingLastPathComponent().path)
     }
-    if let pickle = find("diffusion_pytorch_model.bin", component: "unet", in: directory) {
+    if let pickle = find("diffusion_pytorch_model.bin", in: directory) {
       throw .pickledWeights(file: pickle.path, directory: pickle.deletingLastPathComponent().path)
     }
     throw .missingFile(directory: directory.path, names: ["unet/\(weightsName)", weightsName])
@@ -129,7 +156,7 @@ extension PipelineDirectory {
 
 private func readObject(_ url: URL) throws -> [String: JSONValue] {
   let value: JSONValue
-  do { value = try JSONValue(parsing: FileBytes.read(url.path)) } catch let error as JSONError {
+  do { value = try JSONValue(parsing: FileBytes.read(url.path, limit: PipelineDirectory.largestConfiguration)) } catch let error as JSONError {
     throw PipelineError.json(file: url.path, error)
   }
   guard let object = value.object else { throw PipelineError.notAnObject(file: url.path, kind: value.kind) }

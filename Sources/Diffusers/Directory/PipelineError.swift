@@ -14,7 +14,7 @@ public enum PipelineError: Error, Equatable, Sendable, CustomStringConvertible {
   /// A key whose value we cannot honour.
   case value(file: String, key: String, found: String, wanted: String)
   case config(file: String, String)
-  case modelClass(file: String, found: String)
+  case modelClass(file: String, found: String, known: [String])
 
   public var description: String {
     switch self {
@@ -32,7 +32,8 @@ public enum PipelineError: Error, Equatable, Sendable, CustomStringConvertible {
     case .notAnObject(let file, let kind): "\(file): it should hold a JSON object and holds \(kind)"
     case .value(let file, let key, let found, let wanted): "\(file): \(key) is \(found); \(wanted)"
     case .config(let file, let problem): "\(file): \(problem)"
-    case .modelClass(let file, let found): "\(file): _class_name is \(quoted(found)); we have UNet2DModel"
+    case .modelClass(let file, let found, let known):
+      "\(file): _class_name is \(quoted(found)); we have \(known.joined(separator: ", "))"
     }
   }
 

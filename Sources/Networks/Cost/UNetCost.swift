@@ -23,7 +23,7 @@ public struct UNetCost: Equatable, Sendable {
 
   /// Counts on the graph of one evaluation, so that nothing is described twice.
   ///
-  /// - Throws: ``UNetConfigError`` where the configuration or the size makes no network, `ProgramError` where a tensor is too large.
+  /// - Throws: ``NetworkConfigError`` where the configuration or the size makes no network, `ProgramError` where a tensor is too large.
   public init(_ config: UNetConfig, height: Int, width: Int) throws {
     let (program, unet) = try Self.evaluation(config, batch: 1, height: height, width: width)
     var parts: [String: Part] = [:]

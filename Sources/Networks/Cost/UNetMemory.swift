@@ -11,14 +11,14 @@ public struct UNetMemory: Equatable, Sendable {
 
   /// Evaluating the network on `batch` images.
   ///
-  /// - Throws: ``UNetConfigError`` or `ProgramError` where there is no such network.
+  /// - Throws: ``NetworkConfigError`` or `ProgramError` where there is no such network.
   public static func sampling(_ config: UNetConfig, batch: Int, height: Int, width: Int) throws -> UNetMemory {
     UNetMemory(try UNetCost.evaluation(config, batch: batch, height: height, width: width).0)
   }
 
   /// One training step on `batch` images: mean squared error, its gradients, Adam and the moving average.
   ///
-  /// - Throws: ``UNetConfigError`` or `ProgramError` where there is no such network.
+  /// - Throws: ``NetworkConfigError`` or `ProgramError` where there is no such network.
   public static func training(_ config: UNetConfig, batch: Int, height: Int, width: Int) throws -> UNetMemory {
     let builder = GraphBuilder()
     let unet = try UNet(config, in: builder)

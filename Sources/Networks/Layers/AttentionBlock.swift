@@ -4,7 +4,7 @@ import TensorGraph
 ///
 ///     q, k, v = linear(norm(x))
 ///     y = (x + linear(softmax(q kᵀ / √d) v)) / s
-struct AttentionBlock {
+public struct AttentionBlock {
   let norm: Norm?
   let toQuery: Linear
   let toKey: Linear
@@ -13,15 +13,20 @@ struct AttentionBlock {
   let heads: Int
   let outputScale: Double
 
-  /// - Parameter normGroups: nil for no norm.
-  init(_ scope: ParameterScope, channels: Int, normGroups: Int?, config: UNetConfig, outputScale: Double = 1) {
-    let headChannels = config.attentionHeadChannels ?? channels
+  /// - Parameters:
+  ///   - headChannels: nil for a single head.
+  ///   - normGroups: nil for no norm.
+  public init(
+    _ scope: ParameterScope, channels: Int, headChannels: Int? = nil, normGroups: Int?, normEpsilon: Double,
+    outputScale: Double = 1
+  ) {
+    let headChannels = headChannels ?? channels
     heads = channels / headChannels
     self.outputScale = outputScale
 
     let inner = heads * headChannels
     norm = normGroups.map {
-      Norm(scope["group_norm"], channels: channels, groups: $0, epsilon: config.normEpsilon)
+      Norm(scope["group_norm"], channels: channels, groups: $0, epsilon: normEpsilon)
     }
     toQuery = Linear(scope["to_q"], from: channels, to: inner)
     toKey = Linear(scope["to_k"], from: channels, to: inner)
@@ -30,7 +35,7 @@ struct AttentionBlock {
   }
 
   /// x (N, C, H, W) → y (N, C, H, W).
-  func callAsFunction(_ x: Tensor) -> Tensor {
+  public func callAsFunction(_ x: Tensor) -> Tensor {
     let (n, height, width) = (x.shape[0], x.shape[2], x.shape[3])
     let inner = toQuery.weight.shape[0]
     let h = norm?(x) ?? x

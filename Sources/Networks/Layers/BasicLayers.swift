@@ -1,14 +1,14 @@
 import TensorGraph
 
 /// y = w ∗ x + b: x (N, in, H, W) → y (N, out, H′, W′).
-struct Conv2D {
-  let weight: Tensor
-  let bias: Tensor
+public struct Conv2D {
+  public let weight: Tensor
+  public let bias: Tensor
   let stride: Int
   let padding: Convolution.Padding
 
   /// - Parameter last: Whether this is the last layer before a residual sum or the output.
-  init(
+  public init(
     _ scope: ParameterScope, from inChannels: Int, to outChannels: Int, kernel: Int, stride: Int = 1,
     padding: Convolution.Padding? = nil, last: Bool = false
   ) {
@@ -18,37 +18,40 @@ struct Conv2D {
     self.padding = padding ?? .init(kernel / 2)
   }
 
-  func callAsFunction(_ x: Tensor) -> Tensor { x.convolved(weight, bias: bias, stride: stride, padding: padding) }
+  /// x (N, in, H, W) → y (N, out, H′, W′).
+  public func callAsFunction(_ x: Tensor) -> Tensor { x.convolved(weight, bias: bias, stride: stride, padding: padding) }
 }
 
 /// y = x Wᵀ + b.
-struct Linear {
-  let weight: Tensor
-  let bias: Tensor
+public struct Linear {
+  public let weight: Tensor
+  public let bias: Tensor
 
-  init(_ scope: ParameterScope, from inChannels: Int, to outChannels: Int, last: Bool = false) {
+  /// - Parameter last: Whether this is the last layer before a residual sum or the output.
+  public init(_ scope: ParameterScope, from inChannels: Int, to outChannels: Int, last: Bool = false) {
     weight = scope.parameter("weight", [outChannels, inChannels], .weight(last: last))
     bias = scope.parameter("bias", [outChannels], .bias(fanIn: inChannels))
   }
 
   /// x (N, in) → y (N, out).
-  func callAsFunction(_ x: Tensor) -> Tensor { x.linear(weight, bias) }
+  public func callAsFunction(_ x: Tensor) -> Tensor { x.linear(weight, bias) }
 
   /// The same map at every pixel, as a 1×1 convolution: x (N, in, H, W) → y (N, out, H, W).
-  func atEveryPixel(_ x: Tensor) -> Tensor {
+  public func atEveryPixel(_ x: Tensor) -> Tensor {
     let (outChannels, inChannels) = (weight.shape[0], weight.shape[1])
     return x.convolved(weight.reshaped([outChannels, inChannels, 1, 1]), bias: bias)
   }
 }
 
 /// Group normalisation (Wu & He 2018), then optionally an activation: x (N, C, H, W) → y of the same shape.
-struct Norm {
+public struct Norm {
   let scale: Tensor
   let shift: Tensor
   let groups: Int
   let epsilon: Double
 
-  init(_ scope: ParameterScope, channels: Int, groups: Int, epsilon: Double) {
+  /// - Parameter groups: a divisor of `channels`.
+  public init(_ scope: ParameterScope, channels: Int, groups: Int, epsilon: Double) {
     scale = scope.parameter("weight", [channels], .normScale)
     shift = scope.parameter("bias", [channels], .normShift)
     self.groups = groups
@@ -56,9 +59,7 @@ struct Norm {
   }
 
   /// - Parameter offset: Added to each channel (N, C) before normalising.
-  func callAsFunction(_ x: Tensor, adding offset: Tensor? = nil, then activation: UNetConfig.Activation? = nil)
-    -> Tensor
-  {
+  public func callAsFunction(_ x: Tensor, adding offset: Tensor? = nil, then activation: Activation? = nil) -> Tensor {
     // SiLU is part of the norm's operator: every backend fuses the two.
     let fused = activation?.isSiLU == true
     let y = x.groupNorm(scale, shift, groups: groups, epsilon: epsilon, shift: offset, silu: fused)
@@ -67,11 +68,14 @@ struct Norm {
   }
 }
 
-extension UNetConfig.Activation {
+/// Nonlinearities, by diffusers' names.
+public enum Activation: String, CaseIterable, Sendable {
+  case silu, swish, mish, gelu, relu
+
   /// Swish is an older name of SiLU.
   var isSiLU: Bool { self == .silu || self == .swish }
 
-  func callAsFunction(_ x: Tensor) -> Tensor {
+  public func callAsFunction(_ x: Tensor) -> Tensor {
     switch self {
     case .silu, .swish: x.silu()
     case .mish: x.unary(.mish)

@@ -1,24 +1,13 @@
 import TensorGraph
 
 /// Features of a timestep: (N) → (N, features).
-enum TimestepFeatures {
+public enum TimestepFeatures {
   /// sin and cos of t at geometric frequencies (Vaswani et al. 2017).
   case positional(SinusoidalEmbedding)
   /// sin and cos of 2π w log t at fixed random frequencies w (Song et al. 2021). t must be positive.
   case fourier(frequencies: Tensor)
 
-  init(_ scope: ParameterScope, config: UNetConfig) {
-    let channels = config.blockOutChannels[0]
-    switch config.timeEmbedding {
-    case .positional:
-      self = .positional(
-        SinusoidalEmbedding(
-          dimension: channels, flipSinToCos: config.cosinesFirst, frequencyShift: config.frequencyShift))
-    case .fourier: self = .fourier(frequencies: scope.parameter("weight", [channels], .frequencies))
-    }
-  }
-
-  func callAsFunction(_ t: Tensor) -> Tensor {
+  public func callAsFunction(_ t: Tensor) -> Tensor {
     switch self {
     case .positional(let embedding): return t.sinusoidalEmbedding(embedding)
     case .fourier(let frequencies):
@@ -29,21 +18,21 @@ enum TimestepFeatures {
 }
 
 /// Two layers on the features of a timestep: (N, features) → (N, time channels).
-struct TimestepEmbedding {
+public struct TimestepEmbedding {
   let linear1: Linear
   let linear2: Linear
 
-  init(_ scope: ParameterScope, config: UNetConfig) {
-    linear1 = Linear(scope["linear_1"], from: config.timeFeatures, to: config.timeChannels)
-    linear2 = Linear(scope["linear_2"], from: config.timeChannels, to: config.timeChannels)
+  public init(_ scope: ParameterScope, features: Int, channels: Int) {
+    linear1 = Linear(scope["linear_1"], from: features, to: channels)
+    linear2 = Linear(scope["linear_2"], from: channels, to: channels)
   }
 
   // Always SiLU, whatever the activation of the blocks.
-  func callAsFunction(_ features: Tensor) -> Tensor { linear2(linear1(features).silu()) }
+  public func callAsFunction(_ features: Tensor) -> Tensor { linear2(linear1(features).silu()) }
 }
 
 /// What class labels add to the time embedding: (N, time channels).
-enum ClassEmbedding {
+public enum ClassEmbedding {
   /// Row y of a learned table.
   case learned(table: Tensor)
   /// The label's features, as those of a timestep, through two layers of their own.
@@ -51,17 +40,12 @@ enum ClassEmbedding {
   /// The label is the embedding.
   case identity
 
-  init?(_ scope: ParameterScope, features: TimestepFeatures, config: UNetConfig) {
-    switch config.classEmbedding {
-    case nil: return nil
-    case .learned(let count):
-      self = .learned(table: scope.parameter("weight", [count, config.timeChannels], .embedding))
-    case .timestep: self = .timestep(features, TimestepEmbedding(scope, config: config))
-    case .identity: self = .identity
-    }
+  /// A learned table.
+  public init(_ scope: ParameterScope, rows: Int, channels: Int) {
+    self = .learned(table: scope.parameter("weight", [rows, channels], .embedding))
   }
 
-  func callAsFunction(_ labels: Tensor) -> Tensor {
+  public func callAsFunction(_ labels: Tensor) -> Tensor {
     switch self {
     case .learned(let table): table.gatherRows(labels)
     case .timestep(let features, let embedding): embedding(features(labels.asFloat))

@@ -24,15 +24,16 @@ public struct Parameter: Equatable, Sendable {
 }
 
 /// Where layers find their parameters: a place in the tree of names, and the graph in which the tensors are states.
-struct ParameterScope {
+public struct ParameterScope {
   /// What all scopes of one network share.
-  final class Collector {
+  public final class Collector {
     let builder: GraphBuilder
     let prefix: String
-    var parameters: [(parameter: Parameter, tensor: Tensor)] = []
-    var dropouts: UInt32 = 0
+    fileprivate(set) var parameters: [(parameter: Parameter, tensor: Tensor)] = []
+    fileprivate var dropouts: UInt32 = 0
 
-    init(builder: GraphBuilder, prefix: String) {
+    /// - Parameter prefix: put before the names of the states.
+    public init(builder: GraphBuilder, prefix: String) {
       self.builder = builder
       self.prefix = prefix
     }
@@ -41,28 +42,32 @@ struct ParameterScope {
   let collector: Collector
   let path: String
 
-  init(_ collector: Collector) { (self.collector, path) = (collector, "") }
+  /// The root of a network's names.
+  public init(_ collector: Collector) { (self.collector, path) = (collector, "") }
 
   private init(_ collector: Collector, path: String) { (self.collector, self.path) = (collector, path) }
 
   /// The scope of the part `name`.
-  subscript(_ name: String) -> ParameterScope {
+  public subscript(_ name: String) -> ParameterScope {
     ParameterScope(collector, path: path.isEmpty ? name : "\(path).\(name)")
   }
 
   /// The scope of element `index` of the list `name`.
-  subscript(_ name: String, _ index: Int) -> ParameterScope { self["\(name).\(index)"] }
+  public subscript(_ name: String, _ index: Int) -> ParameterScope { self["\(name).\(index)"] }
 
   /// Declares a parameter of this scope's layer.
-  func parameter(_ name: String, _ shape: Shape, _ role: Parameter.Role) -> Tensor {
+  public func parameter(_ name: String, _ shape: Shape, _ role: Parameter.Role) -> Tensor {
     let parameter = Parameter(name: "\(path).\(name)", shape: shape, role: role)
     let tensor = collector.builder.state(collector.prefix + parameter.name, shape)
     collector.parameters.append((parameter, tensor))
     return tensor
   }
 
+  /// What has been declared so far, in order, in every scope of the network.
+  public var parameters: [(parameter: Parameter, tensor: Tensor)] { collector.parameters }
+
   /// A number for each dropout layer of the network, from 0.
-  func nextDropout() -> UInt32 {
+  public func nextDropout() -> UInt32 {
     defer { collector.dropouts += 1 }
     return collector.dropouts
   }

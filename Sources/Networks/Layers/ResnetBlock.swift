@@ -1,11 +1,16 @@
 import TensorGraph
 
 /// What every block of the network is given beside the image.
-struct Conditioning {
+public struct Conditioning {
   /// The time embedding, class embedding included, after its activation: (N, time channels).
-  let time: Tensor
+  public let time: Tensor
   /// nil outside training.
-  let dropout: DropoutSource?
+  public let dropout: DropoutSource?
+
+  public init(time: Tensor, dropout: DropoutSource? = nil) {
+    self.time = time
+    self.dropout = dropout
+  }
 }
 
 /// Where dropout's random numbers come from: the same source, sample and step always drop the same values.
@@ -29,7 +34,21 @@ public struct DropoutSource {
 ///     y = (shortcut(x) + h) / s
 ///
 /// With scale-shift conditioning (Nichol & Dhariwal 2021), norm2(h)·(1 + scale) + shift replaces the sum.
-struct ResnetBlock {
+public struct ResnetBlock {
+  /// What all the residual blocks of a network have in common.
+  public struct Settings: Sendable {
+    /// Channels of the time embedding.
+    public var timeChannels: Int
+    public var activation = Activation.silu
+    public var conditioning = TimeConditioning.shift
+    public var normGroups = 32
+    public var normEpsilon = 1e-6
+    /// The probability with which values are dropped in training.
+    public var dropout = 0.0
+
+    public init(timeChannels: Int) { self.timeChannels = timeChannels }
+  }
+
   let norm1: Norm
   let conv1: Conv2D
   let timeProjection: Linear
@@ -38,32 +57,28 @@ struct ResnetBlock {
   /// A 1×1 convolution where the numbers of channels differ.
   let shortcut: Conv2D?
 
-  let activation: UNetConfig.Activation
-  let conditioning: UNetConfig.TimeConditioning
-  let dropoutRate: Double
+  let settings: Settings
   let dropoutIndex: UInt32
   let outputScale: Double
   let resampling: Resampling?
 
   /// A block may also halve or double the image, without parameters of its own for that.
-  enum Resampling { case halve, double }
+  public enum Resampling: Sendable { case halve, double }
 
-  init(
-    _ scope: ParameterScope, from inChannels: Int, to outChannels: Int, config: UNetConfig, outputScale: Double = 1,
+  public init(
+    _ scope: ParameterScope, from inChannels: Int, to outChannels: Int, settings: Settings, outputScale: Double = 1,
     resampling: Resampling? = nil
   ) {
-    activation = config.activation
-    conditioning = config.timeScaleShift
-    dropoutRate = config.dropout
+    self.settings = settings
     dropoutIndex = scope.nextDropout()
     self.outputScale = outputScale
     self.resampling = resampling
 
-    let (groups, epsilon) = (config.normGroups, config.normEpsilon)
-    let timeOutputs = conditioning == .scaleShift ? 2 * outChannels : outChannels
+    let (groups, epsilon) = (settings.normGroups, settings.normEpsilon)
+    let timeOutputs = settings.conditioning == .scaleShift ? 2 * outChannels : outChannels
     norm1 = Norm(scope["norm1"], channels: inChannels, groups: groups, epsilon: epsilon)
     conv1 = Conv2D(scope["conv1"], from: inChannels, to: outChannels, kernel: 3)
-    timeProjection = Linear(scope["time_emb_proj"], from: config.timeChannels, to: timeOutputs)
+    timeProjection = Linear(scope["time_emb_proj"], from: settings.timeChannels, to: timeOutputs)
     norm2 = Norm(scope["norm2"], channels: outChannels, groups: groups, epsilon: epsilon)
     conv2 = Conv2D(scope["conv2"], from: outChannels, to: outChannels, kernel: 3, last: true)
     shortcut =
@@ -72,12 +87,13 @@ struct ResnetBlock {
   }
 
   /// x (N, in, H, W) → y (N, out, H′, W′).
-  func callAsFunction(_ x: Tensor, _ given: Conditioning) -> Tensor {
+  public func callAsFunction(_ x: Tensor, _ given: Conditioning) -> Tensor {
+    let activation = settings.activation
     let h = conv1(resampled(norm1(x, then: activation)))
     let time = timeProjection(given.time)
 
     let conditioned: Tensor
-    switch conditioning {
+    switch settings.conditioning {
     case .shift:
       conditioned = norm2(h, adding: time, then: activation)
     case .scaleShift:
@@ -99,9 +115,17 @@ struct ResnetBlock {
   }
 
   private func dropped(_ x: Tensor, _ source: DropoutSource?) -> Tensor {
-    guard let source, dropoutRate > 0 else { return x }
+    guard let source, settings.dropout > 0 else { return x }
     // The layer's number makes a stream of its own within the stream of all dropout.
     let stream = RandomStream.dropout.rawValue | (dropoutIndex + 1) << 8
-    return x.dropout(rate: dropoutRate, counters: source.counters, key: source.key, stream: stream)
+    return x.dropout(rate: settings.dropout, counters: source.counters, key: source.key, stream: stream)
   }
+}
+
+/// How the time embedding enters a residual block between its convolutions, by diffusers' names.
+public enum TimeConditioning: String, CaseIterable, Sendable {
+  /// Added before the second norm, as in the paper.
+  case shift = "default"
+  /// Scales and shifts the second norm's output (Nichol & Dhariwal 2021).
+  case scaleShift = "scale_shift"
 }

@@ -6,8 +6,10 @@ public struct UNetConfig: Equatable, Sendable {
 
   /// Height and width the network was made for; the network itself accepts others.
   public var sampleSize: SampleSize? = nil
-  /// Channels of the images that go in.
+  /// Channels of what goes in.
   public var inChannels = 3
+  /// Of these, channels of a picture that the network is shown beside x_t (Saharia et al. 2022, SR3); diffusers does not record them.
+  public var pictureChannels = 0
   /// Channels of the output: as many, or twice as many where the variance is learned.
   public var outChannels = 3
   /// Map inputs from [0, 1] to [−1, 1] first.
@@ -71,14 +73,6 @@ public struct UNetConfig: Equatable, Sendable {
 
   public init() {}
 
-  public struct SampleSize: Equatable, Sendable {
-    public var height, width: Int
-    public init(height: Int, width: Int) {
-      self.height = height
-      self.width = width
-    }
-  }
-
   /// Blocks on the way down, by diffusers' names.
   public enum DownBlockKind: String, CaseIterable, Sendable {
     case plain = "DownBlock2D"
@@ -97,18 +91,6 @@ public struct UNetConfig: Equatable, Sendable {
   public enum Resampling: String, CaseIterable, Sendable {
     case convolution = "conv"
     case resnet = "resnet"
-  }
-
-  public enum Activation: String, CaseIterable, Sendable {
-    case silu, swish, mish, gelu, relu
-  }
-
-  /// How the time embedding enters a residual block between its convolutions.
-  public enum TimeConditioning: String, CaseIterable, Sendable {
-    /// Added before the second norm, as in the paper.
-    case shift = "default"
-    /// Scales and shifts the second norm's output (Nichol & Dhariwal 2021).
-    case scaleShift = "scale_shift"
   }
 
   public enum TimeEmbedding: String, CaseIterable, Sendable {
@@ -149,24 +131,19 @@ extension UNetConfig {
   public var timeChannels: Int { timeEmbeddingChannels ?? 4 * (blockOutChannels.first ?? 0) }
 
   /// Features of a timestep before the embedding's two layers: a sine and a cosine per frequency.
-  var timeFeatures: Int {
+  var timeFeatureCount: Int {
     let channels = blockOutChannels.first ?? 0
     return timeEmbedding == .fourier ? 2 * channels : channels
   }
 }
 
-/// A network that cannot be built, and why.
-public struct UNetConfigError: Error, Equatable, Sendable, CustomStringConvertible {
-  public let description: String
-}
-
 extension UNetConfig {
   /// Checks everything that would otherwise fail while the network is being built.
   ///
-  /// - Throws: ``UNetConfigError`` naming diffusers' key, the value and what would work.
-  public func validate() throws(UNetConfigError) {
-    func require(_ condition: Bool, _ message: @autoclosure () -> String) throws(UNetConfigError) {
-      if !condition { throw UNetConfigError(description: message()) }
+  /// - Throws: ``NetworkConfigError`` naming diffusers' key, the value and what would work.
+  public func validate() throws(NetworkConfigError) {
+    func require(_ condition: Bool, _ message: @autoclosure () -> String) throws(NetworkConfigError) {
+      if !condition { throw NetworkConfigError(message()) }
     }
     let levels = blockOutChannels.count
     try require(levels > 0, "block_out_channels is empty; give the channels of each resolution, such as 128,256")
@@ -207,8 +184,8 @@ extension UNetConfig {
   }
 
   private func validateGroupsAndHeads(
-    _ require: (Bool, @autoclosure () -> String) throws(UNetConfigError) -> Void
-  ) throws(UNetConfigError) {
+    _ require: (Bool, @autoclosure () -> String) throws(NetworkConfigError) -> Void
+  ) throws(NetworkConfigError) {
     // Every norm sees the channels of a level, or on the way up the sum of those of two.
     for channels in blockOutChannels {
       try require(

@@ -14,7 +14,7 @@ struct DownBlock {
     attentions = attentionBlocks(
       scope, count: kind == .attention ? config.layersPerBlock : 0, channels: outChannels, config: config)
     resnets = (0..<config.layersPerBlock).map { j in
-      ResnetBlock(scope["resnets", j], from: j == 0 ? inChannels : outChannels, to: outChannels, config: config)
+      ResnetBlock(scope["resnets", j], from: j == 0 ? inChannels : outChannels, to: outChannels, settings: config.resnet)
     }
     let resampling: UNetConfig.Resampling =
       switch kind {
@@ -54,9 +54,10 @@ struct MidBlock {
     attention =
       config.hasMidAttention
       ? AttentionBlock(
-        scope["attentions", 0], channels: channels, normGroups: normGroups, config: config, outputScale: scale) : nil
+        scope["attentions", 0], channels: channels, headChannels: config.attentionHeadChannels, normGroups: normGroups,
+        normEpsilon: config.normEpsilon, outputScale: scale) : nil
     resnets = (0..<2).map { j in
-      ResnetBlock(scope["resnets", j], from: channels, to: channels, config: config, outputScale: scale)
+      ResnetBlock(scope["resnets", j], from: channels, to: channels, settings: config.resnet, outputScale: scale)
     }
   }
 
@@ -86,7 +87,7 @@ struct UpBlock {
     resnets = (0..<layers).map { j in
       let image = j == 0 ? inChannels : outChannels
       let skip = j == layers - 1 ? nextChannels : outChannels
-      return ResnetBlock(scope["resnets", j], from: image + skip, to: outChannels, config: config)
+      return ResnetBlock(scope["resnets", j], from: image + skip, to: outChannels, settings: config.resnet)
     }
     let resampling: UNetConfig.Resampling =
       switch kind {
@@ -113,6 +114,8 @@ private func attentionBlocks(
   _ scope: ParameterScope, count: Int, channels: Int, config: UNetConfig
 ) -> [AttentionBlock] {
   (0..<count).map { j in
-    AttentionBlock(scope["attentions", j], channels: channels, normGroups: config.normGroups, config: config)
+    AttentionBlock(
+      scope["attentions", j], channels: channels, headChannels: config.attentionHeadChannels,
+      normGroups: config.normGroups, normEpsilon: config.normEpsilon)
   }
 }

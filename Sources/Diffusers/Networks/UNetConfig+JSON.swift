@@ -1,7 +1,11 @@
 import Files
 import Networks
 
-extension UNetConfig {
+extension UNetConfig: StoredArchitecture {
+  public static var className: String { "UNet2DModel" }
+  public static var component: String { "unet" }
+  public static var library: String { "diffusers" }
+
   /// Reads the arguments of diffusers' `UNet2DModel`; absent keys take diffusers' defaults, unknown ones are ignored.
   ///
   /// - Parameter file: Where the object came from; for messages.
@@ -9,8 +13,8 @@ extension UNetConfig {
   public init(json: [String: JSONValue], file: String = "config.json") throws(PipelineError) {
     self.init()
     let keys = ConfigReader(object: json, file: file)
-    if let name = try keys.optional("_class_name", \.string, "a string"), name != "UNet2DModel" {
-      throw .modelClass(file: file, found: name)
+    if let name = try keys.optional("_class_name", \.string, "a string"), name != Self.className {
+      throw .modelClass(file: file, found: name, known: [Self.className])
     }
 
     sampleSize = try keys.sampleSize()
@@ -113,7 +117,7 @@ extension UNetConfig {
 }
 
 extension ConfigReader {
-  fileprivate func sampleSize() throws(PipelineError) -> UNetConfig.SampleSize? {
+  fileprivate func sampleSize() throws(PipelineError) -> SampleSize? {
     try optional(
       "sample_size",
       { value in

@@ -13,12 +13,10 @@ import TensorGraph
 /// let unet = try UNet(.paperCIFAR10, in: builder)
 /// let ε = unet(sample: builder.input("sample", [8, 3, 32, 32]), timestep: builder.input("timestep", [8], .int32))
 /// ```
-public struct UNet {
+public struct UNet: Network {
   public let config: UNetConfig
   /// Every parameter with its tensor in the graph, in diffusers' order.
   public let parameters: [(parameter: Parameter, tensor: Tensor)]
-  /// The parameters that have gradients.
-  public var trained: [(parameter: Parameter, tensor: Tensor)] { parameters.filter(\.parameter.isTrained) }
 
   private let convIn: Conv2D
   private let timeFeatures: TimestepFeatures
@@ -33,8 +31,8 @@ public struct UNet {
   /// Declares the network's parameters in a graph.
   ///
   /// - Parameter prefix: Put before the names of the states, so that one graph can hold a network and its average.
-  /// - Throws: ``UNetConfigError`` where the configuration makes no network.
-  public init(_ config: UNetConfig, in builder: GraphBuilder, prefix: String = "") throws(UNetConfigError) {
+  /// - Throws: ``NetworkConfigError`` where the configuration makes no network.
+  public init(_ config: UNetConfig, in builder: GraphBuilder, prefix: String = "") throws(NetworkConfigError) {
     try config.validate()
     self.config = config
     let collector = ParameterScope.Collector(builder: builder, prefix: prefix)
@@ -43,9 +41,10 @@ public struct UNet {
     let coarsest = channels[channels.count - 1]
 
     convIn = Conv2D(scope["conv_in"], from: config.inChannels, to: channels[0], kernel: 3)
-    timeFeatures = TimestepFeatures(scope["time_proj"], config: config)
-    timeEmbedding = TimestepEmbedding(scope["time_embedding"], config: config)
-    classEmbedding = ClassEmbedding(scope["class_embedding"], features: timeFeatures, config: config)
+    timeFeatures = config.timeFeatures(scope["time_proj"])
+    timeEmbedding = TimestepEmbedding(
+      scope["time_embedding"], features: config.timeFeatureCount, channels: config.timeChannels)
+    classEmbedding = config.classEmbedding(scope["class_embedding"], features: timeFeatures)
 
     downBlocks = channels.indices.map { i in
       DownBlock(
@@ -64,14 +63,15 @@ public struct UNet {
     normOut = Norm(
       scope["conv_norm_out"], channels: channels[0], groups: config.normGroups, epsilon: config.normEpsilon)
     convOut = Conv2D(scope["conv_out"], from: channels[0], to: config.outChannels, kernel: 3, last: true)
-    parameters = collector.parameters
+    parameters = scope.parameters
   }
 
-  /// Names, shapes and roles of all parameters, in diffusers' order, without a graph.
-  ///
-  /// - Throws: ``UNetConfigError`` where the configuration makes no network.
-  public static func parameters(of config: UNetConfig) throws(UNetConfigError) -> [Parameter] {
-    try UNet(config, in: GraphBuilder()).parameters.map(\.parameter)
+  /// As ``callAsFunction(sample:timestep:classLabels:dropout:)``; pictures are further channels of the sample.
+  public func callAsFunction(
+    _ xt: Tensor, t: Tensor, given condition: NetworkCondition, dropout: DropoutSource?
+  ) -> Tensor {
+    let sample = condition.pictures.map { concat([xt, $0], axis: 1) } ?? xt
+    return self(sample: sample, timestep: t, classLabels: condition.classLabels, dropout: dropout)
   }
 
   /// Adds the network to the graph.
@@ -114,28 +114,5 @@ public struct UNet {
     guard config.timeEmbedding == .fourier else { return output }
     // Such networks predict the score; t is their noise level (Song et al. 2021).
     return output / t.reshaped([t.shape[0], 1, 1, 1])
-  }
-}
-
-extension UNetConfig {
-  /// Image sides must be multiples of this: every level but the last halves them.
-  public var sizeMultiple: Int { 1 << min(62, max(0, blockOutChannels.count - 1)) }
-
-  /// Checks that images of this size come out as they went in.
-  ///
-  /// - Throws: ``UNetConfigError`` naming the nearest sizes that work.
-  public func validate(height: Int, width: Int) throws(UNetConfigError) {
-    let multiple = sizeMultiple
-    // Far beyond any image; keeps the arithmetic on sizes from overflowing.
-    let limit = 1 << 20
-    for side in [height, width] where !(1...limit).contains(side) {
-      throw UNetConfigError(description: "images of \(height)×\(width) are impossible; sides must be 1…\(limit)")
-    }
-    func nearest(_ side: Int) -> Int { max(multiple, (side + multiple / 2) / multiple * multiple) }
-    guard height % multiple == 0, width % multiple == 0 else {
-      throw UNetConfigError(
-        description: "images of \(height)×\(width) cannot be halved \(blockOutChannels.count - 1) times; "
-          + "sides must be multiples of \(multiple), such as \(nearest(height))×\(nearest(width))")
-    }
   }
 }

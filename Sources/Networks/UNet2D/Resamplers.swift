@@ -16,7 +16,7 @@ enum Downsampler {
       self = .convolution(
         Conv2D(scope["conv"], from: channels, to: channels, kernel: 3, stride: 2, padding: padding))
     case .resnet:
-      self = .resnet(ResnetBlock(scope, from: channels, to: channels, config: config, resampling: .halve))
+      self = .resnet(ResnetBlock(scope, from: channels, to: channels, settings: config.resnet, resampling: .halve))
     }
   }
 
@@ -39,7 +39,7 @@ enum Upsampler {
     switch kind {
     case .convolution: self = .convolution(Conv2D(scope["conv"], from: channels, to: channels, kernel: 3))
     case .resnet:
-      self = .resnet(ResnetBlock(scope, from: channels, to: channels, config: config, resampling: .double))
+      self = .resnet(ResnetBlock(scope, from: channels, to: channels, settings: config.resnet, resampling: .double))
     }
   }
 
