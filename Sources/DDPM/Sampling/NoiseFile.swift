@@ -37,17 +37,18 @@ public enum NoiseFile {
     }
   }
 
-  /// Writes what a run drew and where it ended.
-  public static func write(_ result: SamplingRun.Result, to url: URL) throws {
-    var tensors = [tensor("final", result.final)]
-    if let initial = result.initialNoise { tensors.append(tensor("initial_noise", initial)) }
-    if let first = result.stepNoise.first {
-      let shape = first.shape
+  /// Writes what was drawn and where it ended: the batches of one request, which recorded its noise.
+  public static func write(_ batches: [Samples], to url: URL) throws {
+    precondition(!batches.isEmpty, "no samples to write")
+    var tensors = [tensor("final", Images(joining: batches.map(\.final)))]
+    let starts = batches.compactMap(\.initialNoise)
+    if !starts.isEmpty { tensors.append(tensor("initial_noise", Images(joining: starts))) }
+    let steps = batches[0].stepNoise.indices.map { step in Images(joining: batches.map { $0.stepNoise[step] }) }
+    if let shape = steps.first?.shape {
       tensors.append(
         NamedTensor(
-          "step_noise",
-          shape: [result.stepNoise.count, shape.count, shape.channels, shape.height, shape.width],
-          floats: result.stepNoise.flatMap(\.scalars)))
+          "step_noise", shape: [steps.count, shape.count, shape.channels, shape.height, shape.width],
+          floats: steps.flatMap(\.scalars)))
     }
     try Safetensors.write(tensors, to: url)
   }

@@ -10,10 +10,15 @@ struct SamplingNoise: NoiseSource {
   /// The noise of the steps so far, where it is kept.
   private(set) var recorded: [Images] = []
 
-  /// - Parameter samples: Which of the run's samples are in the batch.
-  init(seed: UInt64, samples: Range<Int>, initial: Images?, steps: [Images]?, records: Bool = false) {
+  /// - Parameters:
+  ///   - firstSample: of the batch, in the seed's series.
+  ///   - samples: which of the recorded samples are in the batch.
+  init(
+    seed: UInt64, firstSample: Int, recorded samples: Range<Int>, initial: Images?, steps: [Images]?,
+    records: Bool = false
+  ) {
     self.records = records
-    counted = CounterNoise(seed: seed, firstSample: samples.lowerBound)
+    counted = CounterNoise(seed: seed, firstSample: firstSample)
     recordedInitial = initial.map { $0.samples(samples) }
     recordedSteps = steps.map { $0.map { $0.samples(samples) } }
   }

@@ -3,12 +3,6 @@ import Diffusion
 import Networks
 import TensorGraph
 
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
-
 /// The compiled training step: a batch goes in, the states move on.
 public final class TrainingEngine {
   /// What came of one step.
@@ -19,45 +13,37 @@ public final class TrainingEngine {
     public let gradientNorm: Double
   }
 
-  /// One step's numbers from the recipe.
-  public struct Schedule: Sendable {
-    /// Counted from 1.
-    public var step: Int
-    public var learningRate: Double
-    public var emaDecay: Double
-
-    public init(step: Int, learningRate: Double, emaDecay: Double) {
-      self.step = step
-      self.learningRate = learningRate
-      self.emaDecay = emaDecay
-    }
-  }
-
   /// One batch, all of it.
   public struct Batch: Sendable {
-    /// (N, C, H, W) in [−1, 1].
+    /// (N, C, H, W).
     public var x0: [Float]
     public var t: [Timestep]
     public var weights: [Float]
     /// The number of the first sample since the start of the run.
     public var first: Int
-    public var labels: [Int32]
+    /// What the network is told of the samples.
+    public var condition: Condition
     /// ε (N, C, H, W), for a program that takes it.
     public var noise: [Float]?
 
     public init(
-      x0: [Float], t: [Timestep], weights: [Float]? = nil, first: Int = 0, labels: [Int32] = [], noise: [Float]? = nil
+      x0: [Float], t: [Timestep], weights: [Float]? = nil, first: Int = 0, condition: Condition = .none,
+      noise: [Float]? = nil
     ) {
       self.x0 = x0
       self.t = t
       self.weights = weights ?? [Float](repeating: 1, count: t.count)
       self.first = first
-      self.labels = labels
+      self.condition = condition
       self.noise = noise
     }
   }
 
   public let program: TrainingProgram
+  /// What the condition means.
+  public let card: ModelCard
+  /// Parameters, moments and average.
+  public let states: any States
   /// With several parts it is the one that accumulates.
   public let executable: any Executable
   /// Updates from the accumulated gradient.
@@ -65,91 +51,78 @@ public final class TrainingEngine {
   private let key: TensorData
 
   /// - Throws: `ProgramError` or `ExecutionError`, before any memory is taken where it would not fit.
-  public init(_ program: TrainingProgram, seed: UInt64, on backend: any Backend) throws {
+  public init(
+    _ program: TrainingProgram, card: ModelCard = ModelCard(), seed: UInt64, on backend: any Backend
+  ) throws {
     self.program = program
+    self.card = card
     let words = Philox4x32.key(seed: seed)
     key = TensorData([Int32(bitPattern: words[0]), Int32(bitPattern: words[1])], shape: [2])
     if program.parts == 1 {
-      executable = try backend.compile(program.step())
+      let step = try program.step()
+      states = try backend.makeStates(for: [step])
+      executable = try backend.compile(step, states: states)
       applying = nil
     } else {
-      let (apply, accumulate) = (try program.apply(), try program.accumulate())
-      let states = try backend.makeStates(for: [apply, accumulate])
+      let (accumulate, apply) = (try program.accumulate(), try program.apply())
+      states = try backend.makeStates(for: [accumulate, apply])
       applying = try backend.compile(apply, states: states)
       executable = try backend.compile(accumulate, states: states)
     }
   }
-
-  /// Weights, moments and average.
-  public var states: any States { executable.states }
 
   public var memoryPlan: MemoryPlan {
     applying.map { $0.memoryPlan.with(executable.memoryPlan) } ?? executable.memoryPlan
   }
 
   /// Starts from `weights`: moments zero, the average equal to them.
-  public func start(from weights: NetworkWeights) throws {
-    try weights.load(into: states)
-    try weights.load(into: states, prefix: StateName.ema)
-  }
-
-  /// Starts from first weights drawn from `seed`, one parameter at a time.
-  public func start(by initialization: WeightInitialization, seed: UInt64) throws {
-    for (index, parameter) in try UNet.parameters(of: program.network).enumerated() {
-      let value = initialization.value(of: parameter, index: index, seed: seed)
-      for prefix in ["", StateName.ema] { try states.write(prefix + parameter.name, value) }
-    }
-  }
+  public func start(from weights: NetworkWeights) throws { try weights.load(into: states, prefixes: ["", StateName.ema]) }
 
   /// One step of the recipe.
-  public func step(_ batch: Batch, _ schedule: Schedule) throws -> Result {
+  public func step(_ batch: Batch, _ schedule: Adam.Step) throws -> Result {
     let size = program.batchSize
     precondition(
       batch.t.count == size * program.parts, "\(batch.t.count) samples for \(program.parts) parts of \(size)")
-    let k = Double(schedule.step)
-    var numbers = [Float](repeating: 1, count: Adam.Schedule.allCases.count)
-    numbers[Adam.Schedule.learningRate.rawValue] = Float(schedule.learningRate)
-    // 1 − β₁ᵏ and 1 − β₂ᵏ
-    numbers[Adam.Schedule.biasCorrection1.rawValue] = Float(1 - pow(program.adam.beta1, k))
-    numbers[Adam.Schedule.biasCorrection2.rawValue] = Float(1 - pow(program.adam.beta2, k))
-    numbers[Adam.Schedule.emaDecay.rawValue] = Float(schedule.emaDecay)
-    let update = TensorData(numbers, shape: [numbers.count])
+    let update = program.adam.inputs(schedule)
+    let rows = try program.network.rows(of: batch.condition, card)
 
     var outputs: [String: TensorData] = [:]
     var losses: [Float] = []
     var loss = 0.0
     for part in 0..<program.parts {
-      var inputs = inputs(of: batch, samples: part * size..<(part + 1) * size, step: schedule.step)
-      if applying != nil { inputs["keep"] = TensorData(part == 0 ? 0 : 1) } else { inputs["schedule"] = update }
+      var inputs = inputs(of: batch, rows, samples: part * size..<(part + 1) * size, step: schedule.step)
+      if applying != nil { inputs["keep"] = TensorData(part == 0 ? 0 : 1) } else { inputs.merge(update) { $1 } }
       outputs = try executable.run(inputs)
       losses += outputs["losses"]?.floats ?? []
       loss += Double(outputs["loss"]?.floats.first ?? .nan) / Double(program.parts)
     }
-    if let applying { outputs = try applying.run(["schedule": update]) }
+    if let applying { outputs = try applying.run(update) }
     return Result(loss: loss, losses: losses, gradientNorm: Double(outputs["gradient_norm"]?.floats.first ?? .nan))
   }
 
-  private func inputs(of batch: Batch, samples: Range<Int>, step: Int) -> [String: TensorData] {
-    let (n, c, h, w) = (samples.count, program.network.inChannels, program.height, program.width)
-    let dimension = c * h * w
-    func part(_ floats: [Float]) -> [Float] {
-      floats.count == n * dimension
-        ? floats : Array(floats[samples.lowerBound * dimension..<samples.upperBound * dimension])
+  private func inputs(of batch: Batch, _ rows: [Int32]?, samples: Range<Int>, step: Int) -> [String: TensorData] {
+    let (n, size) = (samples.count, program.size)
+    func part(_ floats: [Float], _ channels: Int) -> TensorData {
+      let dimension = channels * size.height * size.width
+      let all = floats.count == n * dimension
+      return TensorData(
+        all ? floats : Array(floats[samples.lowerBound * dimension..<samples.upperBound * dimension]),
+        shape: [n, channels, size.height, size.width])
     }
     let counters = samples.flatMap { sample in
       [Int32(truncatingIfNeeded: batch.first + sample), Int32(truncatingIfNeeded: step)]
     }
+    let channels = program.network.channels
     var inputs = [
-      "x0": TensorData(part(batch.x0), shape: [n, c, h, w]),
+      "x0": part(batch.x0, channels),
       "timestep": TensorData(batch.t[samples].map { Int32($0.number) }, shape: [n]),
       "loss_weight": TensorData(Array(batch.weights[samples]), shape: [n]),
       "counters": TensorData(counters, shape: [n, 2]),
       "key": key,
     ]
-    if program.network.classEmbedding != nil {
-      inputs["class_labels"] = TensorData(Array(batch.labels[samples]), shape: [n])
-    }
-    if let noise = batch.noise { inputs["noise"] = TensorData(part(noise), shape: [n, c, h, w]) }
+    if let rows { inputs["class_labels"] = TensorData(Array(rows[samples]), shape: [n]) }
+    if let pictures = batch.condition.pictures { inputs["pictures"] = part(pictures.scalars, pictures.shape.channels) }
+    if let noise = batch.noise { inputs["noise"] = part(noise, channels) }
     // Only what the program uses: without dropout and with given noise nothing is random.
     let declared = Set(executable.program.inputs.map(\.name))
     return inputs.filter { declared.contains($0.key) }

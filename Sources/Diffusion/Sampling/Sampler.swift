@@ -97,22 +97,13 @@ extension Sampler {
     given condition: Condition = .none, noise: inout Noise, start: Images? = nil,
     observe: ((SamplingProgress) throws -> Void)? = nil
   ) throws -> Images {
-    var sampler = self
-    var x = try start ?? noise.initialNoise(shape: shape)
-    precondition(x.shape == shape, "the start has shape \(x.shape), not \(shape)")
-    let transitions = transitions(timesteps)
-    for (index, transition) in transitions.enumerated() {
-      var context = StepContext(
-        process: process, transition: transition, index: index, count: transitions.count, condition: condition,
-        denoiser: denoiser, noise: noise)
-      let result = try sampler.step(x, &context)
-      noise = context.noise
-      x = result.x
-      try observe?(
-        SamplingProgress(
-          done: index + 1, count: transitions.count, transition: transition, x: result.x, x0: result.x0,
-          decoderLogVariance: result.decoderLogVariance))
-    }
-    return x
+    let start = try start ?? noise.initialNoise(shape: shape)
+    precondition(start.shape == shape, "the start has shape \(start.shape), not \(shape)")
+    var walk = SamplingWalk(
+      from: start, timesteps: timesteps, process: process, sampler: self, denoiser: denoiser, given: condition,
+      noise: noise)
+    while let progress = try walk.next() { try observe?(progress) }
+    noise = walk.noise
+    return walk.x
   }
 }

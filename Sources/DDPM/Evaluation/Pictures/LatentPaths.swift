@@ -71,7 +71,7 @@ public struct LatentPaths<D: Denoiser> {
         shape: xt.shape, timesteps: Array(timesteps), process: process, denoiser: denoiser, given: condition,
         noise: &noise, start: xt
       ) {
-        try $0.checkFinite()
+        guard $0.x.isFinite else { throw SamplingError.notFinite(step: $0.done, of: $0.count, t: $0.transition.from) }
         try observe($0.done, $0.count)
       }
     }

@@ -41,7 +41,7 @@ struct Checkpoint {
 
   /// Fills the folder with what the states hold.
   static func write(
-    _ state: TrainingState, _ states: any States, network: UNetConfig, history: LossHistory?, to folder: URL
+    _ state: TrainingState, _ states: any States, network: any Architecture, history: LossHistory?, to folder: URL
   ) throws {
     for (file, prefix) in tensors {
       let weights = try NetworkWeights.sources(in: states, of: network, prefix: prefix)
@@ -77,10 +77,10 @@ struct Checkpoint {
   }
 
   /// Gives the states what the folder holds.
-  func load(into states: any States, network: UNetConfig) throws {
+  func load(into states: any States, network: any Architecture) throws {
     for (file, prefix) in Self.tensors {
       let url = folder.appending(path: "\(file).safetensors")
-      try NetworkWeights(SafetensorsFile(contentsOf: url), for: network).load(into: states, prefix: prefix)
+      try NetworkWeights(SafetensorsFile(contentsOf: url), for: network).load(into: states, prefixes: [prefix])
     }
   }
 

@@ -79,12 +79,7 @@ extension TrainingConfiguration {
     @unknown default: return "\(error)"
     }
     guard let key = context.codingPath.first?.stringValue else { return context.debugDescription }
-    let choices =
-      switch key {
-      case "timestep_sampling": TimestepSampling.allCases.map(\.rawValue).joined(separator: " or ")
-      case "decay": Decay.allCases.map(\.rawValue).joined(separator: " or ")
-      default: wanted
-      }
+    let choices = CodingKeys(rawValue: key)?.choices.map { $0.joined(separator: " or ") } ?? wanted
     return "\(key) is \((object[key] ?? .null).compactText), where \(choices) is wanted"
   }
 

@@ -1,7 +1,9 @@
 import Datasets
 import Diffusers
+import Diffusers
 import Diffusion
 import Networks
+import Pictures
 import TensorGraph
 
 #if canImport(Glibc)
@@ -15,86 +17,65 @@ extension TrainingConfiguration {
   ///
   /// - Throws: ``ConfigurationError``.
   public func validate() throws(ConfigurationError) {
-    func require(_ condition: Bool, _ message: @autoclosure () -> String) throws(ConfigurationError) {
-      if !condition { throw ConfigurationError(message()) }
+    func require(_ key: CodingKeys, _ value: some Any, _ condition: Bool, _ wanted: String) throws(ConfigurationError) {
+      if !condition { throw ConfigurationError("\(key.rawValue) is \(value); it must be \(wanted)", key: key.rawValue) }
     }
-    func count(_ value: Int, _ name: String, from least: Int = 1, to most: Int) throws(ConfigurationError) {
-      try require((least...most).contains(value), "\(name) is \(value); it must be \(least) to \(most)")
+    func count(_ key: CodingKeys, _ value: Int, from least: Int = 1, to most: Int) throws(ConfigurationError) {
+      try require(key, value, (least...most).contains(value), "\(least) to \(most)")
     }
-    try count(timesteps, "timesteps", to: 100_000)
-    try count(steps, "steps", to: 1 << 31 - 1)
-    try count(batchSize, "batch-size", to: 1 << 20)
-    try count(accumulate, "accumulate", to: batchSize)
+    let many = 1 << 31 - 1
+    try count(.timesteps, timesteps, to: 100_000)
+    try count(.steps, steps, to: many)
+    try count(.batchSize, batchSize, to: 1 << 20)
+    try count(.accumulate, accumulate, to: batchSize)
     try require(
-      batchSize % accumulate == 0,
-      "a batch of \(batchSize) cannot be computed in \(accumulate) equal parts; choose a divisor of \(batchSize)")
+      .accumulate, accumulate, batchSize % accumulate == 0, "a divisor of \(batchSize), the batch's size: its parts are equal")
+    try require(.learningRate, learningRate, learningRate > 0 && learningRate.isFinite, "positive, such as 2e-4")
+    try count(.warmupSteps, warmupSteps, from: 0, to: many)
+    try require(.adamBeta1, adamBeta1, (0..<1).contains(adamBeta1), "at least 0 and less than 1")
+    try require(.adamBeta2, adamBeta2, (0..<1).contains(adamBeta2), "at least 0 and less than 1")
+    try require(.adamEpsilon, adamEpsilon, adamEpsilon > 0, "positive")
+    try require(.weightDecay, weightDecay, weightDecay >= 0 && weightDecay.isFinite, "0 or more")
+    try require(.gradientClip, gradientClip, gradientClip >= 0 && gradientClip.isFinite, "positive, or 0 for no limit")
+    try require(.emaDecay, emaDecay, (0..<1).contains(emaDecay), "at least 0 and less than 1")
+    try require(.minSNRGamma, minSNRGamma, minSNRGamma > 0, "positive")
+    try require(.seed, seed, seed >= 0, "0 or more")
+    if let threads { try count(.threads, threads, to: 1024) }
+    if let channels { try require(.channels, channels, channels == 1 || channels == 3, "1 or 3") }
+    if let p = conditionDropout { try require(.conditionDropout, p, (0..<1).contains(p), "at least 0 and less than 1") }
+    if let scale = superResolutionScale { try count(.superResolutionScale, scale, from: 2, to: 64) }
+    try count(.mlpWidth, mlpWidth, to: 1 << 16)
+    try count(.mlpLayers, mlpLayers, to: 1 << 10)
+    try count(.logEvery, logEvery, to: many)
+    try count(.checkpointEvery, checkpointEvery, to: many)
+    try count(.keepCheckpoints, keepCheckpoints, to: 1 << 20)
+    try count(.sampleEvery, sampleEvery, from: 0, to: many)
+    try count(.sampleCount, sampleCount, to: 1024)
+    try count(.sampleSteps, sampleSteps, to: timesteps)
+    if let betas { try require(.betas, "a list of \(betas.count)", betas.count == timesteps, "of \(timesteps), the timesteps") }
+    try require(.prediction, prediction.rawValue, prediction != .mean, "epsilon, sample or v_prediction")
+    try require(.variance, variance.rawValue, variance != .learned, "fixed_small, fixed_large or learned_range")
     try require(
-      learningRate > 0 && learningRate.isFinite, "learning-rate is \(learningRate); it must be positive, such as 2e-4")
-    try count(warmupSteps, "warmup-steps", from: 0, to: 1 << 31 - 1)
-    try require((0..<1).contains(adamBeta1), "adam-beta1 is \(adamBeta1); it must be at least 0 and less than 1")
-    try require((0..<1).contains(adamBeta2), "adam-beta2 is \(adamBeta2); it must be at least 0 and less than 1")
-    try require(adamEpsilon > 0, "adam-epsilon is \(adamEpsilon); it must be positive")
-    try require(weightDecay >= 0 && weightDecay.isFinite, "weight-decay is \(weightDecay); it must not be negative")
-    try require(
-      gradientClip >= 0 && gradientClip.isFinite, "gradient-clip is \(gradientClip); it must be positive, or 0 for none"
-    )
-    try require((0..<1).contains(emaDecay), "ema-decay is \(emaDecay); it must be at least 0 and less than 1")
-    try require(minSNRGamma > 0, "min-snr-gamma is \(minSNRGamma); it must be positive")
-    try require(seed >= 0, "seed is \(seed); it must not be negative")
-    if let threads { try count(threads, "threads", to: 1024) }
-    if let channels { try require(channels == 1 || channels == 3, "channels is \(channels); it must be 1 or 3") }
-    try count(logEvery, "log-every", to: 1 << 31 - 1)
-    try count(checkpointEvery, "checkpoint-every", to: 1 << 31 - 1)
-    try count(keepCheckpoints, "keep-checkpoints", to: 1 << 20)
-    try count(sampleEvery, "sample-every", from: 0, to: 1 << 31 - 1)
-    try count(sampleCount, "sample-count", to: 1024)
-    try require(
-      (1...timesteps).contains(sampleSteps),
-      "sample-steps is \(sampleSteps); it must be 1 to the \(timesteps) timesteps")
-    _ = try objective()
-    guard WeightInitialization(rawValue: initialization) != nil else {
-      throw Self.choice("initialization", initialization, WeightInitialization.allCases.map(\.rawValue))
-    }
-  }
-
-  private static func choice(_ key: String, _ found: String, _ choices: [String]) -> ConfigurationError {
-    ConfigurationError("\(key) is \(found); choose one of \(choices.joined(separator: ", "))")
+      .loss, loss.rawValue, variance.isLearned == (loss == .hybrid),
+      variance.isLearned ? "hybrid, which trains variance \(variance.rawValue)" : "another: hybrid is for variance learned_range")
   }
 
   /// What is minimised.
-  func objective() throws(ConfigurationError) -> Objective {
-    let variance = try reverseVariance()
-    guard variance.isLearned == (loss == "hybrid") else {
-      throw ConfigurationError(
-        variance.isLearned
-          ? "variance learned_range is trained by the hybrid loss: add loss hybrid"
-          : "loss hybrid is for a learned variance: add variance learned_range")
-    }
+  var objective: Objective {
     switch loss {
-    case "simple": return .squaredError(.simple)
-    case "min_snr": return .squaredError(.minSNR(γ: minSNRGamma))
-    case "bound": return .squaredError(.bound)
-    case "hybrid": return .hybrid()
-    default: throw Self.choice("loss", loss, ["simple", "min_snr", "bound", "hybrid"])
+    case .simple: .squaredError(.simple)
+    case .minSNR: .squaredError(.minSNR(γ: minSNRGamma))
+    case .bound: .squaredError(.bound)
+    case .hybrid: .hybrid()
     }
-  }
-
-  /// Σ_θ, of the kinds that are trained.
-  func reverseVariance() throws(ConfigurationError) -> ReverseVariance {
-    guard let variance = ReverseVariance(rawValue: variance), variance != .learned else {
-      throw Self.choice("variance", self.variance, ["fixed_small", "fixed_large", "learned_range"])
-    }
-    return variance
   }
 
   /// The scheduler that the pipeline directory describes.
-  package func scheduler() throws(ConfigurationError) -> SchedulerConfig {
+  package var scheduler: SchedulerConfig {
     var scheduler = SchedulerConfig(.ddpm)
     scheduler.T = timesteps
-    guard let rule = BetaSchedule.Name(alias: betaSchedule) else {
-      throw Self.choice("beta_schedule", betaSchedule, BetaSchedule.Name.allCases.map(\.rawValue))
-    }
-    scheduler.betaSchedule = rule
+    scheduler.betaSchedule = betaSchedule
+    scheduler.betas = betas
     // Rules that are functions of t/T do not ask for them.
     let k = rescaleBetas ? 1000 / Double(timesteps) : 1
     scheduler.betaStart = k * betaStart
@@ -102,34 +83,64 @@ extension TrainingConfiguration {
     scheduler.zeroTerminalSNR = zeroTerminalSNR
     // A model that has learned pure noise is to be started from it, which leading spacing, the default, leaves out.
     if zeroTerminalSNR { scheduler.spacing = .trailing }
-    guard let prediction = Prediction(rawValue: prediction), prediction != .mean else {
-      throw Self.choice("prediction", self.prediction, ["epsilon", "sample", "v_prediction"])
-    }
     scheduler.prediction = prediction
-    scheduler.variance = try reverseVariance()
+    scheduler.variance = variance
     return scheduler
   }
 
-  /// The network for data of this shape: the paper's kind (sines first, pads right and bottom, ε 1e-6), of this size.
+  /// The network for this data, and what its condition means.
   ///
-  /// - Throws: ``ConfigurationError`` or `UNetConfigError`, with the sizes that would work.
-  package func network(_ data: Dataset) throws -> UNetConfig {
+  /// - Throws: ``ConfigurationError`` or `NetworkConfigError`, with the sizes that would work.
+  package func network(_ data: Dataset) throws -> (any StoredArchitecture, ModelCard) {
+    var card = ModelCard()
+    var rows: Int?
+    if classes {
+      guard data.classes.count > 1 else {
+        throw ConfigurationError(
+          "\(data.name): has no class labels to condition on; leave out classes", key: CodingKeys.classes.rawValue)
+      }
+      card.classNames = data.classes
+      rows = data.classes.count
+      if conditionDropout ?? Self.usualConditionDropout > 0 {
+        card.nullClass = data.classes.count
+        rows = data.classes.count + 1
+      }
+    }
+    if let superResolutionScale { card.pictures = .superResolution(scale: superResolutionScale) }
+    return (data.shape.isPoint ? pointMLP(data, rows) : try unet(data, rows), card)
+  }
+
+  /// The probability of dropping a class where none is given.
+  static let usualConditionDropout = 0.1
+
+  private func pointMLP(_ data: Dataset, _ rows: Int?) -> PointMLPConfig {
+    var config = PointMLPConfig(dimension: data.shape.channels)
+    (config.width, config.layers, config.classRows) = (mlpWidth, mlpLayers, rows)
+    config.learnsVariance = variance.isLearned
+    return config
+  }
+
+  /// The paper's kind (sines first, pads right and bottom, ε 1e-6), of this size.
+  private func unet(_ data: Dataset, _ rows: Int?) throws -> UNetConfig {
     let shape = data.shape
     var config = UNetConfig.paperCIFAR10
     config.sampleSize = .init(height: shape.height, width: shape.width)
-    config.inChannels = shape.channels
-    config.outChannels = try reverseVariance().outChannels(shape.channels)
+    if let superResolutionScale {
+      guard shape.height % superResolutionScale == 0, shape.width % superResolutionScale == 0 else {
+        throw ConfigurationError(
+          "super_resolution_scale is \(superResolutionScale); it must divide the sides of \(shape)",
+          key: CodingKeys.superResolutionScale.rawValue)
+      }
+      config.pictureChannels = shape.channels
+    }
+    config.inChannels = shape.channels + config.pictureChannels
+    config.outChannels = variance.outChannels(shape.channels)
     config.blockOutChannels = blockOutChannels
     config.layersPerBlock = layersPerBlock
     config.dropout = dropout
     config.normGroups = normGroups
     config.attentionHeadChannels = attentionHeadChannels
-    if classes {
-      guard data.classes.count > 1 else {
-        throw ConfigurationError("\(data.name): has no class labels to condition on; leave out classes")
-      }
-      config.classEmbedding = .learned(count: data.classes.count)
-    }
+    config.classEmbedding = rows.map { .learned(count: $0) }
     // Level i works at side / 2ⁱ.
     let sides = blockOutChannels.indices.map { max(shape.height, shape.width) >> $0 }
     let attention = attentionResolutions ?? sides.suffix(1)
@@ -137,12 +148,14 @@ extension TrainingConfiguration {
     config.upBlocks = sides.reversed().map { attention.contains($0) ? .attention : .plain }
     try config.validate()
     do { try config.validate(height: shape.height, width: shape.width) } catch {
-      throw ConfigurationError("\(data.name): \(error.description) (image-size resizes)")
+      throw ConfigurationError(
+        "\(data.name): \(error.description) (image_size resizes)", key: CodingKeys.imageSize.rawValue)
     }
     guard attention.isEmpty || config.downBlocks.contains(.attention) else {
       throw ConfigurationError(
-        "attention-resolutions \(attention.map(String.init).joined(separator: ", ")): no level of the network has such a side; "
-          + "choose from \(sides.map(String.init).joined(separator: ", "))")
+        "attention_resolutions \(attention.map(String.init).joined(separator: ", ")): no level of the network has such a side; "
+          + "choose from \(sides.map(String.init).joined(separator: ", "))",
+        key: CodingKeys.attentionResolutions.rawValue)
     }
     return config
   }
@@ -169,4 +182,9 @@ extension TrainingConfiguration {
   static let changeable: Set<CodingKeys> = [
     .steps, .threads, .logEvery, .checkpointEvery, .keepCheckpoints, .sampleEvery, .sampleCount, .sampleSteps, .data,
   ]
+}
+
+extension ImageShape {
+  /// Whether samples are points of ℝᵈ: d channels and one pixel.
+  var isPoint: Bool { height == 1 && width == 1 }
 }

@@ -28,7 +28,7 @@ extension TrainingConfiguration {
       // With classes a small network needs not guess which character it draws, and a grid shows them in order.
       classes = true
       // After a few hundred steps samples are clean where those of ε are still grainy and grey.
-      prediction = "v_prediction"
+      prediction = .velocity
       blockOutChannels = [32, 64, 64]
       steps = 2000
       batchSize = 32
@@ -73,7 +73,7 @@ extension TrainingConfiguration {
       blockOutChannels = [64, 128, 128, 256]
       attentionResolutions = [16, 8]
       dropout = 0.1
-      betaSchedule = "squaredcos_cap_v2"
+      betaSchedule = .cosine
       steps = 200_000
       batchSize = 32
       learningRate = 2e-4

@@ -24,6 +24,7 @@ extension TrainingConfiguration {
     }
     var object: [String: JSONValue] = [
       "timesteps": .integer(scheduler.T), "beta_schedule": .string(scheduler.betaSchedule.rawValue),
+      "betas": scheduler.betas.map { .array($0.map { .number($0) }) } ?? .null,
       "beta_start": .number(scheduler.betaStart), "beta_end": .number(scheduler.betaEnd), "rescale_betas": false,
       "zero_terminal_snr": .bool(scheduler.zeroTerminalSNR), "prediction": .string(scheduler.prediction.rawValue),
     ]
@@ -41,14 +42,14 @@ extension TrainingConfiguration {
   func agreed(
     with model: SchedulerConfig?, of path: String, resumes: Bool = false
   ) throws(ConfigurationError) -> SchedulerConfig {
-    let wanted = try scheduler()
+    let wanted = scheduler
     guard let model else { return wanted }
     var scheduler = SamplingMethod.ddpm.scheduler(for: model)
     if !model.saysVariance { scheduler.variance = wanted.variance }
     let (found, ours) = (scheduler.members, wanted.members)
     for (key, name) in [
       ("timesteps", "num_train_timesteps"), ("beta_schedule", "beta_schedule"), ("beta_start", "beta_start"),
-      ("beta_end", "beta_end"), ("zero_terminal_snr", "rescale_betas_zero_snr"), ("prediction", "prediction_type"),
+      ("beta_end", "beta_end"), ("betas", "trained_betas"), ("zero_terminal_snr", "rescale_betas_zero_snr"), ("prediction", "prediction_type"),
       ("variance", "variance_type"),
     ] where found[name] != ours[name] {
       let (mine, its) = ((ours[name] ?? .null).compactText, (found[name] ?? .null).compactText)
@@ -64,45 +65,51 @@ extension TrainingConfiguration {
   }
 
   /// Takes a model's network as it is, if it fits the data and the objective.
-  mutating func adopt(_ network: UNetConfig, from path: String, data: Dataset) throws -> UNetConfig {
+  ///
+  /// - Parameter card: what the network's condition means.
+  mutating func adopt(
+    _ network: any StoredArchitecture, _ card: ModelCard, from path: String, data: Dataset
+  ) throws -> any StoredArchitecture {
     let shape = data.shape
-    guard network.inChannels == shape.channels else {
+    guard network.channels == shape.channels else {
       throw ConfigurationError(
-        "\(path): the network takes \(network.inChannels) channels and the data has \(shape.channels): "
-          + "add --channels \(network.inChannels)")
+        "\(path): the network takes \(network.channels) channels and the data has \(shape.channels): "
+          + "choose channels \(network.channels)", key: CodingKeys.channels.rawValue)
     }
-    guard network.outChannels == (try reverseVariance().outChannels(shape.channels)) else {
+    guard network.outChannels == variance.outChannels(shape.channels) else {
       throw ConfigurationError(
-        "\(path): \(network.outChannels) output channels do not fit variance \(variance) of \(shape.channels)-channel data"
-      )
+        "\(path): \(network.outChannels) output channels do not fit variance \(variance.rawValue) of \(shape.channels)-channel data",
+        key: CodingKeys.variance.rawValue)
     }
-    guard network.timeEmbedding == .positional else {
-      throw TrainingError.unsupportedNetwork("\(path): networks with a Fourier time embedding are not trained here")
-    }
-    switch network.classEmbedding {
-    case nil: classes = false
-    case .learned(let count):
+    if let count = network.classCount(card) {
       guard (1...count).contains(data.classes.count) else {
         throw ConfigurationError(
           "\(path): knows \(count) classes and the data has \(data.classes.isEmpty ? "no labels" : "\(data.classes.count)")"
         )
       }
-      classes = true
-    default:
+    }
+    classes = network.classRows != nil
+    // Only a network with a null class can learn to do without a class.
+    conditionDropout = card.nullClass == nil ? 0 : conditionDropout
+    if case .superResolution(let scale) = card.pictures { superResolutionScale = scale } else { superResolutionScale = nil }
+    do { try network.validate(height: shape.height, width: shape.width) } catch {
+      throw ConfigurationError("\(data.name): \(error) (image_size resizes)", key: CodingKeys.imageSize.rawValue)
+    }
+    guard var unet = network as? UNetConfig else { return network }
+    guard unet.timeEmbedding == .positional else {
+      throw TrainingError.unsupportedNetwork("\(path): networks with a Fourier time embedding are not trained here")
+    }
+    guard unet.classEmbedding == nil || unet.classRows != nil else {
       throw TrainingError.unsupportedNetwork("\(path): only class embeddings by a learned table are trained here")
     }
-    do { try network.validate(height: shape.height, width: shape.width) } catch {
-      throw ConfigurationError("\(data.name): \(error.description) (--image-size resizes)")
-    }
-    blockOutChannels = network.blockOutChannels
-    attentionResolutions = network.attentionSides(of: shape)
-    layersPerBlock = network.layersPerBlock
-    attentionHeadChannels = network.attentionHeadChannels
-    normGroups = network.normGroups
-    var network = network
-    network.dropout = dropout
-    network.sampleSize = .init(height: shape.height, width: shape.width)
-    return network
+    blockOutChannels = unet.blockOutChannels
+    attentionResolutions = unet.attentionSides(of: shape)
+    layersPerBlock = unet.layersPerBlock
+    attentionHeadChannels = unet.attentionHeadChannels
+    normGroups = unet.normGroups
+    unet.dropout = dropout
+    unet.sampleSize = .init(height: shape.height, width: shape.width)
+    return unet
   }
 }
 

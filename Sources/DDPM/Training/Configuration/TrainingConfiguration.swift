@@ -1,3 +1,6 @@
+import Diffusion
+import Networks
+
 /// Everything that decides what a training run computes, and what it records. Written beside the model as `training.json`.
 ///
 /// The defaults are the paper's recipe (Ho et al. 2020, appendix B) at a size for small images. A run is a function of this
@@ -14,6 +17,11 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   public var flip: Bool?
   /// Whether the network is conditioned on the class labels.
   public var classes = false
+  /// The probability with which an image's class is replaced by the null class, so that the network learns both ε(x_t, c) and ε(x_t, ∅),
+  /// as guidance needs (Ho & Salimans 2022); nil: 0.1 where there are classes. 0 trains no null class.
+  public var conditionDropout: Double?
+  /// Of how many times smaller an image the network is to make each image (SR3: the enlarged small one is shown beside x_t); nil: of none.
+  public var superResolutionScale: Int?
   /// Whether damaged images are counted and left out; otherwise the first stops the run.
   public var skipBadImages = false
 
@@ -30,14 +38,19 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   public var normGroups = 32
   /// The probability with which a residual block's values are dropped in training.
   public var dropout = 0.0
-  /// How the first weights are drawn: `ddpm`, the paper's way, or `diffusers`.
-  public var initialization = "ddpm"
+  /// How the first weights are drawn.
+  public var initialization = WeightInitialization.ddpm
+  /// Of the network for points: numbers between its layers, and residual layers.
+  public var mlpWidth = 128
+  public var mlpLayers = 4
 
   // MARK: Diffusion
   /// T, the number of noise levels.
   public var timesteps = 1000
-  /// The rule for β_t, by diffusers' name: `linear`, `scaled_linear`, `squaredcos_cap_v2`, `sigmoid`, ….
-  public var betaSchedule = "linear"
+  /// The rule for β_t.
+  public var betaSchedule = BetaSchedule.Name.linear
+  /// β_1…β_T themselves, in place of the rule.
+  public var betas: [Double]?
   /// β_1, where the rule has one.
   public var betaStart = 1e-4
   /// β_T, where the rule has one.
@@ -46,12 +59,12 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   public var rescaleBetas = false
   /// Whether the schedule is rescaled so that ᾱ_T = 0 (Lin et al. 2023); not with `epsilon`.
   public var zeroTerminalSNR = false
-  /// What the network says of x_t: `epsilon`, `sample` (x_0) or `v_prediction`.
-  public var prediction = "epsilon"
-  /// σ_t² of the reverse step: `fixed_small` (β̃_t), `fixed_large` (β_t) or `learned_range`.
-  public var variance = "fixed_large"
-  /// `simple`, `min_snr`, `bound`, or for a learned variance `hybrid`.
-  public var loss = "simple"
+  /// What the network says of x_t: ε, x_0 or v.
+  public var prediction = Prediction.epsilon
+  /// σ_t² of the reverse step: β̃_t, β_t or learned between the two.
+  public var variance = ReverseVariance.fixedLarge
+  /// What is minimised.
+  public var loss = Loss.simple
   /// γ of the loss `min_snr`.
   public var minSNRGamma = 5.0
   /// How the t of each image is drawn.
@@ -109,6 +122,18 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
 
   public init() {}
 
+  /// What training makes small, by name.
+  public enum Loss: String, Codable, Sendable, CaseIterable {
+    /// ‖ε − ε_θ‖² (Ho et al. 2020, eq. 14), or the like for another prediction.
+    case simple
+    /// With min-SNR weights (Hang et al. 2023).
+    case minSNR = "min_snr"
+    /// With the weights of the bound.
+    case bound
+    /// For a learned variance (Nichol & Dhariwal 2021, eq. 16).
+    case hybrid
+  }
+
   /// How t is drawn.
   public enum TimestepSampling: String, Codable, Sendable, CaseIterable {
     case uniform
@@ -124,8 +149,10 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   }
 
   /// The names in files: those of the command's options, with underscores.
-  enum CodingKeys: String, CodingKey, CaseIterable {
+  package enum CodingKeys: String, CodingKey, CaseIterable {
     case data, channels, flip, classes
+    case conditionDropout = "condition_dropout"
+    case superResolutionScale = "super_resolution_scale"
     case imageSize = "image_size"
     case skipBadImages = "skip_bad_images"
     case blockOutChannels = "block_out_channels"
@@ -134,8 +161,11 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
     case attentionHeadChannels = "attention_head_channels"
     case normGroups = "norm_groups"
     case dropout, initialization
+    case mlpWidth = "mlp_width"
+    case mlpLayers = "mlp_layers"
     case timesteps
     case betaSchedule = "beta_schedule"
+    case betas
     case betaStart = "beta_start"
     case betaEnd = "beta_end"
     case rescaleBetas = "rescale_betas"
@@ -166,9 +196,29 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   }
 }
 
-/// A configuration that cannot be trained: one line that names the option and what would work.
+extension BetaSchedule.Name {
+  /// Also reads the names that other programs use.
+  public init(from decoder: any Decoder) throws {
+    let name = try decoder.singleValueContainer().decode(String.self)
+    guard let found = BetaSchedule.Name(alias: name) else {
+      throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: name))
+    }
+    self = found
+  }
+}
+
+extension Prediction: Codable {}
+extension ReverseVariance: Codable {}
+extension WeightInitialization: Codable {}
+
+/// A configuration that cannot be trained: one line that names the quantity and what would work.
 public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
   public let description: String
+  /// The key of the quantity in configuration files, where it is one.
+  public let key: String?
 
-  public init(_ description: String) { self.description = description }
+  public init(_ description: String, key: String? = nil) {
+    self.description = description
+    self.key = key
+  }
 }

@@ -1,0 +1,157 @@
+import Diffusers
+import Diffusion
+import Files
+import Networks
+import Synchronization
+import TensorGraph
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// A trained model: opened once on some backend, then asked as often as one likes, from several tasks at once.
+///
+/// ```swift
+/// let model = try Model(URL(filePath: "runs/mnist"), on: CPUBackend())
+/// for try await event in try model.sample(SamplingRequest(count: 16)) {
+///   if case .samples(let samples) = event { show(samples.pictures) }
+/// }
+/// ```
+public final class Model: Sendable {
+  /// Where it was read from; for messages.
+  public let directory: URL
+  public let architecture: any Architecture
+  public let scheduler: SchedulerConfig
+  /// What its condition means.
+  public let card: ModelCard
+  private let backend: any Backend
+  private let states: any States
+  private let prefix: String
+  /// One network for each batch size and sample size that was asked for.
+  private let compiled = Mutex<[Compiled: NetworkDenoiser]>([:])
+
+  private struct Compiled: Hashable {
+    let batchSize: Int
+    let size: SampleSize
+  }
+
+  /// Reads a directory that diffusers or this library wrote.
+  ///
+  /// - Parameter scheduler: the noise schedule and prediction it was trained with, where the directory does not say it.
+  /// - Throws: ``SamplingError`` where there is no scheduler or the network's classes are not a table, and what reading throws.
+  public convenience init(
+    _ directory: URL, scheduler given: SchedulerConfig? = nil, on backend: any Backend
+  ) throws {
+    let (pipeline, file) = try PipelineDirectory.open(directory)
+    guard let scheduler = try given ?? pipeline.scheduler() else { throw SamplingError.noScheduler(directory.path) }
+    if let unet = pipeline.network as? UNetConfig, unet.classEmbedding != nil, unet.classRows == nil {
+      throw SamplingError.unsupportedClasses
+    }
+    let builder = GraphBuilder()
+    _ = try pipeline.network.declare(in: builder, prefix: "")
+    let states = try backend.makeStates(for: [builder.finish()])
+    try NetworkWeights(file, for: pipeline.network).load(into: states)
+    try self.init(
+      pipeline.network, scheduler: scheduler, card: pipeline.card, states: states, directory: directory, on: backend)
+  }
+
+  /// A model whose weights are in some states already: a training run's average, under the prefix `ema.`.
+  ///
+  /// - Throws: ``SamplingError/variance(_:channels:outChannels:)`` where network and scheduler do not fit, and what the schedule throws.
+  public init(
+    _ architecture: any Architecture, scheduler: SchedulerConfig, card: ModelCard = ModelCard(), states: any States,
+    prefix: String = "", directory: URL = URL(filePath: "."), on backend: any Backend
+  ) throws {
+    self.architecture = architecture
+    self.scheduler = scheduler
+    self.card = card
+    self.states = states
+    self.prefix = prefix
+    self.directory = directory
+    self.backend = backend
+    _ = try process(scheduler)
+  }
+
+  /// The number of classes that may be asked for; nil for an unconditional model.
+  public var classCount: Int? { architecture.classCount(card) }
+
+  /// The reverse process of a scheduler for this network: its output is a prediction, and as many channels again for a learned variance.
+  ///
+  /// - Throws: ``SamplingError/variance(_:channels:outChannels:)``, and what the schedule throws.
+  public func process(_ scheduler: SchedulerConfig) throws -> ReverseProcess {
+    let process = try scheduler.process()
+    guard architecture.outChannels == process.variance.outChannels(architecture.channels) else {
+      throw SamplingError.variance(
+        process.variance.rawValue, channels: architecture.channels, outChannels: architecture.outChannels)
+    }
+    return process
+  }
+
+  /// The reverse process as the model was trained, with some of it changed.
+  ///
+  /// - Parameters:
+  ///   - variance: nil for the model's own.
+  ///   - limit: on x̂_0; nil for the model's own. The paper measures with `.clip()`.
+  public func process(variance: ReverseVariance? = nil, limit: X0Limit? = nil) throws -> ReverseProcess {
+    var scheduler = scheduler
+    if let variance { scheduler.variance = variance }
+    let process = try process(scheduler)
+    return limit.map(process.limited) ?? process
+  }
+
+  /// The network, compiled for a batch; the same one each time that the sizes are.
+  ///
+  /// - Parameter size: nil for the model's own.
+  /// - Throws: ``SamplingError/noSize`` where nothing says how large samples are, and what compiling throws.
+  public func denoiser(batchSize: Int, size: SampleSize? = nil) throws -> NetworkDenoiser {
+    let size = try sampleSize(size)
+    return try compiled.withLock { compiled in
+      let key = Compiled(batchSize: batchSize, size: size)
+      if let known = compiled[key] { return known }
+      let denoiser = try NetworkDenoiser(
+        architecture, card: card, batchSize: batchSize, size: size, on: backend, states: states, prefix: prefix)
+      compiled[key] = denoiser
+      return denoiser
+    }
+  }
+
+  /// - Throws: ``SamplingError/noSize`` where neither the caller nor the model says it, and what the architecture says of the size.
+  func sampleSize(_ given: SampleSize?) throws -> SampleSize {
+    guard let size = given ?? architecture.sampleSize else { throw SamplingError.noSize }
+    try architecture.validate(height: size.height, width: size.width)
+    return size
+  }
+
+  /// The number of a class by its name or, where it has none, its number.
+  ///
+  /// - Throws: ``SamplingError`` naming the classes that there are.
+  public func classNumber(_ text: String) throws(SamplingError) -> Int {
+    guard let count = classCount else { throw .noClasses }
+    if let index = card.classNames.firstIndex(of: text) { return index }
+    guard let number = Int(text), (0..<count).contains(number) else {
+      guard card.classNames.isEmpty else { throw .className(text, known: card.classNames) }
+      throw .label(Int(text) ?? -1, classes: count)
+    }
+    return number
+  }
+
+  /// Tells one set of weights from another: the checksum of the weights file.
+  public func fingerprint() throws -> String {
+    let url = try PipelineDirectory.weightsURL(in: directory)
+    return "crc32c:" + String(CRC32C.checksum(try FileBytes.read(url.path, limit: 1 << 36)), radix: 16)
+  }
+}
+
+extension PipelineDirectory {
+  /// What the directory says of the scheduler; nil where it says nothing.
+  ///
+  /// - Throws: `SchedulerConfigError`.
+  func scheduler() throws -> SchedulerConfig? { try schedulerJSON.map { try SchedulerConfig($0) } }
+}
+
+extension ReverseVariance {
+  /// The channels of a network's output for samples of some channels.
+  func outChannels(_ channels: Int) -> Int { isLearned ? 2 * channels : channels }
+}

@@ -1,0 +1,113 @@
+import Diffusers
+import Diffusion
+import Networks
+import TensorGraph
+
+/// A compiled network as the mathematics sees it: x_t, t and a condition in, a prediction out.
+///
+/// The program has one batch size; larger batches are cut up, and the last part is filled with zeros, so that nothing is compiled twice.
+public final class NetworkDenoiser: Denoiser, Sendable {
+  public let architecture: any Architecture
+  /// What the condition means: which row of the class table stands for no class.
+  public let card: ModelCard
+  public let batchSize: Int
+  public let size: SampleSize
+  public let executable: any Executable
+
+  /// - Parameters:
+  ///   - prefix: what the names of the states begin with: `ema.` for the average in a training run.
+  ///   - states: hold the weights, or will.
+  /// - Throws: ``SamplingError/tooLarge(batch:_:)``, and what the architecture and the backend throw.
+  public init(
+    _ architecture: any Architecture, card: ModelCard = ModelCard(), batchSize: Int, size: SampleSize,
+    on backend: any Backend, states: any States, prefix: String = ""
+  ) throws {
+    try architecture.validate(height: size.height, width: size.width)
+    self.architecture = architecture
+    self.card = card
+    self.batchSize = batchSize
+    self.size = size
+    do {
+      let program = try architecture.evaluation(batchSize: batchSize, size: size, prefix: prefix)
+      executable = try backend.compile(program, states: states)
+    } catch ProgramError.shape(let error) {
+      throw SamplingError.tooLarge(batch: batchSize, error.description)
+    }
+  }
+
+  /// - Throws: ``SamplingError`` where the condition is not what the network asks for, and `ExecutionError`.
+  public func predict(_ xt: Images, at t: [Timestep], given condition: Condition) throws -> Images {
+    let rows = try architecture.rows(of: condition, card)
+    try checkPictures(condition, count: xt.shape.count)
+    let parts = try stride(from: 0, to: xt.shape.count, by: batchSize).map { start in
+      try predict(xt, t, rows, condition.pictures, samples: start..<min(start + batchSize, xt.shape.count))
+    }
+    return parts.count == 1 ? parts[0] : Images(joining: parts)
+  }
+
+  private func predict(
+    _ xt: Images, _ t: [Timestep], _ rows: [Int32]?, _ pictures: Images?, samples: Range<Int>
+  ) throws -> Images {
+    let missing = batchSize - samples.count
+    // The network counts from 0.
+    let timesteps = t[samples].map { Float($0.zeroBased) } + [Float](repeating: 0, count: missing)
+    var inputs = [
+      "sample": filled(xt, samples, missing), "timestep": TensorData(timesteps, shape: [batchSize]),
+    ]
+    if let rows {
+      inputs["class_labels"] = TensorData(rows[samples] + [Int32](repeating: 0, count: missing), shape: [batchSize])
+    }
+    if let pictures { inputs["pictures"] = filled(pictures, samples, missing) }
+    guard let output = try executable.run(inputs)["output"] else {
+      preconditionFailure("the program declares an output named output")
+    }
+    var shape = xt.shape
+    (shape.count, shape.channels) = (samples.count, architecture.outChannels)
+    return Images(
+      shape: shape, scalars: missing == 0 ? output.floats : Array(output.floats.prefix(shape.scalarCount)))
+  }
+
+  /// Some of the samples, and zeros up to the program's batch size.
+  private func filled(_ images: Images, _ samples: Range<Int>, _ missing: Int) -> TensorData {
+    let part = samples.count == images.shape.count ? images : images.samples(samples)
+    let zeros = [Float](repeating: 0, count: missing * images.shape.dimension)
+    let shape = images.shape
+    return TensorData(
+      missing == 0 ? part.scalars : part.scalars + zeros, shape: [batchSize, shape.channels, shape.height, shape.width])
+  }
+
+  private func checkPictures(_ condition: Condition, count: Int) throws(SamplingError) {
+    let channels = architecture.pictureChannels
+    guard let pictures = condition.pictures else {
+      guard channels == 0 else { throw .pictureMissing(channels: channels) }
+      return
+    }
+    let wanted = Images.Shape(count, max(channels, 1), size.height, size.width)
+    guard channels > 0 else { throw .noPictures }
+    guard pictures.shape == wanted else { throw .pictureShape("\(pictures.shape)", wanted: "\(wanted)") }
+  }
+}
+
+extension Architecture {
+  /// The classes that a condition may name: the table's rows, but for the null class.
+  package func classCount(_ card: ModelCard) -> Int? { classRows.map { card.nullClass == nil ? $0 : $0 - 1 } }
+
+  /// The rows of the class table that a condition asks for; nil where the network has none.
+  ///
+  /// - Throws: ``SamplingError`` where the network asks for a class and none is given, or the other way round.
+  func rows(of condition: Condition, _ card: ModelCard) throws(SamplingError) -> [Int32]? {
+    guard let count = classCount(card) else {
+      guard condition.classes == nil else { throw .noClasses }
+      return nil
+    }
+    guard let classes = condition.classes else { throw .classMissing(classes: count) }
+    var rows: [Int32] = []
+    rows.reserveCapacity(classes.count)
+    for label in classes {
+      guard let row = label ?? card.nullClass else { throw .noNullClass }
+      guard label == nil || (0..<count).contains(row) else { throw .label(row, classes: count) }
+      rows.append(Int32(row))
+    }
+    return rows
+  }
+}
