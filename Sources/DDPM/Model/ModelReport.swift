@@ -11,6 +11,8 @@ import Networks
 /// What `ddpm info` says about a model: its architecture level by level, its scheduler, and the memory that it wants.
 public struct ModelReport: CustomStringConvertible, Sendable {
   public let config: UNetConfig
+  /// What its condition means.
+  public let card: ModelCard
   public let scheduler: [String: JSONValue]?
   public let cost: UNetCost
   /// The size of the images that costs and memory are for.
@@ -23,26 +25,31 @@ public struct ModelReport: CustomStringConvertible, Sendable {
   ///   - size: Height and width; nil for the model's own `sample_size`.
   ///   - batch: Images at a time, for the memory estimates.
   /// - Throws: ``PipelineError`` where the model names no size and none is given, or errors of the configuration.
-  public init(_ pipeline: PipelineDirectory, size: UNetConfig.SampleSize? = nil, batch: Int) throws {
-    guard let size = size ?? pipeline.unet.sampleSize else {
+  public init(_ pipeline: PipelineDirectory, size: SampleSize? = nil, batch: Int) throws {
+    guard let unet = pipeline.network as? UNetConfig else {
+      throw PipelineError.modelClass(
+        file: PipelineDirectory.configName, found: type(of: pipeline.network).className, known: [UNetConfig.className])
+    }
+    guard let size = size ?? unet.sampleSize else {
       throw PipelineError.value(
         file: PipelineDirectory.configName, key: "sample_size", found: "null", wanted: "give a size, such as --size 32")
     }
-    config = pipeline.unet
+    config = unet
+    card = pipeline.card
     scheduler = pipeline.schedulerJSON
     (height, width) = (size.height, size.width)
     self.batch = batch
-    cost = try UNetCost(config, height: height, width: width)
-    sampling = try UNetMemory.sampling(config, batch: batch, height: height, width: width)
-    training = try UNetMemory.training(config, batch: batch, height: height, width: width)
+    cost = try UNetCost(unet, height: height, width: width)
+    sampling = try UNetMemory.sampling(unet, batch: batch, height: height, width: width)
+    training = try UNetMemory.training(unet, batch: batch, height: height, width: width)
   }
 
   /// `ddpm info`: reads a model's configuration, and checks its weights against it without reading them.
   ///
   /// - Throws: What ``PipelineDirectory/open(_:)`` throws, and ``WeightsMismatch``.
-  public static func report(on model: URL, size: UNetConfig.SampleSize?, batch: Int) throws -> ModelReport {
+  public static func report(on model: URL, size: SampleSize?, batch: Int) throws -> ModelReport {
     let (pipeline, file) = try PipelineDirectory.open(model)
-    _ = try WeightNames.match(UNet.parameters(of: pipeline.unet).map { ($0.name, $0.shape.dimensions) }, in: file)
+    _ = try WeightNames.match(pipeline.network.parameters().map { ($0.name, $0.shape.dimensions) }, in: file)
     return try ModelReport(pipeline, size: size, batch: batch)
   }
 
@@ -81,7 +88,9 @@ public struct ModelReport: CustomStringConvertible, Sendable {
   private var classes: String {
     switch config.classEmbedding {
     case nil: "none"
-    case .learned(let count): "\(count)"
+    case .learned(let count):
+      (card.classNames.isEmpty ? "\(card.nullClass ?? count)" : list(card.classNames.map(quoted), limit: 12))
+        + (card.nullClass == nil ? "" : ", and none (for guidance)")
     case .timestep: "a number, embedded as the timestep is"
     case .identity: "a vector of \(config.timeChannels) numbers"
     }

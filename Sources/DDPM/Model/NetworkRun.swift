@@ -104,8 +104,12 @@ public struct NetworkRun {
     model: URL, inputs: URL, outputs: URL, gradients: Bool, on backend: any Backend
   ) throws -> [(name: String, shape: [Int])] {
     let (pipeline, weights) = try PipelineDirectory.load(model)
-    let run = try NetworkRun(SafetensorsFile(contentsOf: inputs), for: pipeline.unet, gradients: gradients)
-    let results = try run(pipeline.unet, weights, on: backend)
+    guard let unet = pipeline.network as? UNetConfig else {
+      throw PipelineError.modelClass(
+        file: model.path, found: type(of: pipeline.network).className, known: [UNetConfig.className])
+    }
+    let run = try NetworkRun(SafetensorsFile(contentsOf: inputs), for: unet, gradients: gradients)
+    let results = try run(unet, weights, on: backend)
     try Safetensors.write(results, to: outputs)
     return results.map { ($0.name, $0.shape) }.sorted { $0.name < $1.name }
   }

@@ -45,7 +45,8 @@ public struct RunDirectory: Sendable {
   /// true of the next run.
   func clear() throws {
     var files = ["model_index.json", "training.json", "metrics.jsonl", "loss.png", "loss.svg", "profile.json"]
-    files += ["config.json", "diffusion_pytorch_model.safetensors"].map { "unet/\($0)" }
+    files += ["unet", "mlp"].flatMap { ["\($0)/config.json", "\($0)/diffusion_pytorch_model.safetensors"] }
+    files.append("ddpm.json")
     files.append("scheduler/scheduler_config.json")
     files += names(in: samples).filter { $0.hasPrefix("step-") && $0.hasSuffix(".png") }.map { "samples/\($0)" }
     files += names(in: tensorBoard).filter { $0.hasPrefix("events.out.tfevents.") }.map { "tensorboard/\($0)" }
@@ -54,6 +55,12 @@ public struct RunDirectory: Sendable {
     for file in files.map({ url.appending(path: $0) }) where exists(file) {
       try FileManager.default.removeItem(at: file)
     }
+  }
+
+  /// Removes what killed processes left half written. Only where this process alone writes.
+  func removeLeftovers() {
+    checkpoints.removeLeftovers()
+    for folder in ["", "samples", "unet", "mlp", "scheduler"] { AtomicFile.removeLeftovers(in: url.appending(path: folder)) }
   }
 
   private func exists(_ url: URL) -> Bool { FileManager.default.fileExists(atPath: url.path) }

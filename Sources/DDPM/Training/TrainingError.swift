@@ -3,30 +3,24 @@ public enum TrainingError: Error, CustomStringConvertible, Sendable {
   /// The output directory holds a run already.
   case outputExists(String)
   case nothingToResume(String)
-  case alreadyFinished(String, steps: Int)
   case damagedCheckpoint(String, String)
   /// An option that a resumed run may not change.
   case changed(key: String, from: String, to: String)
   case notFinite(step: Int, loss: Double, gradientNorm: Double, checkpoint: String?)
-  /// SIGINT or SIGTERM; the state was saved.
-  case interrupted(signal: Int32, step: Int)
   case unsupportedNetwork(String)
 
   public var description: String {
     switch self {
     case .outputExists(let path):
-      "\(path) already holds a model or a run: go on with --resume \(path), replace it with --force, or choose another --out"
+      "\(path) already holds a model or a run: resume it, replace it, or choose another directory"
     case .nothingToResume(let path): "\(path): there is no checkpoint to resume from (looked for checkpoints/step-*)"
-    case .alreadyFinished(let path, let steps):
-      "\(path) is finished: it has done its \(steps) steps; add --steps with a larger number to train on"
     case .damagedCheckpoint(let path, let problem): "\(path): damaged checkpoint: \(problem)"
     case .changed(let key, let from, let to):
       "a resumed run cannot change \(key) from \(from) to \(to): leave it out, or start a new run"
     case .notFinite(let step, let loss, let norm, let checkpoint):
       "step \(step): the loss is \(loss) and the gradient's norm \(norm); stopped. "
         + (checkpoint.map { "The last good checkpoint is \($0). " } ?? "")
-        + "Try a lower --learning-rate, a longer --warmup-steps or --gradient-clip 1"
-    case .interrupted(let signal, let step): "stopped by signal \(signal) after step \(step); saved"
+        + "A lower learning rate, a longer warm-up or a gradient clip of 1 may help"
     case .unsupportedNetwork(let problem): problem
     }
   }

@@ -9,22 +9,16 @@ import Pictures
 
 extension TrainingRun {
   /// Samples of the average, with the same noise each time: DDIM in a few steps.
-  func preview(_ denoiser: UNetDenoiser) throws -> Image8 {
-    let shape = Images.Shape(
-      configuration.sampleCount, network.inChannels, data.shape.height, data.shape.width)
-    var parts: [Images] = []
+  func preview(batchSize: Int) throws -> Image8 {
+    let size = engine.program.size
+    let denoiser = try model.denoiser(batchSize: batchSize, size: size)
     let timesteps = try TimestepSpacing.trailing.timesteps(configuration.sampleSteps, of: process.schedule.T)
-    for start in stride(from: 0, to: shape.count, by: denoiser.batchSize) {
-      var part = shape
-      part.count = min(denoiser.batchSize, shape.count - start)
-      var condition = Condition.none
-      if case .learned(let classes) = network.classEmbedding {
-        condition = .classes((start..<start + part.count).map { $0 % classes })
-      }
+    let parts = try stride(from: 0, to: configuration.sampleCount, by: batchSize).map { start in
+      let samples = start..<min(start + batchSize, configuration.sampleCount)
       var noise = CounterNoise(seed: UInt64(configuration.seed), firstSample: start)
-      parts.append(
-        try DDIM().sample(
-          shape: part, timesteps: timesteps, process: process, denoiser: denoiser, given: condition, noise: &noise))
+      return try DDIM().sample(
+        shape: .init(samples.count, data.shape.channels, size.height, size.width), timesteps: timesteps,
+        process: process, denoiser: denoiser, given: model.classesInTurn(samples), noise: &noise)
     }
     return ImageGrid().picture(of: Images(joining: parts).pictures)
   }

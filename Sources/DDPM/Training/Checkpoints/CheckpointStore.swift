@@ -1,4 +1,5 @@
 import Files
+import Networks
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -52,6 +53,23 @@ public struct CheckpointStore: Sendable {
   }
 
   public func url(step: Int) -> URL { folder.appending(path: Self.name(step)) }
+
+  /// The newest checkpoint that is whole. Where newer ones are damaged, the older one is taken, and a warning says so.
+  ///
+  /// - Throws: ``TrainingError/nothingToResume(_:)``, or what is wrong with the newest where none is whole.
+  func newest(network: any Architecture) throws -> (checkpoint: OpenCheckpoint, warning: String?) {
+    let steps = steps
+    var first: (any Error)?
+    for step in steps.reversed() {
+      do {
+        let checkpoint = try OpenCheckpoint(folder: url(step: step), step: step, network: network)
+        return (checkpoint, first.map { "\($0); going on from step \(step) instead" })
+      } catch {
+        first = first ?? error
+      }
+    }
+    throw first ?? TrainingError.nothingToResume(folder.deletingLastPathComponent().path)
+  }
 
   /// Removes all but the newest `count`, and what killed processes left behind.
   public func prune(keeping count: Int) {

@@ -70,28 +70,34 @@ public final class MetricsLog {
   }
 }
 
-/// Sums over the steps between two log lines.
-struct MetricsWindow {
-  private let T: Int
+/// Sums over the steps between two log lines; part of a checkpoint, so that a resumed run logs what it would have logged.
+struct MetricsWindow: Codable, Equatable, Sendable {
   private var loss = 0.0
   private var gradientNorm = 0.0
   private var steps = 0
-  private var quartiles = [(sum: Double, count: Int)](repeating: (0, 0), count: 4)
+  private var quartileSums = [0.0, 0, 0, 0]
+  private var quartileCounts = [0, 0, 0, 0]
 
-  init(T: Int) { self.T = T }
-
-  mutating func add(loss: Double, gradientNorm: Double, losses: [Float], t: [Timestep]) {
+  mutating func add(loss: Double, gradientNorm: Double, losses: [Float], t: [Timestep], T: Int) {
     self.loss += loss
     self.gradientNorm += gradientNorm
     steps += 1
     for (loss, t) in zip(losses, t) {
       let quartile = t.zeroBased * 4 / T
-      quartiles[quartile].sum += Double(loss)
-      quartiles[quartile].count += 1
+      quartileSums[quartile] += Double(loss)
+      quartileCounts[quartile] += 1
     }
   }
 
   var meanLoss: Double { loss / Double(max(1, steps)) }
   var meanGradientNorm: Double { gradientNorm / Double(max(1, steps)) }
-  var lossByQuartile: [Double?] { quartiles.map { $0.count > 0 ? $0.sum / Double($0.count) : nil } }
+  var lossByQuartile: [Double?] {
+    zip(quartileSums, quartileCounts).map { sum, count in count > 0 ? sum / Double(count) : nil }
+  }
+
+  /// Whether it can be counted on with: four quarters of finite sums.
+  var isWhole: Bool {
+    quartileSums.count == 4 && quartileCounts.count == 4 && (quartileSums + [loss, gradientNorm]).allSatisfy(\.isFinite)
+      && (quartileCounts + [steps]).allSatisfy { (0...1 << 62).contains($0) }
+  }
 }

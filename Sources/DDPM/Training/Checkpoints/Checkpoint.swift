@@ -1,0 +1,90 @@
+import Diffusers
+import Files
+import Networks
+import TensorGraph
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// A checkpoint's folder: `weights`, `adam_m`, `adam_v` and `ema` as safetensors files, `state.json`, and with importance sampling
+/// `timesteps.safetensors`.
+enum Checkpoint {
+  fileprivate static let tensors: [(file: String, prefix: String)] = [
+    ("weights", ""), ("adam_m", StateName.m), ("adam_v", StateName.v), ("ema", StateName.ema),
+  ]
+
+  /// Fills the folder with what the states hold.
+  static func write(
+    _ state: TrainingState, _ states: any States, network: any Architecture, history: LossHistory?, to folder: URL
+  ) throws {
+    for (file, prefix) in tensors {
+      let weights = try NetworkWeights.sources(in: states, of: network, prefix: prefix)
+      try Safetensors.write(weights, to: folder.appending(path: "\(file).safetensors"))
+    }
+    if let history {
+      try Safetensors.write(
+        [
+          NamedTensor("losses", shape: [history.T, LossHistory.depth], floats: history.losses),
+          NamedTensor("counts", shape: [history.T], integers: history.counts),
+        ], to: folder.appending(path: "timesteps.safetensors"))
+    }
+    let json = try JSONValue(parsing: Array(JSONEncoder().encode(state)))
+    try AtomicFile.write(json.canonicalText, to: folder.appending(path: "state.json"))
+  }
+}
+
+/// A checkpoint that was found whole: its state is read, its tensors can be.
+struct OpenCheckpoint {
+  let folder: URL
+  let state: TrainingState
+  private let weights: [(prefix: String, weights: NetworkWeights)]
+
+  /// - Throws: ``TrainingError/damagedCheckpoint(_:_:)`` where a file is not one of ours, and what opening the tensors throws.
+  init(folder: URL, step: Int, network: any Architecture) throws {
+    self.folder = folder
+    state = try Self.state(in: folder)
+    guard state.step == step else {
+      throw TrainingError.damagedCheckpoint(folder.path, "state.json: step is \(state.step)")
+    }
+    weights = try Checkpoint.tensors.map { file, prefix in
+      let file = try SafetensorsFile(contentsOf: folder.appending(path: "\(file).safetensors"))
+      return (prefix, try NetworkWeights(file, for: network))
+    }
+  }
+
+  private static func state(in folder: URL) throws -> TrainingState {
+    let url = folder.appending(path: "state.json")
+    let state: TrainingState
+    do {
+      state = try JSONDecoder().decode(TrainingState.self, from: Data(FileBytes.read(url.path, limit: 1 << 20)))
+    } catch let error as DecodingError {
+      throw TrainingError.damagedCheckpoint(folder.path, "state.json: \(error)".onOneLine)
+    }
+    // Room to count on from there.
+    let counts = 0...(1 << 62)
+    for (key, value) in [("step", state.step), ("cursor", state.cursor), ("seed", state.seed)]
+    where !counts.contains(value) {
+      throw TrainingError.damagedCheckpoint(folder.path, "state.json: \(key) is \(value)")
+    }
+    guard state.window?.isWhole ?? true else {
+      throw TrainingError.damagedCheckpoint(folder.path, "state.json: window holds no sums")
+    }
+    return state
+  }
+
+  /// Gives the states what the folder holds.
+  func load(into states: any States, network: any Architecture) throws {
+    for (prefix, weights) in weights { try weights.load(into: states, prefixes: [prefix]) }
+  }
+
+  func history(T: Int) throws -> LossHistory {
+    let file = try SafetensorsFile(contentsOf: folder.appending(path: "timesteps.safetensors"))
+    let (losses, counts) = (try file.floats("losses"), try file.integers("counts"))
+    guard losses.count == T * LossHistory.depth, counts.count == T, counts.allSatisfy((0...LossHistory.depth).contains)
+    else { throw TrainingError.damagedCheckpoint(folder.path, "timesteps.safetensors is not of \(T) timesteps") }
+    return LossHistory(T: T, losses: losses, counts: counts)
+  }
+}
