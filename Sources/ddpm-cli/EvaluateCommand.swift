@@ -3,6 +3,7 @@ import DDPM
 import Datasets
 import Diffusion
 import Files
+import Networks
 import Pictures
 
 #if canImport(FoundationEssentials)
@@ -80,18 +81,19 @@ struct EvaluateCommand: ParsableCommand {
     }
     guard (1...SamplingError.largestBatch).contains(batchSize) else { throw EvaluationError.batchSize(batchSize) }
 
-    let model = try EvaluationModel(
-      URL(filePath: model), variance: variance, limit: clip ? .clip() : X0Limit.none)
-    let T = model.process.schedule.T
+    // Numbers must not depend on what a timer said.
+    let model = try Model(URL(filePath: model), on: backend.make(fixed: true))
+    let process = try model.process(variance: variance, limit: clip ? .clip() : X0Limit.none)
+    let T = process.schedule.T
     if let timesteps, !(min(2, T)...T).contains(timesteps) { throw EvaluationError.timesteps(timesteps, T: T) }
     let visits = TimestepVisits(T: T, count: timesteps)
     let data = try model.openData(self.data, split: split)
-    try model.checkLabels(of: data)
+    let classes = try model.classNumbers(of: data)
     let count = limit ?? data.count
     guard (1...data.count).contains(count) else { throw EvaluationError.limit(count, available: data.count) }
     let subject = EvaluationSubject(
-      model: self.model, data: data.name, split: data.split, variance: model.process.variance,
-      limit: model.process.limit, seed: seed, timesteps: visits.count, T: T)
+      model: self.model, data: data.name, split: data.split, variance: process.variance,
+      limit: process.limit, seed: seed, timesteps: visits.count, T: T)
 
     var state = try readState(subject, model, data)
     let finished = state.statistics.images.count
@@ -104,14 +106,13 @@ struct EvaluateCommand: ParsableCommand {
         + "x0-predictions \(clip ? "clipped to [-1, 1]" : "not clipped")")
     if finished > 0 { terminal.print("resumed     \(Text.grouped(finished)) images are done") }
 
-    // Numbers must not depend on what a timer said.
     let pairs = count * visits.count
     let denoiser = try model.denoiser(
-      batchSize: min(batchSize, pairs), data.shape, on: backend.make(fixed: true))
+      batchSize: min(batchSize, pairs), size: SampleSize(height: data.shape.height, width: data.shape.width))
     let run = BoundRun(
-      VariationalBound(model.process), denoiser: denoiser, visits: visits,
+      VariationalBound(process, decoder: data.isPixels ? .discretized : .density), denoiser: denoiser, visits: visits,
       path: metric == .rateDistortion ? .trajectory : .independent, seed: seed, batchSize: min(batchSize, pairs))
-    let seconds = try measure(run, &state, data, count, labelled: model.classCount != nil, terminal)
+    let seconds = try measure(run, &state, data, count, classes, terminal)
 
     terminal.print(
       "took        \(Text.duration(seconds)) for \(Text.grouped(count - finished)) images of "
@@ -130,7 +131,7 @@ struct EvaluateCommand: ParsableCommand {
   }
 
   private func readState(
-    _ subject: EvaluationSubject, _ model: EvaluationModel, _ data: Dataset
+    _ subject: EvaluationSubject, _ model: Model, _ data: Dataset
   ) throws -> EvaluationState {
     let empty = BoundStatistics(T: subject.T)
     guard let resume else { return EvaluationState(identity: [:], statistics: empty) }
@@ -146,7 +147,7 @@ struct EvaluateCommand: ParsableCommand {
   ///
   /// - Returns: the seconds that it took.
   private func measure(
-    _ run: BoundRun<UNetDenoiser>, _ state: inout EvaluationState, _ data: Dataset, _ count: Int, labelled: Bool,
+    _ run: BoundRun<NetworkDenoiser>, _ state: inout EvaluationState, _ data: Dataset, _ count: Int, _ classes: [Int]?,
     _ terminal: Terminal
   ) throws -> Double {
     StopSignals.watch()
@@ -161,7 +162,7 @@ struct EvaluateCommand: ParsableCommand {
     struct Stopped: Error { let signal: Int32 }
 
     do {
-      try run(&state.statistics, upTo: count, image: { try data.evaluationImage($0, labelled: labelled) }) {
+      try run(&state.statistics, upTo: count, image: { try data.evaluationImage($0, classes: classes) }) {
         done, total, statistics in
         let now = clock.elapsed
         let left = clock.left(after: done, of: total)

@@ -40,7 +40,7 @@ struct InfoCommand: ParsableCommand {
 
 /// `32` or `64x48` (height, then width).
 struct ImageSize: ExpressibleByArgument {
-  let value: UNetConfig.SampleSize
+  let value: SampleSize
 
   init?(argument: String) {
     let sides = argument.lowercased().split(separator: "x", omittingEmptySubsequences: false).map { Int($0) }

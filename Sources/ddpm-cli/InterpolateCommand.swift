@@ -2,6 +2,7 @@ import ArgumentParser
 import DDPM
 import Datasets
 import Diffusion
+import Networks
 import Files
 import Pictures
 
@@ -54,8 +55,8 @@ struct InterpolateCommand: ParsableCommand {
   var split = Dataset.Split.test
   @Option(
     name: .customLong("class"),
-    help: ArgumentHelp("Class to decode all images as (default: their labels in --data).", valueName: "n"))
-  var label: Int?
+    help: ArgumentHelp("Class to decode all images as, a name or a number (default: their labels in --data).", valueName: "class"))
+  var label: String?
   @Option(help: ArgumentHelp("Seed of all noise.", valueName: "n"))
   var seed: UInt64 = 0
   @Option(help: ArgumentHelp("Each pixel becomes a square of so many.", valueName: "n"))
@@ -79,28 +80,30 @@ struct InterpolateCommand: ParsableCommand {
 
   func run() throws {
     let terminal = Terminal()
-    let model = try EvaluationModel(URL(filePath: model))
-    let T = model.process.schedule.T
+    // Images must not depend on what a timer said.
+    let model = try Model(URL(filePath: model), on: backend.make(fixed: true))
+    let process = try model.process()
+    let T = process.schedule.T
     let levels = at?.values ?? [T / 8, T / 4, T / 2, 3 * T / 4, T].filter { $0 > 0 }
     for t in levels where !(1...T).contains(t) { throw EvaluationError.timestep(t, T: T) }
-    if let label { try model.network.check(label: label) }
+    let chosen = try label.map { try model.classNumber($0) }
 
     let source = try data.map { try model.openData($0, split: split) }
-    let (first, firstLabel) = try picture(a, model, source)
-    let (second, secondLabel) = try b.map { try picture($0, model, source) } ?? (nil, firstLabel)
+    let (first, firstLabel) = try picture(a, model, source, chosen)
+    let (second, secondLabel) = try b.map { try picture($0, model, source, chosen) } ?? (nil, firstLabel)
     if let second, second.shape != first.shape {
       throw EvaluationError.shape(data: "\(b ?? ""), \(second.shape)", model: "\(first.shape), like \(a)")
     }
     let λ = (0...stepsBetween + 1).map { Double($0) / Double(stepsBetween + 1) }
     let count = reconstructions ?? λ.count
-    // Images must not depend on what a timer said.
-    let denoiser = try model.denoiser(batchSize: min(count, 32), first.shape, on: backend.make(fixed: true))
+    let denoiser = try model.denoiser(
+      batchSize: min(count, 32), size: SampleSize(height: first.height, width: first.width))
     let labels =
       second == nil
       ? Array(repeating: firstLabel, count: count)
-      : LatentPaths<UNetDenoiser>.labels(λ, from: firstLabel, to: secondLabel)
+      : LatentPaths<NetworkDenoiser>.labels(λ, from: firstLabel, to: secondLabel)
     let condition = model.classCount == nil ? Condition.none : .classes(labels)
-    let paths = LatentPaths(model.process, denoiser: denoiser, seed: seed)
+    let paths = LatentPaths(process, denoiser: denoiser, seed: seed)
 
     let total = levels.reduce(0, +)
     let clock = Countdown()
@@ -135,7 +138,7 @@ struct InterpolateCommand: ParsableCommand {
 
   /// A file, or a numbered image of the data; and the class to decode it as.
   private func picture(
-    _ text: String, _ model: EvaluationModel, _ data: Dataset?
+    _ text: String, _ model: Model, _ data: Dataset?, _ label: Int?
   ) throws -> (picture: Image8, label: Int) {
     guard let data, let index = Int(text) else {
       guard model.classCount == nil || label != nil else { throw EvaluationError.noLabel(text) }
@@ -146,9 +149,8 @@ struct InterpolateCommand: ParsableCommand {
       guard model.classCount == nil || !data.classes.isEmpty else {
         throw EvaluationError.noLabel("image \(index) of \(data.name)")
       }
-      try model.checkLabels(of: data)
     }
     let example = try data.load(index)
-    return (data.shape.image(example.pixels), label ?? Int(example.label))
+    return (data.shape.image(example.pixels), try label ?? model.classNumbers(of: data)?[Int(example.label)] ?? 0)
   }
 }

@@ -11,7 +11,7 @@ import Pictures
 #endif
 
 /// `ddpm neighbours`: the nearest training images of samples.
-struct NeighboursCommand: ParsableCommand {
+struct NeighboursCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "neighbours",
     abstract: "Show the training images nearest to samples, so that memorisation can be seen.",
@@ -56,9 +56,9 @@ struct NeighboursCommand: ParsableCommand {
     guard (1...32).contains(magnify) else { throw ValidationError("magnify is \(magnify); choose 1 to 32") }
   }
 
-  func run() throws {
+  func run() async throws {
     let terminal = Terminal()
-    let (data, pictures) = try open(terminal)
+    let (data, pictures) = try await open(terminal)
     guard !pictures.isEmpty else { throw ValidationError("\(samples) holds no pictures") }
     let found = try Neighbours(in: data).nearest(min(top, data.count), to: pictures) { done, total in
       terminal.live("searched \(done)/\(total)")
@@ -81,7 +81,7 @@ struct NeighboursCommand: ParsableCommand {
   }
 
   /// The data, and the pictures to look for in it.
-  private func open(_ terminal: Terminal) throws -> (Dataset, [Image8]) {
+  private func open(_ terminal: Terminal) async throws -> (Dataset, [Image8]) {
     let url = URL(filePath: samples)
     let files = FileManager.default
     var isFolder = false
@@ -98,20 +98,24 @@ struct NeighboursCommand: ParsableCommand {
       }
       return try read(pictures.map { url.appending(path: $0).path })
     }
-    let data = try EvaluationModel(url).openData(self.data, split: split)
-    var options = SamplingRun.Options()
-    options.count = count
-    options.batchSize = min(count, 16)
-    options.method = sampler
-    options.steps = steps
-    options.seed = seed
-    let sampling = try SamplingRun(model: url, options: options, on: backend.make(fixed: true))
+    let model = try Model(url, on: backend.make(fixed: true))
+    let data = try model.openData(self.data, split: split)
+    var request = SamplingRequest(count: count)
+    request.seed = seed
+    request.plan = try model.plan(sampler, steps: steps)
     let clock = Countdown()
-    let result = try sampling { done, total in
-      terminal.live("sampling: step \(done)/\(total)  \(Text.duration(clock.left(after: done, of: total))) left")
+    var pictures: [Image8] = []
+    for try await event in try model.sample(request) {
+      switch event {
+      case .step(let step):
+        terminal.live(
+          "sampling: step \(step.done)/\(step.total)  "
+            + "\(Text.duration(clock.left(after: step.done, of: step.total))) left")
+      case .samples(let samples): pictures += samples.pictures
+      }
     }
     terminal.end()
-    return (data, result.pictures)
+    return (data, pictures)
   }
 
   private func read(_ paths: [String]) throws -> (Dataset, [Image8]) {

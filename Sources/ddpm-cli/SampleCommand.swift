@@ -10,14 +10,9 @@ import TensorGraph
 #else
   import Foundation
 #endif
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// `ddpm sample`: a model in, pictures out.
-struct SampleCommand: ParsableCommand {
+struct SampleCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sample",
     abstract: "Draw images from a model.",
@@ -26,13 +21,15 @@ struct SampleCommand: ParsableCommand {
 
         ddpm sample runs/mnist --out digits.png
         ddpm sample runs/mnist --count 64 --sampler ddim --steps 50 --out digits.png
-        ddpm sample runs/mnist --sampler dpmsolver++ --steps 20 --animate digits.gif
+        ddpm sample runs/mnist --class 7 --sampler dpmsolver++ --steps 20 --animate digits.gif
+        ddpm sample runs/mnist --count 50000 --sampler ddim --out samples/
 
-      --out FILE.png writes a grid of all images; any other --out is a folder that gets one PNG for each. Image i depends on \
-      the seed and on i, not on --count, --batch-size or --threads: more of the same seed continue the same series.
+      --out FILE.png writes a grid of all images; any other --out is a folder that gets one PNG for each as it is drawn. A \
+      folder that was begun is gone on with: call the same command again. Image i depends on the seed and on i, not on \
+      --count, --batch-size or --threads: more of the same seed continue the same series, and --first says where to begin.
 
-      The samplers are those of diffusers with the model's own noise schedule: ddpm (the paper's ancestral sampling, all \
-      steps by default), ddim (50), dpmsolver++ (second order multistep, 20), heun (25, two predictions each) and euler (50).
+      The samplers use the model's own noise schedule: ddpm (the paper's ancestral sampling, all steps by default), ddim \
+      (50), dpmsolver++ (second order multistep, 20), heun (25, two predictions each) and euler (50).
 
       For exact comparison with other software, --initial-noise and --step-noise take the noise from files, and \
       --save-tensors writes 'initial_noise', 'step_noise' and 'final' (N, C, H, W in [-1, 1], before 8-bit decoding).
@@ -43,6 +40,8 @@ struct SampleCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Images to draw (default: 16, or as many as --initial-noise holds).", valueName: "n"))
   var count: Int?
+  @Option(help: ArgumentHelp("The first image of the seed's series.", valueName: "i"))
+  var first = 0
   @Option(help: ArgumentHelp("Images computed together: speed and memory, never the images.", valueName: "n"))
   var batchSize = 16
   @Option(help: "\(SamplingMethod.allCases.map(\.rawValue).joined(separator: ", ")).")
@@ -59,8 +58,12 @@ struct SampleCommand: ParsableCommand {
   var variance: ReverseVariance?
   @Option(help: "Pixels of the last step: its mode, its mean, or a sample.")
   var decoder = DecoderChoice.mode
-  @Option(name: .customLong("class"), help: ArgumentHelp("Class to draw (default: each in turn).", valueName: "n"))
-  var label: Int?
+  @Option(
+    name: .customLong("class"),
+    help: ArgumentHelp(
+      "Classes to draw in turn, names or numbers, such as 3 or A,B,C; 'none' for no class (default: all).",
+      valueName: "list"))
+  var classes: String?
 
   @Option(help: ArgumentHelp("FILE.png for a grid, or a folder for one file each.", valueName: "path"))
   var out = "samples.png"
@@ -81,93 +84,111 @@ struct SampleCommand: ParsableCommand {
   var profile = false
   @OptionGroup(title: "Computation") var backend: BackendOptions
 
-  func run() throws {
+  func run() async throws {
     let terminal = Terminal()
     if let animate, Animation.Format(fileName: animate) == nil {
       throw ValidationError("--animate \(animate): name a .gif, .png or .webp file")
     }
-    var options = SamplingRun.Options()
-    options.batchSize = batchSize
-    options.method = sampler
-    options.steps = steps
-    options.spacing = spacing
-    options.η = eta
-    options.seed = seed
-    options.variance = variance
-    options.decoder = decoder.choice
-    options.label = label
-    options.progressiveCount = progressive ? 10 : 0
-    options.frameCount = animate == nil ? 0 : 60
-    if let initialNoise { options.initialNoise = try NoiseFile.initial(URL(filePath: initialNoise)) }
-    if let stepNoise { options.stepNoise = try NoiseFile.steps(URL(filePath: stepNoise)) }
-    options.recordsNoise = saveTensors != nil
-    options.count =
-      count ?? options.initialNoise?.shape.count ?? options.stepNoise?.first?.shape.count ?? 16
-    if !isPNG { try makeFolder() }
-    try checkOutputs()
+    guard first >= 0 else { throw ValidationError("first is \(first); choose 0 or more") }
+    for path in [isGrid ? out : nil, animate, saveTensors].compactMap({ $0 }) { try Output.check(path) }
 
     // Images must not depend on what a timer said.
-    let sampling = try SamplingRun(
-      model: URL(filePath: model), options: options, on: backend.make(fixed: true, profiles: profile))
+    let model = try Model(URL(filePath: model), on: backend.make(fixed: true, profiles: profile))
+    let request = try request(to: model)
+    var output = SampleOutput(
+      grid: isGrid ? out : nil, progressive: progressive ? 10 : 0, frames: animate == nil ? 0 : 60,
+      keepsTensors: saveTensors != nil)
+    var folder: SampleFolder?
+    if !isGrid { folder = try SampleFolder(URL(filePath: out), identity: try identity(of: request, model)) }
+    let parts = folder?.missing(in: request.samples) ?? [request.samples]
+    let (total, present) = (request.samples.count, request.samples.count - parts.reduce(0) { $0 + $1.count })
+    if present > 0 { terminal.print("resumed     \(present) of \(total) images are in \(out)") }
+
+    StopSignals.watch()
     let clock = Countdown()
-    let result = try sampling { done, total in
-      terminal.live(
-        "step \(done)/\(total)  \(Text.duration(clock.left(after: done, of: total))) left  "
-          + Text.mebibytes(residentBytes()))
+    var drawn = 0
+    var steps = 0
+    for part in parts {
+      var request = request
+      request.samples = part
+      let sequence = try model.sample(request)
+      steps = sequence.plan.timesteps.count
+      for try await event in sequence {
+        switch event {
+        case .step(let step):
+          output.look(at: step)
+          let share = Double(drawn) + Double(step.done) / Double(step.total) * Double(part.count)
+          let left = clock.elapsed / share * (Double(total - present) - share)
+          terminal.live(
+            "image \(present + Int(share))/\(total)  step \(step.progress.done)/\(step.progress.count)  "
+              + "\(Text.duration(left)) left  \(Text.mebibytes(residentBytes()))",
+            log: "image \(present + Int(share)) of \(total), \(Text.duration(left)) left")
+        case .samples(let samples):
+          try folder?.write(samples)
+          output.add(samples)
+        }
+        if let signal = StopSignals.pending {
+          terminal.end()
+          let kept = folder.map { total - $0.missing(in: request.samples).reduce(0) { $0 + $1.count } }
+          Terminal.complain(
+            kept.map { "stopped; \($0) of this part's images are in \(out): the same command goes on from there" }
+              ?? "stopped; nothing was written (a folder as --out keeps what is drawn)")
+          throw ExitCode(128 + signal)
+        }
+      }
+      drawn += part.count
     }
     terminal.end()
     let seconds = clock.elapsed
-    terminal.print(
-      "\(options.count) image\(options.count == 1 ? "" : "s"), \(sampler.rawValue) in \(sampling.timesteps.count) steps: "
-        + "\(Text.duration(seconds)), \(Text.short(Double(options.count) / max(seconds, 1e-9))) images/s")
-    try write(result, on: terminal)
-    if profile, let profile = backend.profile(of: sampling.executable) { ProfileTable(profile).print(on: terminal) }
-  }
-
-  private var isPNG: Bool { out.lowercased().hasSuffix(".png") }
-
-  private func makeFolder() throws {
-    do { try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true) } catch {
-      throw ValidationError("cannot create the folder \(out): choose an --out that you may write")
+    if drawn > 0 {
+      terminal.print(
+        "\(drawn) image\(drawn == 1 ? "" : "s"), \(sampler.rawValue) in \(steps) steps: \(Text.duration(seconds)), "
+          + "\(Text.short(Double(drawn) / max(seconds, 1e-9))) images/s")
+    }
+    if folder != nil { terminal.print("\(total) images in \(out)") }
+    try output.write(
+      progressiveTo: isGrid ? String(out.dropLast(4)) + "-progressive.png" : out + "/progressive.png", animation: animate,
+      tensors: saveTensors, on: terminal)
+    if profile, let part = parts.first,
+      let denoiser = try? model.denoiser(batchSize: min(batchSize, part.count), size: request.size),
+      let profile = backend.profile(of: denoiser.executable)
+    {
+      ProfileTable(profile).print(on: terminal)
     }
   }
 
-  /// Whether the files can be written, before hours are spent on what goes into them.
-  private func checkOutputs() throws {
-    for path in [isPNG ? out : nil, animate, saveTensors].compactMap({ $0 }) {
-      let folder = URL(filePath: path).deletingLastPathComponent().path
-      guard access(folder, W_OK) == 0 else {
-        throw FileError(verb: "write", path: path, code: errno)
+  private func request(to model: Model) throws -> SamplingRequest {
+    let initial = try initialNoise.map { try NoiseFile.initial(URL(filePath: $0)) }
+    let steps = try stepNoise.map { try NoiseFile.steps(URL(filePath: $0)) }
+    let count = count ?? initial?.shape.count ?? steps?.first?.shape.count ?? 16
+    guard (1...1 << 30).contains(count), first < 1 << 30 else { throw SamplingError.count(count) }
+    var request = SamplingRequest(samples: first..<first + count)
+    request.batchSize = batchSize
+    request.seed = seed
+    request.plan = try model.plan(sampler, steps: self.steps, spacing: spacing, eta: eta, variance: variance)
+    request.decoder = decoder.choice
+    if let classes {
+      let numbers = try classes.split(separator: ",", omittingEmptySubsequences: false).map { name in
+        name == "none" ? nil : try model.classNumber(String(name))
       }
+      request.condition = { samples in .classes(samples.map { numbers[$0 % numbers.count] }) }
     }
+    (request.initialNoise, request.stepNoise) = (initial, steps)
+    request.recordsNoise = saveTensors != nil
+    return request
   }
 
-  private func write(_ result: SamplingRun.Result, on terminal: Terminal) throws {
-    if isPNG {
-      try ImageGrid().picture(of: result.pictures).writePNG(to: URL(filePath: out))
-      terminal.print("wrote \(out)")
-    } else {
-      for (index, picture) in result.pictures.enumerated() {
-        try picture.writePNG(to: URL(filePath: out).appending(path: Text.zeroPadded(index, 5) + ".png"))
-      }
-      terminal.print("wrote \(result.pictures.count) files to \(out)")
-    }
-    if progressive {
-      let path = isPNG ? out.dropLast(4) + "-progressive.png" : out + "/progressive.png"
-      let rows = result.pictures.indices.map { i in result.progressive.map { $0[i] } }
-      try ImageStrip().picture(ofRows: rows).writePNG(to: URL(filePath: String(path)))
-      terminal.print("wrote \(path)")
-    }
-    if let animate {
-      let frames = result.frames.map { ImageGrid().picture(of: $0) }
-      try Animation(frames, delay: 60, lastDelay: 2000).write(to: URL(filePath: animate))
-      terminal.print("wrote \(animate): \(frames.count) frames")
-    }
-    if let saveTensors {
-      try NoiseFile.write(result, to: URL(filePath: saveTensors))
-      terminal.print("wrote \(saveTensors)")
-    }
+  /// What decides the pictures of a folder.
+  private func identity(of request: SamplingRequest, _ model: Model) throws -> [String: JSONValue] {
+    [
+      "weights": .string(try model.fingerprint()), "sampler": .string(sampler.rawValue),
+      "steps": .integer(request.plan?.timesteps.count ?? 0), "spacing": .string(spacing?.rawValue ?? "model"),
+      "eta": .number(eta), "seed": .string("\(seed)"), "variance": .string(variance?.rawValue ?? "model"),
+      "decoder": .string(decoder.rawValue), "classes": .string(classes ?? "all"),
+    ]
   }
+
+  private var isGrid: Bool { out.lowercased().hasSuffix(".png") }
 }
 
 /// The decoder's choices by their short names.

@@ -26,14 +26,27 @@ final class Terminal {
     isLive = false
   }
 
-  /// Rewrites the live line, ten times a second at most; nothing where no terminal is.
-  func live(_ line: @autoclosure () -> String) {
-    guard isInteractive else { return }
+  /// Rewrites the live line, ten times a second at most, cut to the terminal's width.
+  ///
+  /// - Parameter log: where no terminal is, this line instead, every half minute; nil for none.
+  func live(_ line: @autoclosure () -> String, log: @autoclosure () -> String? = nil) {
     let now = ProcessInfo.processInfo.systemUptime
+    guard isInteractive else {
+      if lastLive == 0 { lastLive = now }
+      guard now - lastLive >= 30, let text = log() else { return }
+      lastLive = now
+      return print(text)
+    }
     guard now - lastLive >= 0.1 else { return }
     lastLive = now
     isLive = true
-    write("\r\u{1B}[K" + line())
+    write("\r\u{1B}[K" + line().prefix(Self.width - 1))
+  }
+
+  /// Columns of the terminal; 80 where it does not say.
+  private static var width: Int {
+    var size = winsize()
+    return ioctl(1, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 1 ? Int(size.ws_col) : 80
   }
 
   /// Ends the live line, so that what follows starts on a new one.

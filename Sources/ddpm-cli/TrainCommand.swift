@@ -98,10 +98,21 @@ struct TrainCommand: ParsableCommand {
     let terminal = Terminal()
     StopSignals.watch()
     let run = try resume.map { try resumed(URL(filePath: $0)) } ?? started()
-    do { try run { show($0, on: terminal) } } catch let error as TrainingError {
+    let outcome: TrainingRun.Outcome
+    do {
+      outcome = try run {
+        show($0, on: terminal)
+        return StopSignals.pending == nil ? .goOn : .stopAndSave
+      }
+    } catch {
       terminal.end()
-      guard case .interrupted(let signal, _) = error else { throw error }
-      Terminal.complain("\(error); go on with: ddpm train --resume \(run.directory.url.relativePath)")
+      throw error
+    }
+    if case .stopped(let step) = outcome, let signal = StopSignals.pending {
+      terminal.end()
+      Terminal.complain(
+        "stopped by signal \(signal) after step \(step); saved; go on with: "
+          + "ddpm train --resume \(run.directory.url.relativePath)")
       throw ExitCode(128 + signal)
     }
     if profile { try report(run, on: terminal) }

@@ -8,7 +8,7 @@ import CPUBackend
 #endif
 
 /// `ddpm`: one file a subcommand.
-struct DDPMCommand: ParsableCommand {
+struct DDPMCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "ddpm",
     abstract: "Denoising diffusion probabilistic models (Ho, Jain & Abbeel 2020).",
@@ -30,4 +30,20 @@ struct DDPMCommand: ParsableCommand {
 WaitPolicy.restartIfUnset()
 // A closed pipe ends what is printed, not the work.
 signal(SIGPIPE, SIG_IGN)
-DDPMCommand.main()
+do {
+  var command = try DDPMCommand.parseAsRoot()
+  if let command = command as? any AsyncParsableCommand { try await run(command) } else { try command.run() }
+} catch {
+  guard let flag = Advice.flag(for: error) else { DDPMCommand.exit(withError: error) }
+  // ArgumentParser prints "Error: " and the description of what it is given.
+  DDPMCommand.exit(withError: Advised(description: "\(error) (\(flag))"))
+}
+
+/// Runs a command that waits for samples.
+private func run(_ command: some AsyncParsableCommand) async throws {
+  var command = command
+  try await command.run()
+}
+
+/// An error with the flag that helps.
+private struct Advised: Error, CustomStringConvertible { let description: String }

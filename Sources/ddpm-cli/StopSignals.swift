@@ -7,12 +7,12 @@ import Synchronization
 #endif
 
 /// Ctrl-C and SIGTERM as a polite request: the run finishes its step, saves and ends. A second one ends it at once.
-public enum StopSignals {
+enum StopSignals {
   /// The signal that arrived; 0 before.
   private static let received = Atomic<Int32>(0)
 
   /// Starts to watch for SIGINT and SIGTERM.
-  public static func watch() {
+  static func watch() {
     received.store(0, ordering: .relaxed)
     var action = sigaction()
     #if canImport(Glibc)
@@ -27,7 +27,7 @@ public enum StopSignals {
   }
 
   /// The signal that asked for an end, if one has.
-  public static var pending: Int32? {
+  static var pending: Int32? {
     let signal = received.load(ordering: .relaxed)
     return signal == 0 ? nil : signal
   }

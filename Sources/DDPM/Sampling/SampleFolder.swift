@@ -1,0 +1,76 @@
+import Files
+import Pictures
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// A folder with one picture a sample, `00000.png` and so on, that is filled as samples are drawn. A request that was stopped goes on
+/// where it was: what is there already is not drawn again.
+public struct SampleFolder {
+  public let url: URL
+
+  /// Opens or makes the folder.
+  ///
+  /// - Parameter identity: what decides the pictures; a folder that was begun with another is refused.
+  /// - Throws: ``SampleFolderError``, or `FileError`.
+  public init(_ url: URL, identity: [String: JSONValue]) throws {
+    self.url = url
+    do { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) } catch {
+      throw SampleFolderError.cannotCreate(url.path)
+    }
+    AtomicFile.removeLeftovers(in: url)
+    let record = url.appending(path: Self.record)
+    guard FileManager.default.fileExists(atPath: record.path) else {
+      try AtomicFile.write(JSONValue.object(identity).canonicalText, to: record)
+      return
+    }
+    let found = try? JSONValue(parsing: FileBytes.read(record.path, limit: 1 << 20)).object
+    for (key, wanted) in identity.sorted(by: { $0.key < $1.key }) where found?[key] != wanted {
+      throw SampleFolderError.other(
+        url.path, key: key, found: (found?[key] ?? .null).compactText, wanted: wanted.compactText)
+    }
+  }
+
+  /// The samples of `range` that are not there yet, as runs of neighbours.
+  public func missing(in range: Range<Int>) -> [Range<Int>] {
+    let names = Set((try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? [])
+    var runs: [Range<Int>] = []
+    for i in range where !names.contains(Self.name(i)) {
+      if let last = runs.last, last.upperBound == i {
+        runs[runs.count - 1] = last.lowerBound..<i + 1
+      } else {
+        runs.append(i..<i + 1)
+      }
+    }
+    return runs
+  }
+
+  /// Writes a finished batch, each file whole or not at all.
+  public func write(_ samples: Samples) throws {
+    for (i, picture) in zip(samples.range, samples.pictures) {
+      try picture.writePNG(to: url.appending(path: Self.name(i)))
+    }
+  }
+
+  static func name(_ i: Int) -> String { Text.zeroPadded(i, 5) + ".png" }
+
+  /// Hidden, so that tools that read all of a folder's pictures see nothing else.
+  private static let record = ".ddpm-samples.json"
+}
+
+/// A folder that samples cannot go to.
+public enum SampleFolderError: Error, Equatable, Sendable, CustomStringConvertible {
+  case cannotCreate(String)
+  case other(String, key: String, found: String, wanted: String)
+
+  public var description: String {
+    switch self {
+    case .cannotCreate(let path): "cannot create the folder \(path): choose one that you may write".onOneLine
+    case .other(let path, let key, let found, let wanted):
+      "\(path) holds samples of another request: their \(key) is \(found), not \(wanted); name another folder".onOneLine
+    }
+  }
+}

@@ -1,0 +1,35 @@
+import DDPM
+
+/// What to type: the library names quantities, the command knows its flags.
+enum Advice {
+  /// The flag that helps against an error, in brackets; nil where the message says all.
+  static func flag(for error: any Error) -> String? {
+    switch error {
+    case let error as ConfigurationError: error.key.map { "--" + $0.replacing("_", with: "-") }
+    case let error as SamplingError: flag(for: error)
+    case TrainingError.outputExists(let path): "--resume \(path), --force or --out"
+    case TrainingError.changed(let key, _, _): "--" + key.replacing("_", with: "-")
+    case TrainingError.notFinite: "--learning-rate, --warmup-steps, --gradient-clip"
+    case EvaluationError.noLabel: "--class"
+    case EvaluationError.limit, EvaluationError.tooManyImages: "--limit"
+    case EvaluationError.timesteps: "--timesteps"
+    case EvaluationError.timestep: "--at"
+    case EvaluationError.batchSize: "--batch-size"
+    default: nil
+    }
+  }
+
+  private static func flag(for error: SamplingError) -> String? {
+    switch error {
+    case .steps: "--steps"
+    case .count: "--count"
+    case .batchSize, .tooLarge: "--batch-size"
+    case .eta, .etaWithout: "--eta"
+    case .variance, .varianceWithout: "--variance"
+    case .noClasses, .classMissing, .label, .className: "--class"
+    case .noNullClass: "--condition-dropout of ddpm train"
+    case .unsupportedClasses: "ddpm run"
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import DDPM
+import Files
+import Pictures
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
+/// What `ddpm sample` keeps of a request until all of it is drawn: only what goes into one picture or file.
+struct SampleOutput {
+  private let grid: String?
+  private let progressive: Int
+  private let frames: Int
+  private let keepsTensors: Bool
+  private var pictures: [Image8] = []
+  private var batches: [Samples] = []
+  /// x̂_0 and x_t on the way, for each view all images.
+  private var stages: [[Image8]] = []
+  private var animation: [[Image8]] = []
+  private var seen = (stages: 0, frames: 0)
+
+  init(grid: String?, progressive: Int, frames: Int, keepsTensors: Bool) {
+    self.grid = grid
+    self.progressive = progressive
+    self.frames = frames
+    self.keepsTensors = keepsTensors
+  }
+
+  mutating func look(at step: SamplingStep) {
+    let progress = step.progress
+    if progress.done == 1 { seen = (0, 0) }
+    // Views at equal distances, the last step always among them.
+    if Self.isView(progress.done, of: progress.count, views: progressive) {
+      Self.add(progress.x0.pictures, to: &stages, at: &seen.stages)
+    }
+    if Self.isView(progress.done, of: progress.count, views: frames) {
+      Self.add(progress.x.pictures, to: &animation, at: &seen.frames)
+    }
+  }
+
+  mutating func add(_ samples: Samples) {
+    if grid != nil { pictures += samples.pictures }
+    if keepsTensors { batches.append(samples) }
+  }
+
+  func write(progressiveTo path: String, animation file: String?, tensors: String?, on terminal: Terminal) throws {
+    if let grid, !pictures.isEmpty {
+      try ImageGrid().picture(of: pictures).writePNG(to: URL(filePath: grid))
+      terminal.print("wrote \(grid)")
+    }
+    if let first = stages.first {
+      let rows = first.indices.map { i in stages.map { $0[i] } }
+      try ImageStrip().picture(ofRows: rows).writePNG(to: URL(filePath: path))
+      terminal.print("wrote \(path)")
+    }
+    if let file, !animation.isEmpty {
+      let frames = animation.map { ImageGrid().picture(of: $0) }
+      try Animation(frames, delay: 60, lastDelay: 2000).write(to: URL(filePath: file))
+      terminal.print("wrote \(file): \(frames.count) frames")
+    }
+    if let tensors, !batches.isEmpty {
+      try NoiseFile.write(batches, to: URL(filePath: tensors))
+      terminal.print("wrote \(tensors)")
+    }
+  }
+
+  /// Adds a batch's view to those of the batches before.
+  private static func add(_ view: [Image8], to views: inout [[Image8]], at index: inout Int) {
+    if index < views.count { views[index] += view } else { views.append(view) }
+    index += 1
+  }
+
+  /// Whether one of `views` equidistant views of `count` steps falls on step `done`.
+  private static func isView(_ done: Int, of count: Int, views: Int) -> Bool {
+    done * min(views, count) / count > (done - 1) * min(views, count) / count
+  }
+}
+
+/// Files that a command will write.
+enum Output {
+  /// Whether a file can be written there, before hours are spent on what goes into it.
+  static func check(_ path: String) throws {
+    let folder = URL(filePath: path).deletingLastPathComponent().path
+    guard access(folder, W_OK) == 0 else { throw FileError(verb: "write", path: path, code: errno) }
+  }
+}
