@@ -20,7 +20,7 @@ import Testing
   @Test func asksForASizeWhereThereIsNone() throws {
     let pipeline = PipelineDirectory(unet: UNetVariant.small, scheduler: [:])
     #expect(throws: PipelineError.self) { try ModelReport(pipeline, batch: 1) }
-    #expect(throws: UNetConfigError.self) { try ModelReport(pipeline, size: .init(height: 7, width: 8), batch: 1) }
+    #expect(throws: NetworkConfigError.self) { try ModelReport(pipeline, size: .init(height: 7, width: 8), batch: 1) }
     #expect(
       try ModelReport(pipeline, size: .init(height: 6, width: 8), batch: 1).description.contains("scheduler unnamed"))
   }

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct UNetTests {
   @Test func thePapersNetworkHas328TensorsAnd35746307Parameters() throws {
-    let parameters = try UNet.parameters(of: .paperCIFAR10)
+    let parameters = try UNetConfig.paperCIFAR10.parameters()
     #expect(parameters.count == 328)
     #expect(parameters.reduce(0) { $0 + $1.shape.count } == 35_746_307)
     #expect(Set(parameters.map(\.name)).count == 328)
@@ -77,7 +77,7 @@ import Testing
 
   @Test func sizesAreCheckedUpFront() throws {
     try UNetConfig.paperCIFAR10.validate(height: 32, width: 48)
-    let error = #expect(throws: UNetConfigError.self) { try UNetConfig.paperCIFAR10.validate(height: 28, width: 3) }
+    let error = #expect(throws: NetworkConfigError.self) { try UNetConfig.paperCIFAR10.validate(height: 28, width: 3) }
     #expect(
       error?.description
         == "images of 28×3 cannot be halved 3 times; sides must be multiples of 8, such as 32×8")
@@ -86,19 +86,19 @@ import Testing
   /// Sizes from a file that would overflow the arithmetic on them.
   @Test func impossibleSizesAreRefused() {
     for (height, width) in [(Int.max, 32), (32, Int.max), (0, 32), (32, -8), (1 << 21, 8)] {
-      let error = #expect(throws: UNetConfigError.self) {
+      let error = #expect(throws: NetworkConfigError.self) {
         try UNetConfig.paperCIFAR10.validate(height: height, width: width)
       }
       #expect(error?.description == "images of \(height)×\(width) are impossible; sides must be 1…1048576")
     }
     var config = UNetConfig.paperCIFAR10
     config.blockOutChannels = .init(repeating: 32, count: 100)
-    #expect(throws: UNetConfigError.self) { try config.validate(height: 32, width: 32) }
+    #expect(throws: NetworkConfigError.self) { try config.validate(height: 32, width: 32) }
     config.blockOutChannels = [.max, 256, 256, 256]
-    let channels = #expect(throws: UNetConfigError.self) { try config.validate() }
+    let channels = #expect(throws: NetworkConfigError.self) { try config.validate() }
     #expect(channels?.description == "block_out_channels is \(Int.max); it must be 1…1048576")
     config.blockOutChannels[0] = 1 << 19
-    let time = #expect(throws: UNetConfigError.self) { try config.validate() }
+    let time = #expect(throws: NetworkConfigError.self) { try config.validate() }
     #expect(time?.description == "time_embedding_dim is \(4 << 19); it must be 1…1048576")
   }
 
@@ -106,7 +106,7 @@ import Testing
 
   @Test(arguments: WeightInitialization.allCases)
   func firstWeightsHaveTheirVariance(initialization: WeightInitialization) throws {
-    let parameters = try UNet.parameters(of: UNetVariant.small)
+    let parameters = try UNetVariant.small.parameters()
     let values = initialization.values(for: parameters, seed: 1)
     for (parameter, data) in zip(parameters, values) where parameter.shape.count >= 1000 {
       let variance = data.floats.reduce(0) { $0 + Double($1) * Double($1) } / Double(parameter.shape.count)
@@ -123,7 +123,7 @@ import Testing
   }
 
   @Test func firstWeightsFollowTheSeedAlone() throws {
-    let parameters = try UNet.parameters(of: UNetVariant.small)
+    let parameters = try UNetVariant.small.parameters()
     let first = WeightInitialization.ddpm.values(for: parameters, seed: 7)
     #expect(first == WeightInitialization.ddpm.values(for: parameters, seed: 7))
     let other = WeightInitialization.ddpm.values(for: parameters, seed: 8)
