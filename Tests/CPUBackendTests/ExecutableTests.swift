@@ -11,7 +11,6 @@ struct ExecutableTests {
   private func trainingStep() throws -> Program {
     let builder = GraphBuilder()
     let x = builder.input("x", [2, 16, 8, 8])
-    let schedule = builder.input("schedule", [5])
     let counters = builder.input("counters", [2, 2], .int32)
     let key = builder.input("key", [2], .int32)
     let w = builder.state("w", [32, 16, 3, 3])
@@ -21,27 +20,18 @@ struct ExecutableTests {
     let tokens = h.reshaped([2, 32, 64])
     let loss = attention(q: tokens, k: tokens, v: tokens).squared().mean()
     builder.output("loss", loss)
-    for ((name, p), g) in zip(
-      [("w", w), ("gamma", gamma), ("beta", beta)], builder.gradients(of: loss, withRespectTo: [w, gamma, beta]))
-    {
-      let state = AdamState(
-        parameter: p, m: builder.state("m.\(name)", p.shape), v: builder.state("v.\(name)", p.shape),
-        ema: builder.state("ema.\(name)", p.shape))
-      let next = Adam().step(state, gradient: g, schedule: schedule)
-      builder.update(name, next.parameter)
-      builder.update("m.\(name)", next.m)
-      builder.update("v.\(name)", next.v)
-      builder.update("ema.\(name)", next.ema)
-    }
+    let parameters: [(name: String, tensor: Tensor)] = [("w", w), ("gamma", gamma), ("beta", beta)]
+    builder.optimize(
+      parameters, gradients: builder.gradients(of: loss, withRespectTo: parameters.map(\.tensor)), with: Adam())
     return try builder.finish()
   }
 
   private func inputs(step: Int32) -> [String: TensorData] {
-    [
+    let adam = Adam().inputs(.init(step: 1, learningRate: 1e-3, emaDecay: 0.99))
+    return adam.merging([
       "x": TensorData((0..<2048).map { Float($0 % 13) / 6 - 1 }, shape: [2, 16, 8, 8]),
-      "schedule": TensorData([1e-3, 0.1, 0.001, 1, 0.99] as [Float], shape: [5]),
       "counters": TensorData([0, step, 1, step], shape: [2, 2]), "key": TensorData([7 as Int32, 9], shape: [2]),
-    ]
+    ]) { $1 }
   }
 
   private func start(_ states: any States) throws {
@@ -55,7 +45,7 @@ struct ExecutableTests {
       let executable = try backend.compile(program)
       try start(executable.states)
       for step in 1...5 { _ = try executable.run(inputs(step: Int32(step))) }
-      return try ["w", "v.w", "ema.gamma"].map(executable.states.read)
+      return try ["w", "adam.v.w", "ema.gamma"].map(executable.states.read)
     }
     #expect(weights[0] == weights[1])
     let w = weights[0][0].floats

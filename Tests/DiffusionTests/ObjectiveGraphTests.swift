@@ -22,7 +22,7 @@ import Testing
     }
     let tensor = input("output", output)
     let graph = ProcessGraph(process, t: builder.input("t", [Self.t.count], .int32))
-    let losses = graph.losses(objective, x0: input("x0", x0), ε: input("ε", ε), output: tensor) { $0 }
+    let losses = graph.losses(objective, x0: input("x0", x0), ε: input("ε", ε), output: tensor)
     builder.output("losses", losses)
     builder.output("gradient", builder.gradients(of: losses.sum(), withRespectTo: [tensor])[0])
     let results = try ReferenceBackend().compileExact(builder.finish()).runExact([

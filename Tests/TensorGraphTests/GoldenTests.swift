@@ -57,14 +57,10 @@ struct GoldenTests {
     let adam = Adam(beta1: 0.8, beta2: 0.99, epsilon: 1e-6, weightDecay: weightDecay)
     let gradient = builder.input("g", [5])
     let schedule = builder.input("schedule", [5])
-    let state = AdamState(
-      parameter: builder.state("p", [5]), m: builder.state("m", [5]), v: builder.state("v", [5]),
-      ema: builder.state("ema", [5]))
-    let next = adam.step(state, gradient: gradient, schedule: schedule)
-    builder.update("p", next.parameter)
-    builder.update("m", next.m)
-    builder.update("v", next.v)
-    builder.update("ema", next.ema)
+    let names = ["p", "m", "v", "ema"]
+    let states = names.map { builder.state($0, [5]) }
+    let next = builder.applyAll(.adam(adam), [states[0], gradient, states[1], states[2], states[3], schedule])
+    for (name, value) in zip(names, next) { builder.update(name, value) }
     let executable = try ReferenceBackend().compileExact(builder.finish())
 
     let start = try #require(golden.inputs["p"]).values

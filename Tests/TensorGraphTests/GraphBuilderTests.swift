@@ -91,8 +91,7 @@ struct GraphBuilderTests {
     },
     Mistake("adam([2], [3], [2], [2], [2], [5]): gradient, moments and average") {
       let p = $0.input("p", [2])
-      let state = AdamState(parameter: p, m: p, v: p, ema: p)
-      return Adam().step(state, gradient: $0.input("g", [3]), schedule: $0.input("s", [5])).parameter
+      return $0.applyAll(.adam(Adam()), [p, $0.input("g", [3]), p, p, p, $0.input("s", [5])])[0]
     },
     Mistake("constant([2, 2]): has 3 elements") { $0.constant([1, 2, 3], shape: [2, 2]) },
     // Absurd and empty shapes.

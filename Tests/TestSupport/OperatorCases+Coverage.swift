@@ -2,7 +2,7 @@ import TensorGraph
 
 /// The operators by kind. The switches below do not compile without a new operator, and `everyOperatorIsInTheTable` then asks for its case.
 public enum OperatorKind: String, CaseIterable, Sendable {
-  case input, state, constant, unary, binary, toFloat
+  case input, state, constant, unary, binary, toFloat, detach
   case matmul, convolution, convolutionInputGradient, convolutionWeightGradient
   case groupNorm, groupNormGradient, softmax, attention, attentionGradient
   case reshape, transpose, concat, slice, pad, broadcast, upsampleNearest, averagePool
@@ -18,6 +18,7 @@ public enum OperatorKind: String, CaseIterable, Sendable {
       case .unary: .unary
       case .binary: .binary
       case .toFloat: .toFloat
+      case .detach: .detach
       case .matmul: .matmul
       case .convolution: .convolution
       case .convolutionInputGradient: .convolutionInputGradient

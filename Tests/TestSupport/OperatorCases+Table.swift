@@ -60,6 +60,18 @@ extension OperatorCase {
     OperatorCase("toFloat of reshaped integers", [.integers("i", [6], 0..<10)]) { _, x in
       [x[0].reshaped([2, 3]).toFloat() * 0.5]
     },
+    // Fixed: finite differences do not see that it is a constant.
+    OperatorCase("detach", [.fixed("x", [2, 3]), .integers("i", [4], 0..<10)]) { _, x in
+      [x[0].exp().detached() + x[0], x[1].detached().toFloat()]
+    },
+    OperatorCase(
+      "detach between convolutions",
+      [.fixed("x", [2, 16, 4, 5]), .fixed("w", [32, 16, 3, 3]), .fixed("v", [7, 32, 1, 1])],
+      tolerance: .winograd
+    ) { _, x in
+      let hidden = x[0].convolved(x[1], padding: .init(1))
+      return [(hidden.detached() * hidden).convolved(x[2]), x[1].detached().sum()]
+    },
     OperatorCase("constant", [.data("x", [2, 3])]) { builder, x in
       [x[0] * builder.constant([1, -2, 0.5], shape: [3]), builder.constant([4, 5], shape: [2])]
     },

@@ -3,6 +3,13 @@ import TensorGraph
 
 extension Lowering {
   /// A view: no step at all.
+  func lowerDetach(_ node: Program.Node) {
+    let layout = nativeLayout(node.operands[0])
+    let source = form(node.operands[0], layout)
+    define(node.results[0], layout, Buffer(byteCount: source.byteCount, home: .view(of: source, offset: 0)))
+  }
+
+  /// A view: no step at all.
   func lowerReshape(_ node: Program.Node) {
     let (x, y) = (node.operands[0], node.results[0])
     let (from, to) = (shape(x), shape(y))

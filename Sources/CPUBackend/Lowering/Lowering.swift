@@ -65,6 +65,7 @@ final class Lowering {
     case .unary(let function): lowerUnary(function, node)
     case .binary(let function): lowerBinary(function, node)
     case .toFloat: lowerToFloat(node)
+    case .detach: lowerDetach(node)
     case .matmul(let transposeA, let transposeB): lowerMatmul(node, transposeA, transposeB)
     case .convolution(let c): try lowerConvolution(node, c, adding: nil, to: node.results[0])
     case .convolutionInputGradient(let c, _):

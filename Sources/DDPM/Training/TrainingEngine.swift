@@ -3,12 +3,6 @@ import Diffusion
 import Networks
 import TensorGraph
 
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
-
 /// The compiled training step: a batch goes in, the states move on.
 public final class TrainingEngine {
   /// What came of one step.
@@ -20,18 +14,7 @@ public final class TrainingEngine {
   }
 
   /// One step's numbers from the recipe.
-  public struct Schedule: Sendable {
-    /// Counted from 1.
-    public var step: Int
-    public var learningRate: Double
-    public var emaDecay: Double
-
-    public init(step: Int, learningRate: Double, emaDecay: Double) {
-      self.step = step
-      self.learningRate = learningRate
-      self.emaDecay = emaDecay
-    }
-  }
+  public typealias Schedule = Adam.Step
 
   /// One batch, all of it.
   public struct Batch: Sendable {
@@ -106,26 +89,19 @@ public final class TrainingEngine {
     let size = program.batchSize
     precondition(
       batch.t.count == size * program.parts, "\(batch.t.count) samples for \(program.parts) parts of \(size)")
-    let k = Double(schedule.step)
-    var numbers = [Float](repeating: 1, count: Adam.Schedule.allCases.count)
-    numbers[Adam.Schedule.learningRate.rawValue] = Float(schedule.learningRate)
-    // 1 − β₁ᵏ and 1 − β₂ᵏ
-    numbers[Adam.Schedule.biasCorrection1.rawValue] = Float(1 - pow(program.adam.beta1, k))
-    numbers[Adam.Schedule.biasCorrection2.rawValue] = Float(1 - pow(program.adam.beta2, k))
-    numbers[Adam.Schedule.emaDecay.rawValue] = Float(schedule.emaDecay)
-    let update = TensorData(numbers, shape: [numbers.count])
+    let update = program.adam.inputs(schedule)
 
     var outputs: [String: TensorData] = [:]
     var losses: [Float] = []
     var loss = 0.0
     for part in 0..<program.parts {
       var inputs = inputs(of: batch, samples: part * size..<(part + 1) * size, step: schedule.step)
-      if applying != nil { inputs["keep"] = TensorData(part == 0 ? 0 : 1) } else { inputs["schedule"] = update }
+      if applying != nil { inputs["keep"] = TensorData(part == 0 ? 0 : 1) } else { inputs.merge(update) { $1 } }
       outputs = try executable.run(inputs)
       losses += outputs["losses"]?.floats ?? []
       loss += Double(outputs["loss"]?.floats.first ?? .nan) / Double(program.parts)
     }
-    if let applying { outputs = try applying.run(["schedule": update]) }
+    if let applying { outputs = try applying.run(update) }
     return Result(loss: loss, losses: losses, gradientNorm: Double(outputs["gradient_norm"]?.floats.first ?? .nan))
   }
 

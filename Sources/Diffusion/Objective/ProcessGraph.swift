@@ -58,10 +58,7 @@ public struct ProcessGraph {
   ///   - x0: [N, C, H, W] in [−1, 1]; for `.hybrid` on the 256 values of 8-bit pixels.
   ///   - ε: the noise in x_t.
   ///   - output: what the network said of x_t: [N, C, H, W], or [N, 2C, H, W] where the variance is learned.
-  ///   - detach: gives a tensor of the same value that no gradient flows through; only `.hybrid` uses it, on the prediction.
-  public func losses(
-    _ objective: Objective, x0: Tensor, ε: Tensor, output: Tensor, detach: (Tensor) -> Tensor
-  ) -> Tensor {
+  public func losses(_ objective: Objective, x0: Tensor, ε: Tensor, output: Tensor) -> Tensor {
     let xt = noised(x0, ε: ε)
     let halves = process.variance.isLearned ? output.split(axis: 1, parts: 2) : [output]
     let squares = (target(x0: x0, ε: ε, xt: xt) - halves[0]).squared()
@@ -72,7 +69,7 @@ public struct ProcessGraph {
       return (coefficient { process.weight(weight, at: $0) } * squares).mean([1, 2, 3])
     case .hybrid(let λ):
       precondition(process.variance.isLearned, "the hybrid objective needs a learned variance")
-      let nats = bound(x0: x0, xt: xt, prediction: detach(halves[0]), variance: halves[1])
+      let nats = bound(x0: x0, xt: xt, prediction: halves[0].detached(), variance: halves[1])
       let λ = λ ?? Double(process.schedule.T) / 1000
       return (squares + λ / log(2.0) * nats).mean([1, 2, 3])
     }

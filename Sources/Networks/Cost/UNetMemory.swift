@@ -26,19 +26,7 @@ public struct UNetMemory: Equatable, Sendable {
     let loss = output.meanSquaredError(builder.input("target", output.shape))
     let trained = unet.trained
     let gradients = builder.gradients(of: loss, withRespectTo: trained.map(\.tensor))
-    let schedule = builder.input("schedule", [Adam.Schedule.allCases.count])
-    for ((parameter, tensor), gradient) in zip(trained, gradients) {
-      let name = parameter.name
-      func state(_ kind: String) -> Tensor { builder.state("\(kind).\(name)", tensor.shape) }
-      let next = Adam().step(
-        AdamState(parameter: tensor, m: state("m"), v: state("v"), ema: state("ema")), gradient: gradient,
-        schedule: schedule)
-      for (state, value) in [
-        (name, next.parameter), ("m.\(name)", next.m), ("v.\(name)", next.v), ("ema.\(name)", next.ema),
-      ] {
-        builder.update(state, value)
-      }
-    }
+    builder.optimize(trained.map { ($0.parameter.name, $0.tensor) }, gradients: gradients, with: Adam())
     return UNetMemory(try builder.finish())
   }
 

@@ -3,19 +3,14 @@ extension GraphBuilder {
   ///
   /// One walk from the loss back to the targets; the rules are in `GradientRules`. A target that the loss does not
   /// depend on has gradient zero.
-  ///
-  /// - Parameter constants: Values that count as constants, whatever they were computed from.
-  public func gradients(
-    of loss: Tensor, withRespectTo targets: [Tensor], holding constants: [Tensor] = []
-  ) -> [Tensor] {
+  public func gradients(of loss: Tensor, withRespectTo targets: [Tensor]) -> [Tensor] {
     if loss.shape.count != 1 || loss.dtype != .float { fail(.lossNotScalar(loss.type)) }
 
     // Only what lies between the targets and the loss is worth differentiating.
     var reachesTarget = Set(targets.map(\.id))
     let nodes = program.nodes
-    let constants = Set(constants.map(\.id))
-    for node in nodes where node.operands.contains(where: reachesTarget.contains) {
-      reachesTarget.formUnion(constants.isEmpty ? node.results : node.results.filter { !constants.contains($0) })
+    for node in nodes where node.op != .detach && node.operands.contains(where: reachesTarget.contains) {
+      reachesTarget.formUnion(node.results)
     }
 
     var gradients: [Program.ValueID: Tensor] = [

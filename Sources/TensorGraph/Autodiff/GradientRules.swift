@@ -24,7 +24,7 @@ extension GradientContext {
     case .input, .state, .constant: return []
     case .unary(let function): return [unaryGradient(function, x: x, y: y, dy: dy)]
     case .binary(let function): return binaryGradients(function, x, operands[1], y: y, dy: dy)
-    case .toFloat: return [nil]
+    case .toFloat, .detach: return [nil]
 
     case .matmul(let transposeA, let transposeB): return matmulGradients(transposeA, transposeB, x, operands[1], dy)
     case .convolution(let convolution):

@@ -52,6 +52,9 @@ extension Tensor {
 
   /// Integers as floating point.
   public func toFloat() -> Tensor { apply(.toFloat) }
+
+  /// The same tensor, through which no gradient flows.
+  public func detached() -> Tensor { apply(.detach) }
 }
 
 // MARK: - Linear algebra

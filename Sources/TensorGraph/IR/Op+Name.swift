@@ -8,6 +8,7 @@ extension Op {
     case .unary(let function): function.name
     case .binary(let function): function.rawValue
     case .toFloat: "toFloat"
+    case .detach: "detach"
     case .matmul: "matmul"
     case .convolution: "convolution"
     case .convolutionInputGradient: "convolutionInputGradient"

@@ -34,6 +34,9 @@ extension Op {
     case .toFloat:
       try given.count(1)
       return [TensorType(try given.int32(0))]
+    case .detach:
+      try given.count(1)
+      return given.operands
     case .binary:
       try given.count(2)
       guard let shape = try given.float(0).broadcast(with: try given.float(1)) else {

@@ -18,6 +18,8 @@ public enum Op: Hashable, Sendable {
   case binary(BinaryOp)
   /// Integers to floating point.
   case toFloat
+  /// The operand itself, as a constant for whoever differentiates.
+  case detach
 
   // MARK: Linear algebra
   /// (…, M, K) × (…, K, N) → (…, M, N). Leading dimensions are equal, or absent in one operand.

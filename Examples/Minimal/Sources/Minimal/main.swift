@@ -29,25 +29,16 @@ let unet = try UNet(config, in: builder)
 let x0 = builder.input("x0", [n, 1, side, side])
 let ε = builder.input("noise", x0.shape)
 let t = builder.input("timestep", [n], .int32)
-let adamSchedule = builder.input("schedule", [Adam.Schedule.allCases.count])
 
 let graph = ProcessGraph(process, t: t)
 let xt = graph.noised(x0, ε: ε)  // √ᾱ_t x_0 + √(1−ᾱ_t) ε
 let loss = unet(sample: xt, timestep: graph.zeroBased).meanSquaredError(ε)  // ‖ε − ε_θ(x_t, t)‖²
 builder.output("loss", loss)
 
-let parameters = unet.parameters.map(\.tensor)
-for ((parameter, θ), gradient) in zip(unet.parameters, builder.gradients(of: loss, withRespectTo: parameters)) {
-  let name = parameter.name
-  let state = AdamState(
-    parameter: θ, m: builder.state("m." + name, θ.shape), v: builder.state("v." + name, θ.shape),
-    ema: builder.state("ema." + name, θ.shape))
-  let next = Adam().step(state, gradient: gradient, schedule: adamSchedule)
-  builder.update(name, next.parameter)
-  builder.update("m." + name, next.m)
-  builder.update("v." + name, next.v)
-  builder.update("ema." + name, next.ema)
-}
+let adam = Adam()
+let parameters = unet.parameters.map { (name: $0.parameter.name, tensor: $0.tensor) }
+let gradients = builder.gradients(of: loss, withRespectTo: parameters.map(\.tensor))
+builder.optimize(parameters, gradients: gradients, with: adam)
 
 let backend = CPUBackend()
 let training = try backend.compile(builder.finish())
@@ -60,14 +51,11 @@ var random = SystemRandomNumberGenerator()
 for step in 1...400 {
   let k = Double(step)
   let noise = CounterNoise(seed: 1, firstSample: step * n).initialNoise(shape: .init(n, 1, side, side))
-  // Learning rate, 1 − β₁ᵏ, 1 − β₂ᵏ, gradient scale, decay of the average.
-  let numbers: [Double] = [1e-3, 1 - pow(0.9, k), 1 - pow(0.999, k), 1, min(0.995, (1 + k) / (10 + k))]
-  let result = try training.run([
-    "x0": TensorData(try loader.next().x0, shape: x0.shape),
-    "noise": TensorData(noise.scalars, shape: x0.shape),
-    "timestep": TensorData((0..<n).map { _ in Int32.random(in: 1...1000, using: &random) }, shape: [n]),
-    "schedule": TensorData(numbers.map(Float.init), shape: [5]),
-  ])
+  var inputs = adam.inputs(.init(step: step, learningRate: 1e-3, emaDecay: min(0.995, (1 + k) / (10 + k))))
+  inputs["x0"] = TensorData(try loader.next().x0, shape: x0.shape)
+  inputs["noise"] = TensorData(noise.scalars, shape: x0.shape)
+  inputs["timestep"] = TensorData((0..<n).map { _ in Int32.random(in: 1...1000, using: &random) }, shape: [n])
+  let result = try training.run(inputs)
   if step % 50 == 0 { print("step \(step)  loss \(result["loss"]?.floats[0] ?? .nan)") }
 }
 

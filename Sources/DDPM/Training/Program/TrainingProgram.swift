@@ -45,8 +45,8 @@ public struct TrainingProgram: Sendable {
 
   /// Loss, gradients and update in one run.
   ///
-  /// Inputs `x0` (N, C, H, W), `timestep` int32 (N) in 1…T, `loss_weight` (N), `counters` int32 (N, 2), `key` int32 (2), `schedule`
-  /// (5: `Adam.Schedule`, its gradient scale ignored), and `class_labels` int32 (N) or `noise` (N, C, H, W) where they apply.
+  /// Inputs `x0` (N, C, H, W), `timestep` int32 (N) in 1…T, `loss_weight` (N), `counters` int32 (N, 2), `key` int32 (2), those
+  /// of `Adam.inputs`, and `class_labels` int32 (N) or `noise` (N, C, H, W) where they apply.
   /// Outputs `loss` (), `losses` (N), `gradient_norm` ().
   public func step() throws -> Program {
     let builder = GraphBuilder()
@@ -72,7 +72,7 @@ public struct TrainingProgram: Sendable {
     return try builder.finish()
   }
 
-  /// The update from the accumulated gradient. Input `schedule`; output `gradient_norm`.
+  /// The update from the accumulated gradient. Inputs of `Adam.inputs`; output `gradient_norm`.
   public func apply() throws -> Program {
     let builder = GraphBuilder()
     let trained = try UNet(network, in: builder).trained
@@ -103,42 +103,20 @@ public struct TrainingProgram: Sendable {
       sample: xt, timestep: graph.zeroBased,
       classLabels: network.classEmbedding == nil ? nil : builder.input("class_labels", [n], .int32),
       dropout: network.dropout > 0 ? DropoutSource(counters: counters, key: key) : nil)
-    // A value of its own, which differentiation takes for a constant while the original is differentiated.
-    var constants: [Tensor] = []
-    let losses = graph.losses(objective, x0: x0, ε: ε, output: output) { value in
-      constants.append(value.unary(.scale(1)))
-      return constants[constants.count - 1]
-    }
+    let losses = graph.losses(objective, x0: x0, ε: ε, output: output)
     let loss = (weight * losses).mean()
     builder.output("loss", loss)
     builder.output("losses", losses)
-    return builder.gradients(of: loss, withRespectTo: trained.map(\.tensor), holding: constants)
+    return builder.gradients(of: loss, withRespectTo: trained.map(\.tensor))
   }
 
   private func update(
     _ trained: [(parameter: Parameter, tensor: Tensor)], gradients: [Tensor], in builder: GraphBuilder
   ) {
-    // ‖g‖ over all parameters; g ← g min(1, c/(‖g‖ + 10⁻⁶)), as torch.nn.utils.clip_grad_norm_
-    let norm = sumOfSquares(gradients).squareRoot()
+    let norm = builder.optimize(
+      trained.map { ($0.parameter.name, $0.tensor) }, gradients: gradients, with: adam,
+      clipNorm: gradientClip > 0 ? gradientClip : nil)
     builder.output("gradient_norm", norm)
-    let given = builder.input("schedule", [Adam.Schedule.allCases.count])
-    let scale =
-      gradientClip > 0 ? (gradientClip / (norm + 1e-6)).minimum(builder.constant(1)) : builder.constant(1)
-    let at = Adam.Schedule.gradientScale.rawValue
-    let schedule = concat(
-      [given.sliced(axis: 0, 0..<at), scale.reshaped([1]), given.sliced(axis: 0, at + 1..<given.shape[0])], axis: 0)
-
-    for ((parameter, tensor), gradient) in zip(trained, gradients) {
-      let names = StateName.moments(parameter.name)
-      let state = AdamState(
-        parameter: tensor, m: builder.state(names.m, parameter.shape), v: builder.state(names.v, parameter.shape),
-        ema: builder.state(names.ema, parameter.shape))
-      let next = adam.step(state, gradient: gradient, schedule: schedule)
-      builder.update(parameter.name, next.parameter)
-      builder.update(names.m, next.m)
-      builder.update(names.v, next.v)
-      builder.update(names.ema, next.ema)
-    }
   }
 }
 
@@ -151,13 +129,9 @@ extension TrainingProgram {
 
 /// What the states of a training program are called.
 enum StateName {
-  static let m = "adam.m."
-  static let v = "adam.v."
-  static let ema = "ema."
-
-  static func moments(_ parameter: String) -> (m: String, v: String, ema: String) {
-    (m + parameter, v + parameter, ema + parameter)
-  }
+  static let m = Adam.StatePrefix.m
+  static let v = Adam.StatePrefix.v
+  static let ema = Adam.StatePrefix.ema
 
   static func accumulated(_ parameter: String) -> String { "accumulated." + parameter }
 }
