@@ -68,6 +68,47 @@ struct ExecutableTests {
     }
   }
 
+  /// What the run gives back is the old value of a state, however its new value is written: as a copy or in place, read directly
+  /// or through a view, by an output or by another state's update.
+  @Test func oldValuesLastToTheEnd() throws {
+    let builder = GraphBuilder()
+    let x = builder.input("x", [2, 3])
+    let n = builder.state("n", [2, 3])
+    builder.update("n", n + x)
+    builder.output("n", n)
+    builder.output("row of n", n.sliced(axis: 0, 0..<1))
+    for (kind, read) in [
+      ("direct", { $0 }), ("view", { $0.reshaped([6]) }), ("slice", { $0.sliced(axis: 0, 1..<2) }),
+      ("detached", { $0.detached() }),
+    ] as [(String, (Tensor) -> Tensor)] {
+      let p = builder.state("\(kind).p", [2, 3])
+      let moments = ["m", "v", "ema"].map { builder.state("\(kind).\($0)", [2, 3]) }
+      let schedule = builder.constant([0.5, 0.1, 0.1, 1, 0.9], shape: [5])
+      let next = builder.applyAll(.adam(Adam()), [p, x, moments[0], moments[1], moments[2], schedule])
+      builder.update("\(kind).p", next[0])
+      // Read after the update's place in the program.
+      builder.output("\(kind) after", read(p) * read(next[0]))
+      _ = builder.state("\(kind).kept", read(p).shape)
+      builder.update("\(kind).kept", read(moments[2]))
+      builder.update("\(kind).ema", next[3])
+    }
+    let program = try builder.finish()
+    let results = try [ReferenceBackend() as any Backend, backend].map { backend in
+      let executable = try backend.compile(program)
+      for (index, name) in executable.states.types.keys.sorted().enumerated() {
+        let shape = executable.states.types[name]?.shape ?? []
+        let numbers = (0..<shape.count).map { Float($0 + 1) / Float(index + 1) }
+        try executable.states.write(name, TensorData(numbers, shape: shape))
+      }
+      let outputs = try executable.run(["x": TensorData([1, 2, 3, 4, 5, 6] as [Float], shape: [2, 3])])
+      let states = try executable.states.types.keys.map { ($0, try executable.states.read($0)) }
+      return outputs.merging(states) { $1 }
+    }
+    for (name, expected) in results[0] {
+      #expect(relativeError(try #require(results[1][name]), expected) < 1e-6, "\(name)")
+    }
+  }
+
   @Test func plansMemoryByLifetime() throws {
     let plan = try backend.compile(trainingStep()).memoryPlan
     #expect(plan.activations < plan.unsharedActivations)

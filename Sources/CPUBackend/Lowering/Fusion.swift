@@ -15,25 +15,18 @@ struct Fusion {
   private var guests: [Int: Guest] = [:]
   private var hosts: [Int: Int] = [:]
 
-  init(_ program: Program) {
-    var producer: [Program.ValueID: Int] = [:]
-    var uses: [Program.ValueID: [Int]] = [:]
-    for (index, node) in program.nodes.enumerated() {
-      for result in node.results { producer[result] = index }
-      for operand in node.operands { uses[operand, default: []].append(index) }
-    }
-    let interface = Set((program.outputs + program.updates).map(\.value))
-
+  init(_ program: Program, _ lifetimes: Lifetimes) {
     for (index, node) in program.nodes.enumerated() where node.op == .binary(.add) {
       let types = (node.operands + node.results).map { program.types[$0] }
       guard types.allSatisfy({ $0 == types[0] }), node.operands[0] != node.operands[1] else { continue }
       // The later of the two producers has less to keep waiting.
       let candidates = [(0, 1), (1, 0)].compactMap { own, other -> Guest? in
         let value = node.operands[own]
-        guard let from = producer[value], hosts[from] == nil, !interface.contains(value), uses[value] == [index],
+        let from = lifetimes.producers[value]
+        guard hosts[from] == nil, !lifetimes.isKept[value], lifetimes.readers[value] == [index],
           Fusion.canAdd(program.nodes[from].op), program.nodes[from].results[0] == value,
           // Its further results must not be needed before the addition's place.
-          program.nodes[from].results.dropFirst().allSatisfy({ (uses[$0] ?? []).allSatisfy { $0 > index } })
+          program.nodes[from].results.dropFirst().allSatisfy({ lifetimes.readers[$0].allSatisfy { $0 > index } })
         else { return nil }
         return Guest(node: from, addend: node.operands[other])
       }

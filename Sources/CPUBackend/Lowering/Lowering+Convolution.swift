@@ -110,16 +110,14 @@ extension Lowering {
   /// The state behind a convolution's weights, if this program never changes it; seen through a reshape, as 1×1 kernels
   /// of linear layers are.
   private func constantState(_ w: Program.ValueID) -> StateStorage? {
-    var value = w
-    while let node = program.nodes.first(where: { $0.results.first == value }) {
+    var node = program.nodes[lifetimes.producers[w]]
+    while true {
       switch node.op {
-      case .reshape: value = node.operands[0]
-      case .state(let name):
-        return program.updates.contains { $0.name == name } ? nil : states[name]
+      case .reshape, .detach: node = program.nodes[lifetimes.producers[node.operands[0]]]
+      case .state(let name): return updates[name] == nil ? states[name] : nil
       default: return nil
       }
     }
-    return nil
   }
 
   /// The weights in the kernel's own form. Packed in every run, or once where they do not change.

@@ -47,10 +47,9 @@ extension Lowering {
   private func canDefer(_ node: Program.Node) throws -> Bool {
     let y = node.results[0]
     guard nativeLayout(node.operands[0]) == .blocked, shape(y).rank == 4,
-      !(program.outputs + program.updates).contains(where: { $0.value == y })
+      !lifetimes.isKept[y]
     else { return false }
-    let consumers = program.nodes.filter { $0.operands.contains(y) }
-    return try consumers.allSatisfy { try takesPrologue($0, y) }
+    return try lifetimes.readers[y].allSatisfy { try takesPrologue(program.nodes[$0], y) }
   }
 
   private func lowerDeferredNorm(_ node: Program.Node, _ norm: GroupNorm) {

@@ -35,11 +35,10 @@ extension Lowering {
     of operand: Program.ValueID, _ result: Program.ValueID, _ layout: Layout, at index: Int
   ) -> Buffer {
     let source = form(operand, layout)
-    if let state = program.states.first(where: { $0.value == operand }),
-      program.updates.contains(where: { $0.name == state.name && $0.value == result }),
+    if case .state(let name) = program.nodes[lifetimes.producers[operand]].op, updates[name] == result,
       nativeLayout(operand) == layout, isLastUse(of: operand, at: index)
     {
-      markUpdatedInPlace(state.name)
+      markUpdatedInPlace(name)
       define(result, layout, source)
       return source
     }
@@ -49,10 +48,10 @@ extension Lowering {
     return target
   }
 
+  /// Whether nothing reads the value's memory after the step of the node at `index`.
   private func isLastUse(of value: Program.ValueID, at index: Int) -> Bool {
     // What is fused into a later addition runs at that place.
-    program.nodes.indices.allSatisfy { other in
-      !program.nodes[other].operands.contains(value) || (fusion.host(of: other) ?? other) <= index
-    } && !program.outputs.contains { $0.value == value }
+    !lifetimes.isKept[value]
+      && lifetimes.memoryReaders(of: value).allSatisfy { (fusion.host(of: $0) ?? $0) <= index }
   }
 }

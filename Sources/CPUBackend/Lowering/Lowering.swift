@@ -9,9 +9,12 @@ final class Lowering {
   let program: Program
   let options: CPUBackend.Options
   let tuner: Tuner
+  let lifetimes: Lifetimes
   let fusion: Fusion
   let states: [String: StateStorage]
   let exchange: Exchange
+  /// What each updated state becomes.
+  let updates: [String: Program.ValueID]
 
   private(set) var steps: [Step] = []
   /// Constants and packed weights, which belong to this executable alone.
@@ -31,13 +34,16 @@ final class Lowering {
     self.tuner = tuner
     self.states = states
     self.exchange = exchange
-    fusion = Fusion(program)
+    lifetimes = program.lifetimes
+    fusion = Fusion(program, lifetimes)
+    updates = Dictionary(uniqueKeysWithValues: program.updates.map { ($0.name, $0.value) })
   }
 
   func lower() throws {
     for index in program.nodes.indices where fusion.host(of: index) == nil { try lower(at: index) }
-    lowerUpdates()
+    // First what the run gives back, which may be a state's old value.
     for output in program.outputs { lowerOutput(output) }
+    lowerUpdates()
   }
 
   /// The operator at `index`, with what is fused into it.

@@ -30,37 +30,16 @@ public struct UNetMemory: Equatable, Sendable {
     return UNetMemory(try builder.finish())
   }
 
-  /// Walks the program in order: a result is alive from its operator to the last one that reads it.
   private init(_ program: Program) {
     func bytes(_ value: Program.ValueID) -> Int { program.types[value].shape.count * 4 }
     states = program.states.reduce(0) { $0 + bytes($1.value) }
-
-    // A reshaped tensor is the same memory: reading one keeps the other.
-    var roots = Array(program.types.indices)
-    for node in program.nodes {
-      if case .reshape = node.op { roots[node.results[0]] = roots[node.operands[0]] }
-    }
-    var lastReader: [Program.ValueID: Int] = [:]
-    for (index, node) in program.nodes.enumerated() {
-      for operand in node.operands { lastReader[roots[operand]] = index }
-    }
-    for output in program.outputs { lastReader[roots[output.value]] = program.nodes.count }
-
-    var (alive, peak) = (0, 0)
-    var dying: [Int: [Program.ValueID]] = [:]
-    for (index, node) in program.nodes.enumerated() {
-      switch node.op {
-      // States are counted above, updated parameters are written over the old ones, and views take nothing.
-      case .state, .adam, .reshape: break
-      default:
-        for result in node.results {
-          alive += bytes(result)
-          dying[lastReader[result] ?? index, default: []].append(result)
-        }
+    let lifetimes = program.lifetimes
+    activations = lifetimes.peak { value in
+      switch program.nodes[lifetimes.producers[value]].op {
+      // States are counted above, and updated parameters are written over the old ones.
+      case .state, .adam: 0
+      default: bytes(value)
       }
-      peak = max(peak, alive)
-      for value in dying.removeValue(forKey: index) ?? [] { alive -= bytes(value) }
     }
-    activations = peak
   }
 }

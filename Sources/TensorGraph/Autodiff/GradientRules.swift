@@ -107,10 +107,7 @@ extension GradientContext {
     // (log Φ)′(x) = φ(x) / Φ(x) = exp(−x²/2 − log Φ(x)) / √(2π)
     case .logNormalCDF: return dy * (1 / (2 * Double.pi).squareRoot()) * (-0.5 * x.squared() - y).exp()
     case .relu: return dy * x.unary(.step)
-    case .silu:
-      // (x σ)′ = σ (1 + x (1 − σ))
-      let σ = x.sigmoid()
-      return dy * (σ * (1 + x * (1 - σ)))
+    case .silu: return dy * x.siluDerivative()
     case .mish:
       // (x tanh s)′ = tanh s + x σ (1 − tanh² s), s = softplus x
       let t = x.unary(.softplus).tanh()
@@ -177,5 +174,13 @@ extension GradientContext {
       axis < lead || (shape[axis - lead] == 1 && gradient.shape[axis] != 1)
     }
     return gradient.sum(stretched).reshaped(shape)
+  }
+}
+
+extension Tensor {
+  /// (x σ)′ = σ (1 + x (1 − σ))
+  func siluDerivative() -> Tensor {
+    let σ = sigmoid()
+    return σ * (1 + self * (1 - σ))
   }
 }

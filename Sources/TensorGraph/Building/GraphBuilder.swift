@@ -6,6 +6,8 @@ public final class GraphBuilder {
   private(set) var program = Program(types: [], nodes: [], inputs: [], states: [], outputs: [], updates: [])
   private var firstError: ProgramError?
   private var names: Set<String> = []
+  private var stateTypes: [String: TensorType] = [:]
+  private var updated: Set<String> = []
   /// What has been computed already: every operator is a pure function, so the same one of the same operands is the same value.
   private var computed: [Expression: [Program.ValueID]] = [:]
 
@@ -29,6 +31,7 @@ public final class GraphBuilder {
   public func state(_ name: String, _ shape: Shape) -> Tensor {
     let tensor = leaf(.state(name), TensorType(shape), unique: name)
     program.states.append(.init(name: name, value: tensor.id))
+    stateTypes[name] = tensor.type
     return tensor
   }
 
@@ -101,10 +104,9 @@ public final class GraphBuilder {
 
   /// Replaces the state `name` with `tensor` at the end of every run.
   public func update(_ name: String, _ tensor: Tensor) {
-    guard let state = program.states.first(where: { $0.name == name }) else { return fail(.unknownState(name)) }
-    let declared = program.types[state.value]
+    guard let declared = stateTypes[name] else { return fail(.unknownState(name)) }
     if declared != tensor.type { fail(.updateType(state: name, declared: declared, found: tensor.type)) }
-    if program.updates.contains(where: { $0.name == name }) { fail(.duplicateName(name)) }
+    if !updated.insert(name).inserted { fail(.duplicateName(name)) }
     program.updates.append(.init(name: name, value: tensor.id))
   }
 

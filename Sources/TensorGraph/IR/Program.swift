@@ -34,6 +34,8 @@ public enum ProgramError: Error, CustomStringConvertible {
   case updateType(state: String, declared: TensorType, found: TensorType)
   case notDifferentiable(op: String)
   case lossNotScalar(TensorType)
+  /// A backend lacks an operator that no simpler ones replace.
+  case noDecomposition(op: String)
 
   public var description: String {
     switch self {
@@ -43,6 +45,7 @@ public enum ProgramError: Error, CustomStringConvertible {
     case .updateType(let state, let declared, let found): "state \(state) is \(declared) and cannot become \(found)"
     case .notDifferentiable(let op): "\(op) has no gradient"
     case .lossNotScalar(let type): "gradients are of a scalar, not of \(type): take a mean or a sum first"
+    case .noDecomposition(let op): "\(op) is lacking on this backend, and simpler operators do not replace it"
     }
   }
 }

@@ -70,15 +70,16 @@ public final class ReferenceExecutable: Executable {
   public var states: any States { exactStates }
   public let memoryPlan: MemoryPlan
 
-  /// For each node, the values that no later node reads.
-  private let lastReads: [[Program.ValueID]]
+  /// For each node, the values that nothing needs any more.
+  private let dying: [[Program.ValueID]]
 
   init(_ program: Program, _ states: ReferenceStates) throws(ExecutionError) {
     try states.check(program)
     self.program = program
     exactStates = states
-    lastReads = program.lastReads()
-    memoryPlan = MemoryPlan(program, states: states.byteCount, lastReads: lastReads)
+    let lifetimes = program.lifetimes
+    dying = lifetimes.dying
+    memoryPlan = MemoryPlan(program, states: states, lifetimes)
   }
 
   public func run(onDevice inputs: [String: any DeviceTensor]) throws -> [String: any DeviceTensor] {
@@ -125,7 +126,7 @@ public final class ReferenceExecutable: Executable {
         let results = try Reference.evaluate(node.op, operands, results: node.results.map { program.types[$0].shape })
         for (id, elements) in zip(node.results, results) { values[id] = elements }
       }
-      for id in lastReads[index] { values[id] = [] }
+      for id in dying[index] { values[id] = [] }
     }
     for update in program.updates { states[update.name] = values[update.value] }
     return Dictionary(uniqueKeysWithValues: program.outputs.map { ($0.name, values[$0.value]) })
@@ -149,31 +150,13 @@ extension TensorData {
   }
 }
 
-extension Program {
-  /// For each node, the values read for the last time there (or never read at all), except those that the run gives back.
-  fileprivate func lastReads() -> [[ValueID]] {
-    var seen = Set((outputs + updates).map(\.value))
-    return nodes.reversed().map { node in (node.operands + node.results).filter { seen.insert($0).inserted } }
-      .reversed()
-  }
-}
-
 extension MemoryPlan {
   /// What the reference backend holds: eight bytes an element, each value from its node to its last reader.
-  fileprivate init(_ program: Program, states stateBytes: Int, lastReads: [[Program.ValueID]]) {
-    func bytes(_ ids: [Program.ValueID]) -> Int { ids.reduce(0) { $0 + 8 * program.types[$1].shape.count } }
-    let states = Set(program.states.map(\.value))
-    var live = 0
-    var peak = 0
-    var total = 0
-    for (node, dead) in zip(program.nodes, lastReads) {
-      let results = bytes(node.results.filter { !states.contains($0) })
-      live += results
-      total += results
-      peak = max(peak, live)
-      live -= bytes(dead.filter { !states.contains($0) })
-    }
+  fileprivate init(_ program: Program, states: ReferenceStates, _ lifetimes: Lifetimes) {
+    let stored = Set(program.states.map(\.value))
+    func bytes(_ value: Program.ValueID) -> Int { stored.contains(value) ? 0 : 8 * program.types[value].shape.count }
     self.init(
-      states: stateBytes, activations: peak, unsharedActivations: total, scratch: 0)
+      states: states.byteCount, activations: lifetimes.peak(bytes),
+      unsharedActivations: lifetimes.owners.reduce(0) { $0 + bytes($1) }, scratch: 0)
   }
 }
