@@ -49,8 +49,9 @@ enum Book {
       var end = start
       let last = ends.count > 1 ? ends[1] : lines[start].hasSuffix("{") ? "}" : ""
       if !last.isEmpty {
+        let closing = String(repeating: " ", count: margin) + "}"
         let found = lines.indices.dropFirst(start + 1).first {
-          lines[$0].drop { $0 == " " }.hasPrefix(last) && (last != "}" || Self.indentation(lines[$0]) == margin)
+          last == "}" ? lines[$0] == closing : lines[$0].drop { $0 == " " }.hasPrefix(last)
         }
         guard let found else {
           throw Problem(description: "\(path): no line after '\(ends[0])' begins with '\(last)'")
