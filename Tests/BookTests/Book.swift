@@ -128,9 +128,8 @@ enum Book {
     /// Decimal fractions in the text, such as results: sorted, since the languages order their clauses differently.
     var numbers: [String] {
       prose.flatMap { line in
-        line.split { !($0.isASCII && ($0.isNumber || $0 == ".")) }.map(String.init).filter {
-          $0.contains(".") && Double($0) != nil && $0.last != "."
-        }
+        line.split { !($0.isASCII && ($0.isNumber || $0 == ".")) }
+          .map { word in String(word.reversed().drop { $0 == "." }.reversed()) }.filter { $0.contains(".") }
       }.sorted()
     }
   }
