@@ -32,7 +32,7 @@ let t = builder.input("timestep", [n], .int32)
 let adamSchedule = builder.input("schedule", [Adam.Schedule.allCases.count])
 
 let graph = ProcessGraph(process, t: t)
-let xt = graph.noised(x0, ε: ε)  // √ᾱ_t x_0 + √(1−ᾱ_t) ε
+let xt = graph.noised(x0, epsilon: ε)  // √ᾱ_t x_0 + √(1−ᾱ_t) ε
 let loss = unet(sample: xt, timestep: graph.zeroBased).meanSquaredError(ε)  // ‖ε − ε_θ(x_t, t)‖²
 builder.output("loss", loss)
 

@@ -72,7 +72,7 @@ extension TrainingConfiguration {
     }
     switch loss {
     case "simple": return .squaredError(.simple)
-    case "min_snr": return .squaredError(.minSNR(γ: minSNRGamma))
+    case "min_snr": return .squaredError(.minSNR(gamma: minSNRGamma))
     case "bound": return .squaredError(.bound)
     case "hybrid": return .hybrid()
     default: throw Self.choice("loss", loss, ["simple", "min_snr", "bound", "hybrid"])

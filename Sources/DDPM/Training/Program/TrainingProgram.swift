@@ -98,14 +98,14 @@ public struct TrainingProgram: Sendable {
       ? builder.input("noise", x0.shape)
       : .gaussianNoise(sample: sample, counters: counters, key: key, stream: RandomStream.trainingNoise.rawValue)
     let graph = ProcessGraph(process, t: t)
-    let xt = graph.noised(x0, ε: ε)
+    let xt = graph.noised(x0, epsilon: ε)
     let output = unet(
       sample: xt, timestep: graph.zeroBased,
       classLabels: network.classEmbedding == nil ? nil : builder.input("class_labels", [n], .int32),
       dropout: network.dropout > 0 ? DropoutSource(counters: counters, key: key) : nil)
     // A value of its own, which differentiation takes for a constant while the original is differentiated.
     var constants: [Tensor] = []
-    let losses = graph.losses(objective, x0: x0, ε: ε, output: output) { value in
+    let losses = graph.losses(objective, x0: x0, epsilon: ε, output: output) { value in
       constants.append(value.unary(.scale(1)))
       return constants[constants.count - 1]
     }
