@@ -143,7 +143,8 @@ public enum RandomStream: UInt32, Sendable, CaseIterable {
   case initialization = 4
   /// Which pixel value is drawn from the discretised decoder.
   case decoder = 5
-  // 6 is free.
+  /// Which conditions a training step drops.
+  case conditionDropout = 6
   /// ε of an evaluation of the variational bound.
   case evaluation = 7
 }
