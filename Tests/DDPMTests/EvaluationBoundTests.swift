@@ -150,7 +150,7 @@ import Testing
     try run(&statistics, upTo: 1) { _ in EvaluationImage(x0: x0) }
     for t in 1...30 {
       let (x, level) = (try #require(seen[t]), schedule.level(Timestep(t)))
-      let ε = Moments(level.ε(x0: x0, xt: x).scalars.map(Double.init))
+      let ε = Moments(level.epsilon(x0: x0, xt: x).scalars.map(Double.init))
       #expect(abs(ε.mean) < 4 / 32, "t = \(t)")
       #expect(abs(ε.squares / 1024 - 1) < 4 * (2.0 / 1024).squareRoot(), "t = \(t)")
       guard t > 1, let before = seen[t - 1] else { continue }

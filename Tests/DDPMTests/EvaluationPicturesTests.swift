@@ -47,7 +47,7 @@ import Testing
       let (xt, samples) = try paths.reconstructions(of: image(0.2), at: t, count: 4)
       #expect(xt.shape.count == 1 && samples.shape.count == 4)
       let ε = CounterNoise(seed: 3).initialNoise(shape: shape)
-      #expect(xt == ForwardProcess(paths.process.schedule).noised(image(0.2), at: t, ε: ε))
+      #expect(xt == ForwardProcess(paths.process.schedule).noised(image(0.2), at: t, epsilon: ε))
       spread.append(difference(samples[sample: 0], samples[sample: 3]))
     }
     #expect(spread[0] > 0 && spread[0] < spread[1])

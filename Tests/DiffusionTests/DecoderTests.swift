@@ -20,7 +20,7 @@ import Testing
     let reference: Reference = try reference("decoder.json")
     let ours = reference.pixel.indices.map {
       DiscretizedDecoder.logLikelihood(
-        pixel: reference.pixel[$0], mean: reference.mean[$0], logσ: reference.log_sigma[$0])
+        pixel: reference.pixel[$0], mean: reference.mean[$0], logSigma: reference.log_sigma[$0])
     }
     expect(maximumRelativeError(ours, reference.log_likelihood), atMost: 1e-9, "decoder.json")
   }
@@ -36,21 +36,21 @@ import Testing
   @Test func tailsMatchManyDigits() throws {
     let golden: Golden = try golden("normal.json")
     let ours = golden.decoder.map {
-      DiscretizedDecoder.logLikelihood(pixel: Int($0[0]), mean: $0[1], logσ: $0[2])
+      DiscretizedDecoder.logLikelihood(pixel: Int($0[0]), mean: $0[1], logSigma: $0[2])
     }
     expect(maximumRelativeError(ours, golden.decoder.map { $0[3] }), atMost: 1e-10, "Golden/normal.json decoder")
   }
 
   @Test(arguments: [-9.0, -6, -4, -2, 0, 1], [-3.0, -1, -0.5, 0.001, 0.7, 1.2])
   func binsSumToOne(_ logσ: Double, _ mean: Double) {
-    let sum = DiscretizedDecoder.logProbabilities(mean: mean, logσ: logσ).reduce(0) { $0 + exp($1) }
+    let sum = logProbabilities(mean: mean, logσ: logσ).reduce(0) { $0 + exp($1) }
     #expect(abs(sum - 1) < 1e-12)
   }
 
   @Test func everythingIsFinite() {
     for logσ in stride(from: -12.0, through: 4, by: 2) {
       for mean in [-1e3, -1.0, 0, 1, 1e3] {
-        #expect(DiscretizedDecoder.logProbabilities(mean: mean, logσ: logσ).allSatisfy { $0.isFinite && $0 <= 0 })
+        #expect(logProbabilities(mean: mean, logσ: logσ).allSatisfy { $0.isFinite && $0 <= 0 })
       }
     }
   }
@@ -58,8 +58,8 @@ import Testing
   /// Against the definitions, by brute force over the 256 bins.
   @Test(arguments: [-7.0, -4, -1, 0.5], [-1.3, -0.99, -0.2, 0.0, 0.503, 1.0])
   func pixelChoicesFollowTheirDefinitions(_ logσ: Double, _ mean: Double) throws {
-    let p = DiscretizedDecoder.logProbabilities(mean: mean, logσ: logσ).map { exp($0) }
-    let choose = { DiscretizedDecoder.pixel(mean: mean, logσ: logσ, choosing: $0, u: $1) }
+    let p = logProbabilities(mean: mean, logσ: logσ).map { exp($0) }
+    let choose = { DiscretizedDecoder.pixel(mean: mean, logSigma: logσ, choosing: $0, u: $1) }
 
     let most = try #require(p.max())
     #expect(p[choose(.mostProbable, 0)] >= most * (1 - 1e-12))
@@ -82,7 +82,7 @@ import Testing
   func everyNumberIsAPixel(_ mean: Double, _ logσ: Double) {
     #expect(DiscretizedDecoder.pixel(nearest: mean) == (mean > 0 ? 255 : 0))
     for choice in DiscretizedDecoder.PixelChoice.allCases {
-      #expect((0...255).contains(DiscretizedDecoder.pixel(mean: mean, logσ: logσ, choosing: choice, u: 0.5)))
+      #expect((0...255).contains(DiscretizedDecoder.pixel(mean: mean, logSigma: logσ, choosing: choice, u: 0.5)))
     }
   }
 

@@ -22,7 +22,7 @@ import Testing
     }
     let tensor = input("output", output)
     let graph = ProcessGraph(process, t: builder.input("t", [Self.t.count], .int32))
-    let losses = graph.losses(objective, x0: input("x0", x0), ε: input("ε", ε), output: tensor)
+    let losses = graph.losses(objective, x0: input("x0", x0), epsilon: input("ε", ε), output: tensor)
     builder.output("losses", losses)
     builder.output("gradient", builder.gradients(of: losses.sum(), withRespectTo: [tensor])[0])
     let results = try ReferenceBackend().compileExact(builder.finish()).runExact([
@@ -45,7 +45,7 @@ import Testing
     let shape = Images.Shape(4, 2, 3, 3)
     let (x0, ε, output) = (pixels(shape), normals(shape, seed: 2), normals(shape, seed: 3))
     let (losses, gradient) = try run(process, objective, x0: x0, ε: ε, output: output)
-    let plain = process.objective(objective, x0: x0, ε: ε, output: output, at: Self.t)
+    let plain = process.objective(objective, x0: x0, epsilon: ε, output: output, at: Self.t)
     // Tables in the graph are Float.
     expect(maximumRelativeError(losses, plain), atMost: 2e-5, "graph \(prediction) \(objective)")
     #expect(gradient.contains { $0 != 0 })
@@ -57,20 +57,20 @@ import Testing
     let shape = Images.Shape(4, 1, 4, 4)
     let (x0, ε) = (pixels(shape), normals(shape, seed: 2))
     // Predictions near the target, log variances near the posterior's, as in training.
-    let xt = ForwardProcess(process.schedule).noised(x0, at: Self.t, ε: ε)
+    let xt = ForwardProcess(process.schedule).noised(x0, at: Self.t, epsilon: ε)
     let output = Images(
       shape: .init(4, 2, 4, 4),
       scalars: Self.t.indices.flatMap { n -> [Float] in
         let (level, posterior) = (process.schedule.level(Self.t[n]), process.schedule.posterior(Self.t[n]))
         let target = prediction.target(
-          x0: x0[sample: n], ε: ε[sample: n], xt: xt[sample: n], level: level, posterior: posterior)
+          x0: x0[sample: n], epsilon: ε[sample: n], xt: xt[sample: n], level: level, posterior: posterior)
         let logβ̃ = process.schedule.posteriorLogVariance(Self.t[n])
         let half = normals(.init(1, 1, 4, 4), seed: UInt64(10 + n))
         let noisy = target + 0.05 * half
         return noisy.scalars + half.map { variance == .learned ? Float(logβ̃) + 0.3 * $0 : 0.5 * $0 }.scalars
       })
     let (losses, gradient) = try run(process, .hybrid(), x0: x0, ε: ε, output: output)
-    let plain = process.objective(.hybrid(), x0: x0, ε: ε, output: output, at: Self.t)
+    let plain = process.objective(.hybrid(), x0: x0, epsilon: ε, output: output, at: Self.t)
     expect(maximumRelativeError(losses, plain), atMost: 1e-4, "graph \(prediction) hybrid \(variance)")
 
     // The variance's gradient by central differences of the plain function.
@@ -83,7 +83,7 @@ import Testing
           scalars[index] += step
           let moved = Images(shape: output.shape, scalars: scalars)
           return (
-            process.objective(.hybrid(), x0: x0, ε: ε, output: moved, at: Self.t)[n], Double(scalars[index])
+            process.objective(.hybrid(), x0: x0, epsilon: ε, output: moved, at: Self.t)[n], Double(scalars[index])
           )
         }
         let (up, down) = (at(1e-2), at(-1e-2))
@@ -104,7 +104,7 @@ import Testing
     let executable = try ReferenceBackend().compileExact(builder.finish())
     for μ in [-1.2, -0.3, 0.0, 0.9] {
       let y = try #require(try executable.runExact(["x": values, "μ": [μ], "v": [2 * logσ]])["y"])
-      let plain = DiscretizedDecoder.logProbabilities(mean: μ, logσ: logσ)
+      let plain = logProbabilities(mean: μ, logσ: logσ)
       // The graph clamps masses below 1e-12 of the next bin's, and bins that hold nearly everything.
       for k in 0...255 { #expect(abs(y[k] - plain[k]) <= 1e-9 * abs(plain[k]) + 1e-12, "bin \(k), μ = \(μ)") }
     }
@@ -116,12 +116,12 @@ import Testing
     let (x0, ε) = (pixels(shape), normals(shape, seed: 2))
     let builder = GraphBuilder()
     let graph = ProcessGraph(process, t: builder.input("t", [4], .int32))
-    builder.output("xt", graph.noised(builder.input("x0", [4, 1, 2, 2]), ε: builder.input("ε", [4, 1, 2, 2])))
+    builder.output("xt", graph.noised(builder.input("x0", [4, 1, 2, 2]), epsilon: builder.input("ε", [4, 1, 2, 2])))
     builder.output("zeroBased", graph.zeroBased)
     let results = try ReferenceBackend().compileExact(builder.finish()).runExact([
       "x0": x0.doubles, "ε": ε.doubles, "t": Self.t.map { Double($0.number) },
     ])
-    let xt = ForwardProcess(process.schedule).noised(x0, at: Self.t, ε: ε)
+    let xt = ForwardProcess(process.schedule).noised(x0, at: Self.t, epsilon: ε)
     #expect(try relativeL2(#require(results["xt"]), xt.doubles) < 1e-6)
     #expect(results["zeroBased"] == [0, 1, 39, 99])
   }

@@ -1,4 +1,5 @@
 import Diffusion
+import TestSupport
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -28,9 +29,9 @@ import Testing
   }
 
   /// Over many draws, the chain's mean and variance are the closed form's within five standard errors.
-  @Test func chainMatchesTheClosedFormInDistribution() throws {
+  @Test func chainMatchesTheClosedFormInDistribution() {
     let x0 = Images(repeating: 0.7, shape: .init(1, 1, 100, 200))
-    var noise = CounterNoise(seed: 4)
+    let noise = CounterNoise(seed: 4)
     let forward = ForwardProcess(schedule)
     let check = { (x: Images, t: Timestep) in
       let (mean, variance) = moments(x.doubles)
@@ -39,19 +40,79 @@ import Testing
       #expect(abs(mean - expected.mean) < 5 * (expected.variance / n).squareRoot())
       #expect(abs(variance - expected.variance) < 5 * expected.variance * (2 / n).squareRoot())
     }
-    try forward.trajectory(from: x0, noise: &noise) { t, x in
+    var x = x0
+    for t in schedule.timesteps {
+      x = forward.step(x, to: t, epsilon: noise.stepNoise(leaving: t, shape: x.shape))
       if t.number % 10 == 0 || t == 1 { check(x, t) }
     }
-    for t: Timestep in [1, 20, 50] { check(forward.noised(x0, at: t, ε: normals(x0.shape, seed: 5)), t) }
+    for t: Timestep in [1, 20, 50] { check(forward.noised(x0, at: t, epsilon: normals(x0.shape, seed: 5)), t) }
+  }
+
+  /// x_t = √ᾱ_t x_0 + Σ_s √(ᾱ_t/ᾱ_s) √β_s ε_s, and the squares of the noises' weights add up to 1 − ᾱ_t.
+  @Test func theChainIsAnExplicitSum() {
+    let shape = Images.Shape(1, 1, 2, 2)
+    let x0 = normals(shape, seed: 1)
+    let noise = CounterNoise(seed: 4)
+    var (x, ε) = (x0, [Images]())
+    for t in schedule.timesteps {
+      ε.append(noise.stepNoise(leaving: t, shape: shape))
+      x = ForwardProcess(schedule).step(x, to: t, epsilon: ε[t.zeroBased])
+      let weights = (1...t.number).map { Timestep($0) }.map { s in
+        (schedule.ᾱ[t] / schedule.ᾱ[s]).squareRoot() * schedule.β[s].squareRoot()
+      }
+      let sum = zip(weights, ε).reduce(schedule.sqrtᾱ[t] * x0) { $0 + $1.0 * $1.1 }
+      #expect(relativeL2(x.doubles, sum.doubles) < 1e-5)
+      #expect(abs(weights.reduce(0) { $0 + $1 * $1 } - (1 - schedule.ᾱ[t])) < 1e-12)
+    }
+  }
+
+  /// Given x_{t−1}, x_t says nothing more of x_0: their partial correlation is 0. An independent draw of x_t from the closed form, which has
+  /// the same distribution, does.
+  @Test func theChainIsMarkov() {
+    let t: Timestep = 10
+    let forward = ForwardProcess(schedule)
+    let shape = Images.Shape(1, 1, 100, 200)
+    let x0 = normals(shape, seed: 1)
+    let previous = forward.noised(x0, at: t.previous, epsilon: normals(shape, seed: 2))
+    let product = { (a: [Double], b: [Double]) in zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
+    let partialCorrelation = { (xt: Images) in
+      let given = previous.doubles
+      let residual = { (x: [Double]) in
+        let slope = product(x, given) / product(given, given)
+        return zip(x, given).map { $0 - slope * $1 }
+      }
+      let (a, b) = (residual(xt.doubles), residual(x0.doubles))
+      return product(a, b) / (product(a, a) * product(b, b)).squareRoot()
+    }
+    let standardError = 1 / 20_000.0.squareRoot()
+    #expect(
+      abs(partialCorrelation(forward.step(previous, to: t, epsilon: normals(shape, seed: 3)))) < 5 * standardError)
+    #expect(partialCorrelation(forward.noised(x0, at: t, epsilon: normals(shape, seed: 4))) > 20 * standardError)
+  }
+
+  /// ODE solvers divide by √ᾱ: a level without signal gets some, and no other level is touched.
+  @Test func onlyALevelWithoutSignalIsMadeFinite() throws {
+    let cosine = try NoiseSchedule(.cosine())
+    #expect(cosine.ᾱ[1000] < 0x1p-24)
+    for t in cosine.timesteps { #expect(cosine.finiteLevel(t) == cosine.level(t)) }
+    let zero = try NoiseSchedule(zeroTerminalSNR: true)
+    #expect(zero.finiteLevel(999) == zero.level(999))
+    #expect(zero.finiteLevel(1000).sqrtᾱ == 0x1p-12 && zero.finiteLevel(1000).σ̄.isFinite)
+    // x̂_0 is read by the schedule's own level, unless another is given.
+    let process = try ReverseProcess(schedule: zero, prediction: .velocity, limit: .none)
+    let (v, x) = (normals(.init(1, 1, 2, 2), seed: 1), normals(.init(1, 1, 2, 2), seed: 2))
+    #expect(process.denoised(v, xt: x, at: 1000).x0 == -1.0 * v)
+    let finite = process.denoised(v, xt: x, at: 1000, level: zero.finiteLevel(1000)).x0
+    #expect(finite == zero.finiteLevel(1000).x0(v: v, xt: x) && finite != -1.0 * v)
   }
 
   @Test func eachSampleHasItsOwnTimestep() {
     let shape = Images.Shape(3, 2, 2, 2)
     let (x0, ε) = (normals(shape, seed: 1), normals(shape, seed: 2))
     let t: [Timestep] = [1, 25, 50]
-    let xt = ForwardProcess(schedule).noised(x0, at: t, ε: ε)
+    let xt = ForwardProcess(schedule).noised(x0, at: t, epsilon: ε)
     for n in 0..<3 {
-      #expect(xt[sample: n] == ForwardProcess(schedule).noised(x0[sample: n], at: t[n], ε: ε[sample: n]))
+      #expect(xt[sample: n] == ForwardProcess(schedule).noised(x0[sample: n], at: t[n], epsilon: ε[sample: n]))
     }
   }
 
@@ -94,11 +155,11 @@ import Testing
     for t: Timestep in [1, 2, 25, 50] {
       let (level, posterior) = (schedule.level(t), schedule.posterior(t))
       let (x0, ε) = (0.37, -1.21)
-      let xt = level.xt(x0: x0, ε: ε)
-      let target = prediction.target(x0: x0, ε: ε, xt: xt, level: level, posterior: posterior)
+      let xt = level.xt(x0: x0, epsilon: ε)
+      let target = prediction.target(x0: x0, epsilon: ε, xt: xt, level: level, posterior: posterior)
       #expect(abs(prediction.x0(target, xt: xt, level: level, posterior: posterior) - x0) < 1e-10)
       // At t = 1 the mean is x_0 to rounding, and ε is what is left of x_t.
-      #expect(abs(prediction.ε(target, xt: xt, level: level, posterior: posterior) - ε) < 1e-10)
+      #expect(abs(prediction.epsilon(target, xt: xt, level: level, posterior: posterior) - ε) < 1e-10)
     }
   }
 

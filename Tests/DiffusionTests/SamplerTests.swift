@@ -179,31 +179,4 @@ import Testing
         shape: .init(2, 2, 1, 1), timesteps: [20], process: process, denoiser: data, noise: &noise)
     }
   }
-
-  /// For Gaussian data and the best mean and variance, the bound is the entropy (and what the prior misses).
-  @Test func boundIsTightToTheEntropy() throws {
-    let schedule = try NoiseSchedule(T: 100, rescaled: true)
-    let data = ScalarGaussianData(schedule: schedule)
-    let bound = try VariationalBound(
-      ReverseProcess(schedule: schedule, variance: .learned, limit: .none), decoder: .density)
-    let x0 = normals(.init(1000, 1, 2, 2), seed: 8).map { Float(data.mean) + Float(data.variance.squareRoot()) * $0 }
-    var noise = CounterNoise(seed: 9, stream: .trainingNoise)
-    let report = try bound.evaluate(x0, denoiser: data, noise: &noise)
-    let (mean, variance) = moments(report.bitsPerSample)
-    let expected = data.entropyAndPriorGap / 0.693_147_180_559_945_3
-    #expect(abs(mean - expected) < 5 * (variance / 1000).squareRoot())
-    #expect(abs(report.bits - mean) < 1e-9)
-    #expect(abs(report.rate + report.distortion - report.bits) < 1e-12)
-    #expect(report.terms.count == 100 && report.prior > 0)
-
-    // In batches it is the same bound.
-    let parts = try [0..<400, 400..<1000].map { range in
-      let batch = Images(joining: range.map { x0[sample: $0] })
-      var noise = CounterNoise(seed: 9, firstSample: range.lowerBound, stream: .trainingNoise)
-      return try bound.evaluate(batch, denoiser: data, noise: &noise)
-    }
-    let merged = BoundReport(merging: parts)
-    #expect(merged.bitsPerSample == report.bitsPerSample)
-    #expect(abs(merged.bits - report.bits) < 1e-12 && abs(merged.distortion - report.distortion) < 1e-12)
-  }
 }

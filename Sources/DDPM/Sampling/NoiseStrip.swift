@@ -21,7 +21,7 @@ public struct NoiseStrip {
       guard (0...schedule.T).contains(t) else {
         throw ConfigurationError("timestep \(t) is not one of 0…\(schedule.T)")
       }
-      return ForwardProcess(schedule).noised(x0, at: Timestep(t), ε: ε).pictures
+      return ForwardProcess(schedule).noised(x0, at: Timestep(t), epsilon: ε).pictures
     }
   }
 }

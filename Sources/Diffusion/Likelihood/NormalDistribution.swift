@@ -7,12 +7,12 @@ import TensorGraph
 #endif
 
 /// The standard normal distribution, accurate in relative terms far into its tails.
-public enum NormalDistribution {
+package enum NormalDistribution {
   /// ln Φ(z).
-  public static func logCDF(_ z: Double) -> Double { UnaryOp.logNormalCDF(z) }
+  package static func logCDF(_ z: Double) -> Double { UnaryOp.logNormalCDF(z) }
 
   /// ln(Φ(b) − Φ(a)) for a < b, either of which may be infinite.
-  public static func logMass(from a: Double, to b: Double) -> Double {
+  package static func logMass(from a: Double, to b: Double) -> Double {
     // The upper tail mirrored: differences of numbers near 1 lose what differences of small numbers keep.
     if a > 0 { return logMass(from: -b, to: -a) }
     if a == -.infinity { return logCDF(b) }

@@ -10,8 +10,9 @@ public enum LossWeight: Sendable, Hashable {
   case simple
   /// The weight that makes the squared error L_{t−1} itself, in nats (eq. 12 for ε).
   case bound
-  /// min(SNR, γ) of the x_0 error (Hang et al. 2023), 5 in the paper.
-  case minSNR(γ: Double = 5)
+  /// min(SNR, γ) of the x_0 error (Hang et al. 2023), 5 in the paper. Where the schedule ends at zero SNR it is min(SNR + 1, γ), the weight
+  /// that v's own error carries: else nothing would be learned at T, where sampling begins.
+  case minSNR(gamma: Double = 5)
 }
 
 extension ReverseProcess {
@@ -20,7 +21,8 @@ extension ReverseProcess {
     switch weight {
     case .simple: 1
     case .bound: boundWeight(at: t)
-    case .minSNR(let γ): min(schedule.snr[t], γ) * x0ErrorPerOutputError(at: t)
+    case .minSNR(let γ):
+      min(schedule.snr[t] + (schedule.snr[schedule.last] == 0 ? 1 : 0), γ) * x0ErrorPerOutputError(at: t)
     }
   }
 

@@ -26,7 +26,8 @@ public struct ProcessGraph {
   public var level: NoiseLevel<Tensor> {
     let schedule = process.schedule
     return NoiseLevel(
-      sqrtᾱ: coefficient { schedule.sqrtᾱ[$0] }, sqrtOneMinusᾱ: coefficient { schedule.sqrtOneMinusᾱ[$0] })
+      sqrtAlphaBar: coefficient { schedule.sqrtᾱ[$0] },
+      sqrtOneMinusAlphaBar: coefficient { schedule.sqrtOneMinusᾱ[$0] })
   }
 
   /// The coefficients of μ̃ of each sample.
@@ -45,11 +46,11 @@ public struct ProcessGraph {
   }
 
   /// x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε, all [N, C, H, W].
-  public func noised(_ x0: Tensor, ε: Tensor) -> Tensor { level.xt(x0: x0, ε: ε) }
+  public func noised(_ x0: Tensor, epsilon ε: Tensor) -> Tensor { level.xt(x0: x0, epsilon: ε) }
 
   /// What the network should say of x_t.
-  public func target(x0: Tensor, ε: Tensor, xt: Tensor) -> Tensor {
-    process.prediction.target(x0: x0, ε: ε, xt: xt, level: level, posterior: posterior)
+  public func target(x0: Tensor, epsilon ε: Tensor, xt: Tensor) -> Tensor {
+    process.prediction.target(x0: x0, epsilon: ε, xt: xt, level: level, posterior: posterior)
   }
 
   /// The objective of each sample, (N): `ReverseProcess.objective` as a differentiable piece. The loss is its mean.
@@ -58,10 +59,10 @@ public struct ProcessGraph {
   ///   - x0: [N, C, H, W] in [−1, 1]; for `.hybrid` on the 256 values of 8-bit pixels.
   ///   - ε: the noise in x_t.
   ///   - output: what the network said of x_t: [N, C, H, W], or [N, 2C, H, W] where the variance is learned.
-  public func losses(_ objective: Objective, x0: Tensor, ε: Tensor, output: Tensor) -> Tensor {
-    let xt = noised(x0, ε: ε)
+  public func losses(_ objective: Objective, x0: Tensor, epsilon ε: Tensor, output: Tensor) -> Tensor {
+    let xt = noised(x0, epsilon: ε)
     let halves = process.variance.isLearned ? output.split(axis: 1, parts: 2) : [output]
-    let squares = (target(x0: x0, ε: ε, xt: xt) - halves[0]).squared()
+    let squares = (target(x0: x0, epsilon: ε, xt: xt) - halves[0]).squared()
     switch objective {
     case .squaredError(.simple):
       return squares.mean([1, 2, 3])
@@ -76,26 +77,15 @@ public struct ProcessGraph {
   }
 
   /// L_{t−1} for t > 1 and L_0 for t = 1, [N, C, H, W] in nats. x̂_0 is not limited: training does not.
-  public func bound(x0: Tensor, xt: Tensor, prediction: Tensor, variance: Tensor) -> Tensor {
-    let schedule = process.schedule
-    let posterior = posterior
+  func bound(x0: Tensor, xt: Tensor, prediction: Tensor, variance: Tensor) -> Tensor {
+    let (process, posterior) = (process, posterior)
+    let term = BoundTerm(
+      isFirst: coefficient { $0 == 1 ? 1 : 0 }, posterior: posterior,
+      posteriorLogVariance: coefficient { process.schedule.posteriorLogVariance($0) }, decoder: .discretized)
     let x̂0 = process.prediction.x0(prediction, xt: xt, level: level, posterior: posterior)
-    let μ = posterior.mean(x0: x̂0, xt: xt)
-    let μ̃ = posterior.mean(x0: x0, xt: xt)
-    let logβ̃ = coefficient { schedule.posteriorLogVariance($0) }
-    let logσ² = logVariance(variance)
-    let kl = gaussianKL(mean1: μ̃, logVariance1: logβ̃, mean2: μ, logVariance2: logσ²)
-    let nll = -DiscretizedDecoder.logLikelihood(x0, mean: μ, logVariance: logσ²)
-    let isFirst = coefficient { $0 == 1 ? 1 : 0 }
-    return isFirst * nll + (1 - isFirst) * kl
-  }
-
-  /// ln σ² of the network's second half of channels.
-  public func logVariance(_ output: Tensor) -> Tensor {
-    guard process.variance == .learnedRange else { return output }
-    // ln σ² = (s_θ+1)/2 · ln β + (1−s_θ)/2 · ln β̃
-    let least = coefficient { process.logVarianceRange(at: $0).least }
-    let most = coefficient { process.logVarianceRange(at: $0).most }
-    return 0.5 * (output + 1) * most + 0.5 * (1 - output) * least
+    let range = {
+      (coefficient { process.logVarianceRange(at: $0).least }, coefficient { process.logVarianceRange(at: $0).most })
+    }
+    return term.nats(x0: x0, xt: xt, x0Hat: x̂0, logVariance: process.logVariance(variance, range: range()))
   }
 }

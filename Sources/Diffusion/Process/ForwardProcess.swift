@@ -5,7 +5,7 @@ public struct ForwardProcess: Sendable {
   public init(_ schedule: NoiseSchedule) { self.schedule = schedule }
 
   /// One step of q(x_t | x_{t−1}) (Ho et al. 2020, eq. 2).
-  public func step(_ xPrevious: Images, to t: Timestep, ε: Images) -> Images {
+  public func step(_ xPrevious: Images, to t: Timestep, epsilon ε: Images) -> Images {
     // x_t = √(1−β_t) x_{t−1} + √β_t ε
     (1 - schedule.β[t]).squareRoot() * xPrevious + schedule.β[t].squareRoot() * ε
   }
@@ -16,36 +16,21 @@ public struct ForwardProcess: Sendable {
   ///   - x0: [N, C, H, W] in [−1, 1].
   ///   - t: N timesteps.
   ///   - ε: [N, C, H, W] from N(0, 1).
-  public func noised(_ x0: Images, at t: [Timestep], ε: Images) -> Images {
+  public func noised(_ x0: Images, at t: [Timestep], epsilon ε: Images) -> Images {
     precondition(t.count == x0.shape.count, "\(t.count) timesteps for a batch of \(x0.shape)")
     if t.isEmpty { return x0 }
     // x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε
     return Images(
-      joining: t.indices.map { n in schedule.level(t[n]).xt(x0: x0[sample: n], ε: ε[sample: n]) })
+      joining: t.indices.map { n in schedule.level(t[n]).xt(x0: x0[sample: n], epsilon: ε[sample: n]) })
   }
 
   /// q(x_t | x_0) in closed form, all samples at one t.
-  public func noised(_ x0: Images, at t: Timestep, ε: Images) -> Images {
-    schedule.level(t).xt(x0: x0, ε: ε)
+  public func noised(_ x0: Images, at t: Timestep, epsilon ε: Images) -> Images {
+    schedule.level(t).xt(x0: x0, epsilon: ε)
   }
 
   /// The mean and variance of q(x_t | x_0): √ᾱ_t x_0 and 1 − ᾱ_t.
   public func marginal(_ x0: Double, at t: Timestep) -> (mean: Double, variance: Double) {
     (schedule.sqrtᾱ[t] * x0, 1 - schedule.ᾱ[t])
-  }
-
-  /// The whole noising trajectory x_1, …, x_T, step by step with fresh noise, shown to `visit` as it grows.
-  ///
-  /// - Returns: x_T.
-  @discardableResult
-  public func trajectory<Noise: NoiseSource>(
-    from x0: Images, noise: inout Noise, visit: (Timestep, Images) throws -> Void
-  ) throws -> Images {
-    var x = x0
-    for t in schedule.timesteps {
-      x = step(x, to: t, ε: try noise.stepNoise(leaving: t, shape: x0.shape))
-      try visit(t, x)
-    }
-    return x
   }
 }

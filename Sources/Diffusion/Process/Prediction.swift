@@ -14,7 +14,7 @@ public enum Prediction: String, Sendable, CaseIterable {
     _ output: V, xt: V, level: NoiseLevel<V.Coefficient>, posterior: Posterior<V.Coefficient>
   ) -> V {
     switch self {
-    case .epsilon: level.x0(ε: output, xt: xt)
+    case .epsilon: level.x0(epsilon: output, xt: xt)
     case .sample: output
     case .velocity: level.x0(v: output, xt: xt)
     case .mean: posterior.x0(mean: output, xt: xt)
@@ -22,25 +22,25 @@ public enum Prediction: String, Sendable, CaseIterable {
   }
 
   /// ε̂ of a network's output.
-  public func ε<V: LinearSpace>(
+  public func epsilon<V: LinearSpace>(
     _ output: V, xt: V, level: NoiseLevel<V.Coefficient>, posterior: Posterior<V.Coefficient>
   ) -> V {
     switch self {
     case .epsilon: output
-    case .sample: level.ε(x0: output, xt: xt)
-    case .velocity: level.ε(v: output, xt: xt)
-    case .mean: level.ε(x0: posterior.x0(mean: output, xt: xt), xt: xt)
+    case .sample: level.epsilon(x0: output, xt: xt)
+    case .velocity: level.epsilon(v: output, xt: xt)
+    case .mean: level.epsilon(x0: posterior.x0(mean: output, xt: xt), xt: xt)
     }
   }
 
   /// What the network should have said: the regression target.
   public func target<V: LinearSpace>(
-    x0: V, ε: V, xt: V, level: NoiseLevel<V.Coefficient>, posterior: Posterior<V.Coefficient>
+    x0: V, epsilon ε: V, xt: V, level: NoiseLevel<V.Coefficient>, posterior: Posterior<V.Coefficient>
   ) -> V {
     switch self {
     case .epsilon: ε
     case .sample: x0
-    case .velocity: level.v(x0: x0, ε: ε)
+    case .velocity: level.v(x0: x0, epsilon: ε)
     case .mean: posterior.mean(x0: x0, xt: xt)
     }
   }

@@ -42,14 +42,17 @@ public struct ReverseProcess: Sendable {
   /// - Parameters:
   ///   - output: [N, C, H, W], or [N, 2C, H, W] where the variance is learned.
   ///   - xt: [N, C, H, W].
-  public func denoised(_ output: Images, xt: Images, at t: Timestep) -> Denoised {
+  ///   - level: how much signal and noise x_t is taken to hold: the schedule's own unless given.
+  public func denoised(
+    _ output: Images, xt: Images, at t: Timestep, level: NoiseLevel<Double>? = nil
+  ) -> Denoised {
     let (output, variance) = variance.isLearned ? output.splitChannels() : (output, nil)
-    let level = schedule.level(t)
+    let level = level ?? schedule.level(t)
     // The network learned μ̃ of the full chain, whatever the sampler's next step.
     let posterior = schedule.posterior(t)
     return Denoised(
       x0: limit(prediction.x0(output, xt: xt, level: level, posterior: posterior)),
-      ε: prediction.ε(output, xt: xt, level: level, posterior: posterior),
+      ε: prediction.epsilon(output, xt: xt, level: level, posterior: posterior),
       variance: variance)
   }
 
@@ -62,8 +65,8 @@ public struct ReverseProcess: Sendable {
   public func logVariance(_ denoised: Denoised, at t: Timestep, to s: Timestep? = nil) -> LogVariance {
     guard let output = denoised.variance else { return .uniform(fixedLogVariance(at: t, to: s)) }
     guard variance == .learnedRange else { return .each(output) }
-    let (least, most) = logVarianceRange(at: t, to: s)
-    return .each(output.map { Float(Self.interpolate(Double($0), least, most)) })
+    let range = logVarianceRange(at: t, to: s)
+    return .each(output.map { Float(logVariance(Double($0), range: range)) })
   }
 
   /// ln σ² that the schedule fixes: ln β̃ or ln β, and ln β̃_2 at t = 1 for both.
@@ -78,14 +81,14 @@ public struct ReverseProcess: Sendable {
     (schedule.posteriorLogVariance(t, to: s), log(schedule.transition(from: s ?? t.previous, to: t).β))
   }
 
-  /// ln σ² of one scalar of a network's second half.
-  func logVariance(_ output: Double, range: (least: Double, most: Double)) -> Double {
-    variance == .learnedRange ? Self.interpolate(output, range.least, range.most) : output
-  }
-
-  /// ln σ² = (s_θ+1)/2 · ln β + (1−s_θ)/2 · ln β̃
-  private static func interpolate(_ sθ: Double, _ least: Double, _ most: Double) -> Double {
-    (sθ + 1) / 2 * most + (1 - sθ) / 2 * least
+  /// ln σ² of a network's second half, s_θ, element by element.
+  ///
+  /// - Parameter range: (ln β̃, ln β); only `.learnedRange` asks.
+  func logVariance<V: ElementarySpace>(_ sθ: V, range: @autoclosure () -> (least: V, most: V)) -> V {
+    guard variance == .learnedRange else { return sθ }
+    let (least, most) = range()
+    // ln σ² = (s_θ+1)/2 · ln β + (1−s_θ)/2 · ln β̃
+    return 0.5 * (sθ + 1) * most + 0.5 * (1 - sθ) * least
   }
 }
 
@@ -95,6 +98,7 @@ public struct Denoised: Sendable {
   public let x0: Images
   /// ε̂ as the network said it, before any limit on x̂_0.
   public let ε: Images
+  public var epsilon: Images { ε }
   /// s_θ, the raw second half of channels, where the variance is learned.
   public let variance: Images?
 }

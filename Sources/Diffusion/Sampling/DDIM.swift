@@ -26,13 +26,13 @@ public struct DDIM: Sampler {
     let (t, s) = (context.transition.from, context.transition.to)
     let schedule = context.schedule
     let denoised = try context.denoise(xt, at: t)
-    let ε = rederivesNoise ? schedule.level(t).ε(x0: denoised.x0, xt: xt) : denoised.ε
+    let ε = rederivesNoise ? schedule.level(t).epsilon(x0: denoised.x0, xt: xt) : denoised.ε
 
     // σ = η √β̃
     let σ = η > 0 && s > .data && s < t ? η * schedule.posteriorVariance(t, to: s).squareRoot() : 0
     // x_s = √ᾱ_s x̂_0 + √(1 − ᾱ_s − σ²) ε̂ + σ z
     let towards = max(0, 1 - schedule.ᾱ[s] - σ * σ).squareRoot()
-    var x = NoiseLevel(sqrtᾱ: schedule.sqrtᾱ[s], sqrtOneMinusᾱ: towards).xt(x0: denoised.x0, ε: ε)
+    var x = NoiseLevel(sqrtAlphaBar: schedule.sqrtᾱ[s], sqrtOneMinusAlphaBar: towards).xt(x0: denoised.x0, epsilon: ε)
     if σ > 0 { x = x + σ * (try context.drawNoise(like: xt)) }
     return StepResult(x: x, x0: denoised.x0, decoderLogVariance: context.decoderLogVariance(denoised))
   }
@@ -65,8 +65,8 @@ public struct DDIMInversion: Sampler {
     for _ in 0...refinements {
       let ε = try context.denoise(guess, at: t).ε
       // x_t = √ᾱ_t (x_s − √(1−ᾱ_s) ε̂)/√ᾱ_s + √(1−ᾱ_t) ε̂
-      x0 = from.x0(ε: ε, xt: xs)
-      guess = to.xt(x0: x0, ε: ε)
+      x0 = from.x0(epsilon: ε, xt: xs)
+      guess = to.xt(x0: x0, epsilon: ε)
     }
     return StepResult(x: guess, x0: x0)
   }

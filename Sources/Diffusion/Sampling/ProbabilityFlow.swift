@@ -12,7 +12,7 @@ public struct Euler: Sampler {
     let denoised = try context.denoise(xt, at: context.transition.from)
     let x0 = denoised.x0
     return StepResult(
-      x: flow.step(xt, slope: flow.from.ε(x0: x0, xt: xt)), x0: x0,
+      x: flow.step(xt, slope: flow.from.epsilon(x0: x0, xt: xt)), x0: x0,
       decoderLogVariance: context.decoderLogVariance(denoised))
   }
 }
@@ -30,13 +30,13 @@ public struct Heun: Sampler {
     let flow = ProbabilityFlow(context.schedule, context.transition)
     let denoised = try context.denoise(xt, at: t)
     let x0 = denoised.x0
-    let slope = flow.from.ε(x0: x0, xt: xt)
+    let slope = flow.from.epsilon(x0: x0, xt: xt)
     let predicted = flow.step(xt, slope: slope)
     guard s > .data else {
       return StepResult(x: predicted, x0: x0, decoderLogVariance: context.decoderLogVariance(denoised))
     }
 
-    let slopeThere = flow.to.ε(x0: try context.denoise(predicted, at: s).x0, xt: predicted)
+    let slopeThere = flow.to.epsilon(x0: try context.denoise(predicted, at: s).x0, xt: predicted)
     return StepResult(x: flow.step(xt, slope: 0.5 * (slope + slopeThere)), x0: x0)
   }
 }

@@ -3,6 +3,7 @@ import Diffusers
 import Diffusion
 import Networks
 import TensorGraph
+import TestSupport
 import Testing
 
 /// The training graph on the 64-bit reference backend, against the plain mathematics.
@@ -31,7 +32,7 @@ import Testing
       [LossWeight.simple, .bound, .minSNR()].map { Case(prediction: prediction, objective: .squaredError($0)) }
     } + [Case(prediction: .epsilon, objective: .hybrid(), variance: .learnedRange)]
 
-  /// `losses` of the graph is `ReverseProcess.objective` of what the network says.
+  /// `losses` of the graph is the objective of what the network says.
   @Test(arguments: cases) func lossesAreTheObjective(_ test: Case) throws {
     let process = try ReverseProcess(
       schedule: NoiseSchedule(T: 10, rescaled: false), prediction: test.prediction, variance: test.variance)
@@ -55,8 +56,8 @@ import Testing
 
     let denoiser = try UNetDenoiser(network, batchSize: 4, height: 4, width: 4, on: ReferenceBackend())
     try weights.load(into: denoiser.executable.states)
-    let output = try denoiser.predict(ForwardProcess(process.schedule).noised(x0, at: t, ε: ε), at: t)
-    let expected = process.objective(test.objective, x0: x0, ε: ε, output: output, at: t)
+    let output = try denoiser.predict(ForwardProcess(process.schedule).noised(x0, at: t, epsilon: ε), at: t)
+    let expected = process.objective(test.objective, x0: x0, epsilon: ε, output: output, at: t)
     #expect(result.losses.count == 4 && expected.count == 4)
     for (found, expected) in zip(result.losses, expected) {
       #expect(abs(Double(found) - expected) < 1e-4 * abs(expected) + 1e-6, "\(found) and \(expected)")

@@ -31,7 +31,7 @@ let ε = builder.input("noise", x0.shape)
 let t = builder.input("timestep", [n], .int32)
 
 let graph = ProcessGraph(process, t: t)
-let xt = graph.noised(x0, ε: ε)  // √ᾱ_t x_0 + √(1−ᾱ_t) ε
+let xt = graph.noised(x0, epsilon: ε)  // √ᾱ_t x_0 + √(1−ᾱ_t) ε
 let loss = unet(sample: xt, timestep: graph.zeroBased).meanSquaredError(ε)  // ‖ε − ε_θ(x_t, t)‖²
 builder.output("loss", loss)
 

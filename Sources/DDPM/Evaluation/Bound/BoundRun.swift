@@ -92,8 +92,8 @@ public struct BoundRun<D: Denoiser> {
   public func terms(
     x0: Images, ε: Images, at t: [Timestep], given condition: Condition = .none
   ) throws -> [VariationalBound.Term] {
-    let xt = ForwardProcess(bound.process.schedule).noised(x0, at: t, ε: ε)
-    return bound.terms(x0, ε: ε, output: try denoiser.predict(xt, at: t, given: condition), at: t)
+    let xt = ForwardProcess(bound.process.schedule).noised(x0, at: t, epsilon: ε)
+    return bound.terms(x0, epsilon: ε, output: try denoiser.predict(xt, at: t, given: condition), at: t)
   }
 }
 

@@ -17,6 +17,7 @@ public struct BoundStatistics: Sendable, Equatable {
     /// L_0.
     public let reconstruction: Double
 
+    /// L = L_T + Σ_{t>1} L_{t−1} + L_0.
     public var total: Double { prior + diffusion + reconstruction }
   }
 

@@ -75,9 +75,9 @@ struct ImageWalk: Sequence, IteratorProtocol {
       x = schedule.posterior(s).mean(x0: x0, xt: above) + schedule.posteriorVariance(s).squareRoot() * z
     } else {
       // x_T ~ q(x_T | x_0)
-      x = ForwardProcess(schedule).noised(x0, at: t, ε: noise.initialNoise(shape: x0.shape))
+      x = ForwardProcess(schedule).noised(x0, at: t, epsilon: noise.initialNoise(shape: x0.shape))
     }
     xt = x
-    return schedule.level(t).ε(x0: x0, xt: x)
+    return schedule.level(t).epsilon(x0: x0, xt: x)
   }
 }

@@ -56,7 +56,7 @@ public struct LatentPaths<D: Denoiser> {
   private var noise: CounterNoise { CounterNoise(seed: seed) }
 
   private func noised(_ x0: Images, at t: Timestep, ε: Images) -> Images {
-    ForwardProcess(process.schedule).noised(x0, at: t, ε: ε)
+    ForwardProcess(process.schedule).noised(x0, at: t, epsilon: ε)
   }
 
   /// The ancestral chain from x_t down.

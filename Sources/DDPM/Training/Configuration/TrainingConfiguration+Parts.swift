@@ -64,7 +64,7 @@ extension TrainingConfiguration {
   var objective: Objective {
     switch loss {
     case .simple: .squaredError(.simple)
-    case .minSNR: .squaredError(.minSNR(γ: minSNRGamma))
+    case .minSNR: .squaredError(.minSNR(gamma: minSNRGamma))
     case .bound: .squaredError(.bound)
     case .hybrid: .hybrid()
     }

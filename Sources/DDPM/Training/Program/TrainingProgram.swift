@@ -92,11 +92,11 @@ public struct TrainingProgram: Sendable {
       ? builder.input("noise", x0.shape)
       : .gaussianNoise(sample: sample, counters: counters, key: key, stream: RandomStream.trainingNoise.rawValue)
     let graph = ProcessGraph(process, t: t)
-    let xt = graph.noised(x0, ε: ε)
+    let xt = graph.noised(x0, epsilon: ε)
     let output = network(
       xt, t: graph.zeroBased, given: self.network.inputs(in: builder, batchSize: n, size: size),
       dropout: self.network.hasDropout ? DropoutSource(counters: counters, key: key) : nil)
-    let losses = graph.losses(objective, x0: x0, ε: ε, output: output)
+    let losses = graph.losses(objective, x0: x0, epsilon: ε, output: output)
     let loss = (weight * losses).mean()
     builder.output("loss", loss)
     builder.output("losses", losses)
