@@ -146,7 +146,7 @@ import Testing
     let denoiser = ExactDenoiser(data, schedule: schedule, prediction: prediction, predictsVariance: true)
     let t: [Timestep] = [700, 2, 700, 100, 999]
     let xt = normals(.init(5, 2, 1, 1), seed: 1)
-    let output = denoiser.predict(xt, at: t)
+    let output = try denoiser.predict(xt, at: t)
     #expect(output.shape == .init(5, 4, 1, 1))
     let process = try ReverseProcess(schedule: schedule, prediction: prediction, variance: .learned, limit: .none)
     for n in t.indices {
@@ -157,6 +157,49 @@ import Testing
       for i in 0..<2 { #expect(abs(read.x0.doubles[i] - exact.mean[i]) < bound + 1e-6, "t = \(t[n])") }
       let σ² = exp(Double(read.variance?.scalars[0] ?? 0))
       #expect(σ² > schedule.posteriorVariance(t[n]))
+    }
+  }
+
+  /// Data of a class is the data that is left when the other classes are taken out.
+  @Test func classesAreParts() throws {
+    typealias Component = GaussianMixture.Component
+    let components = [
+      Component(weight: 2, mean: [1, 0], covariance: .isotropic(0.2), label: 0),
+      Component(weight: 1, mean: [-1, 1], covariance: .diagonal([0.1, 0.3]), label: 1),
+      Component(weight: 3, mean: [0, 2], covariance: .isotropic(0), label: 0),
+    ]
+    let mixture = try GaussianMixture(components)
+    let points = normals(.init(20, 2, 1, 1), seed: 1)
+    let set = EmpiricalData(points, labels: (0..<20).map { $0 % 3 == 0 ? 0 : 1 }, block: 4)
+    let x = normals(.init(3, 2, 1, 1), seed: 2).doubles
+    func expectSame(_ whole: some KnownData, _ part: some KnownData, _ label: Int) {
+      let mixed = whole.posteriors(of: x, ᾱ: 0.6, classes: [label, nil, label])
+      let (alone, all) = (part.posteriors(of: x, ᾱ: 0.6), whole.posteriors(of: x, ᾱ: 0.6))
+      for n in 0..<3 {
+        let (a, b) = (mixed[n], n == 1 ? all[n] : alone[n])
+        #expect(abs(a.logDensity - b.logDensity) < 1e-12 && relativeL2(a.mean, b.mean) < 1e-12)
+        #expect(abs(a.variance - b.variance) < 1e-12 && abs(a.causeEntropy - b.causeEntropy) < 1e-12)
+        if n != 1 { #expect(abs(a.classes[label] - 1) < 1e-12) }
+      }
+    }
+    for label in 0..<2 {
+      expectSame(mixture, try GaussianMixture(components.filter { $0.label == label }), label)
+      let members = (0..<20).filter { ($0 % 3 == 0 ? 0 : 1) == label }
+      expectSame(set, EmpiricalData(Images(joining: members.map { points[sample: $0] })), label)
+    }
+    let schedule = try NoiseSchedule()
+    let (xt, t) = (normals(.init(1, 2, 1, 1), seed: 3), [Timestep(300)])
+    let denoiser = ExactDenoiser(mixture, schedule: schedule)
+    #expect(try denoiser.predict(xt, at: t, given: .classes([1])) != denoiser.predict(xt, at: t))
+    #expect(try denoiser.predict(xt, at: t, given: .classes([nil])) == denoiser.predict(xt, at: t))
+    #expect(throws: ExactDenoiserError.unknownClass(2, known: 2)) {
+      try denoiser.predict(xt, at: t, given: .classes([2]))
+    }
+    #expect(throws: ExactDenoiserError.unknownClass(0, known: 0)) {
+      try EmpiricalDenoiser(EmpiricalData(points), schedule: schedule).predict(xt, at: t, given: .classes([0]))
+    }
+    #expect(throws: ExactDenoiserError.pictures) {
+      try denoiser.predict(xt, at: t, given: Condition(pictures: xt))
     }
   }
 

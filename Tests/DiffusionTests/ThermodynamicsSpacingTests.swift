@@ -90,9 +90,9 @@ import Testing
     let ε = Images(shape: x0.shape, scalars: hermite.flatMap { _ in hermite.map { Float($0.z) } })
     let weights = hermite.flatMap { a in hermite.map { a.weight * $0.weight } }
     let bound = VariationalBound(process, decoder: .density)
-    let terms = schedule.timesteps.map { t in
+    let terms = try schedule.timesteps.map { t in
       let all = [Timestep](repeating: t, count: 9)
-      let output = denoiser.predict(ForwardProcess(schedule).noised(x0, at: t, ε: ε), at: all)
+      let output = try denoiser.predict(ForwardProcess(schedule).noised(x0, at: t, ε: ε), at: all)
       return zip(bound.terms(x0, ε: ε, output: output, at: all), weights).reduce((nats: 0.0, x0: 0.0)) {
         ($0.nats + $1.1 * $1.0.nats, $0.x0 + $1.1 * $1.0.x0Error)
       }

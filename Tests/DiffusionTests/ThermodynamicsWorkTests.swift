@@ -85,13 +85,13 @@ struct LinearModel {
   }
 
   /// L of one x_0 in its KL form: three nodes for ε are exact, since all terms are squares of linear functions.
-  func bound(_ x0: Double) -> Double {
+  func bound(_ x0: Double) throws -> Double {
     let bound = VariationalBound(process, decoder: .density)
     let images = Images(shape: .init(3, 1, 1, 1), scalars: [Float](repeating: Float(x0), count: 3))
     let ε = Images(shape: images.shape, scalars: hermite.map { Float($0.z) })
-    return schedule.timesteps.reduce(bound.prior(images)[0]) { sum, t in
+    return try schedule.timesteps.reduce(bound.prior(images)[0]) { sum, t in
       let all = [Timestep](repeating: t, count: 3)
-      let output = denoiser.predict(ForwardProcess(schedule).noised(images, at: t, ε: ε), at: all)
+      let output = try denoiser.predict(ForwardProcess(schedule).noised(images, at: t, ε: ε), at: all)
       return sum
         + zip(bound.terms(images, ε: ε, output: output, at: all), hermite).reduce(0) { $0 + $1.0.nats * $1.1.weight }
     }
@@ -123,7 +123,7 @@ struct LinearModel {
   /// The path form of the bound is its KL form.
   @Test func meanWorkIsTheBound() throws {
     let work = try model.work(x0, paths: 20_000, seed: 2)
-    expect(abs(work.mean.value - model.bound(x0)), atMost: 5 * work.mean.error, "⟨w⟩ against L")
+    expect(try abs(work.mean.value - model.bound(x0)), atMost: 5 * work.mean.error, "⟨w⟩ against L")
     // Over data too, as `evaluate` has it.
     let x0 = normals(.init(3000, 1, 1, 1), seed: 3).map { 0.2 + 0.5 * $0 }
     var (first, second) = (CounterNoise(seed: 4, stream: .evaluation), CounterNoise(seed: 5, stream: .evaluation))
@@ -169,7 +169,7 @@ struct LinearModel {
     let shift = b.half(zip(p.mean, q.mean).map { $0 - $1 }).reduce(0) { $0 + $1 * $1 }
     let divergence = 0.5 * (trace + shift - Double(n) + b.logDeterminant - a.logDeterminant)
     expect(
-      abs(model.bound(x0) + model.logLikelihood(x0) - divergence), atMost: 1e-5,
+      try abs(model.bound(x0) + model.logLikelihood(x0) - divergence), atMost: 1e-5,
       "L + ln p_θ against KL of the paths, \(divergence) nats")
     let work = try model.work(x0, paths: 20_000, seed: 10)
     let error = work.mean.error + work.logLikelihood.error
@@ -182,7 +182,7 @@ struct LinearModel {
   func theBoundLosesWhatTheStepsDissipate(_ variance: ReverseVariance) throws {
     let model = try LinearModel(variance: variance)
     let (data, schedule) = (model.data, model.schedule)
-    let L = hermite.reduce(0) { $0 + $1.weight * model.bound(Double(Float(0.2 + 0.5 * $1.z))) }
+    let L = try hermite.reduce(0) { $0 + $1.weight * (try model.bound(Double(Float(0.2 + 0.5 * $1.z)))) }
     let exact = try LinearModel(variance: .learned)
     // The mean is exact in all of them, so each step loses by its variance alone.
     let steps = schedule.timesteps.reduce(0) {

@@ -15,7 +15,7 @@ public struct EmpiricalData: KnownData {
   /// ‖x_i‖².
   private let squares: [Double]
   private let labels: [Int]
-  private let classCount: Int
+  public let classCounts: [Int]
   /// Points a block: it stays in the cache while all x_t look at it.
   private let block: Int
 
@@ -35,36 +35,43 @@ public struct EmpiricalData: KnownData {
     count = n
     self.points = points.scalars
     self.labels = labels
-    classCount = (labels.max() ?? -1) + 1
+    classCounts = counted(labels)
     self.block = min(n, block)
     squares = points.scalars.withUnsafeBufferPointer { x in
       (0..<n).map { i in x[i * d..<(i + 1) * d].reduce(0) { $0 + Double($1) * Double($1) } }
     }
   }
 
-  public func posteriors(of xt: [Double], ᾱ: Double) -> [ExactPosterior] {
+  public func posteriors(of xt: [Double], ᾱ: Double, classes: [Int?]) -> [ExactPosterior] {
     precondition(ᾱ >= 0 && ᾱ < 1, "ᾱ = \(ᾱ) lies outside [0, 1)")
     precondition(
-      xt.count.isMultiple(of: dimension), "\(xt.count) values are no whole number of points of ℝ^\(dimension)")
-    let queries = xt.count / dimension
-    var sums = (0..<queries).map { Running(x: xt[$0 * dimension..<($0 + 1) * dimension], classes: classCount) }
+      xt.count == classes.count * dimension, "\(xt.count) values for \(classes.count) points of ℝ^\(dimension)")
+    for case let label? in classes { precondition(classCounts.indices.contains(label), "no point of class \(label)") }
+    var sums = classes.indices.map { n in
+      Running(x: xt[n * dimension..<(n + 1) * dimension], classes: classCounts.count)
+    }
     points.withUnsafeBufferPointer { points in
       var scores = [Double](repeating: 0, count: block)
       for start in stride(from: 0, to: count, by: block) {
         let range = start..<min(start + block, count)
-        for q in sums.indices {
+        for n in sums.indices {
           for i in range {
             // −‖x_t − √ᾱ x_i‖² / (2 (1 − ᾱ))
             scores[i - start] =
-              -sums[q].squaredDistance(to: points, at: i * dimension, scale: ᾱ.squareRoot()) / (2 * (1 - ᾱ))
+              classes[n] != nil && classes[n] != labels[i]
+              ? -.infinity
+              : -sums[n].squaredDistance(to: points, at: i * dimension, scale: ᾱ.squareRoot()) / (2 * (1 - ᾱ))
           }
-          sums[q].add(scores, range, points: points, squares: squares, labels: labels)
+          sums[n].add(scores, range, points: points, squares: squares, labels: labels)
         }
       }
     }
-    // ln q_t = ln Σ_i e^score − ln N − d/2 ln 2π(1 − ᾱ)
-    let norm = log(Double(count)) + 0.5 * Double(dimension) * log(2 * .pi * (1 - ᾱ))
-    return sums.map { $0.posterior(norm: norm) }
+    return sums.indices.map { n in
+      // ln q_t = ln Σ_i e^score − ln N − d/2 ln 2π(1 − ᾱ)
+      let candidates = classes[n].map { classCounts[$0] } ?? count
+      return sums[n].posterior(
+        norm: log(Double(candidates)) + 0.5 * Double(dimension) * log(2 * .pi * (1 - ᾱ)))
+    }
   }
 
   /// Sums over the points seen so far of e^{score − largest} times 1, x_i, ‖x_i‖², the score and the class.
@@ -117,6 +124,8 @@ public struct EmpiricalData: KnownData {
       _ scores: [Double], _ range: Range<Int>, points: UnsafeBufferPointer<Float>, squares: [Double], labels: [Int]
     ) {
       let top = scores[..<range.count].max() ?? -.infinity
+      // Nothing of the class yet.
+      guard top > -.infinity else { return }
       if top > largest {
         // What was summed relative to the old maximum, relative to the new.
         let c = largest == -.infinity ? 0 : exp(largest - top)

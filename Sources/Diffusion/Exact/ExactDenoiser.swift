@@ -21,16 +21,25 @@ public struct ExactDenoiser<Data: KnownData>: Denoiser {
     self.predictsVariance = predictsVariance
   }
 
-  public func predict(_ xt: Images, at t: [Timestep]) -> Images {
+  /// - Throws: ``ExactDenoiserError`` where the condition asks for what the data does not have.
+  public func predict(
+    _ xt: Images, at t: [Timestep], given condition: Condition
+  ) throws(ExactDenoiserError) -> Images {
     let (d, count) = (xt.shape.dimension, xt.shape.count)
     precondition(d == data.dimension, "x_t of shape \(xt.shape) for data of ℝ^\(data.dimension)")
     precondition(t.count == count, "\(t.count) timesteps for a batch of \(xt.shape)")
+    if condition.pictures != nil { throw .pictures }
+    let classes = condition.classes ?? Array(repeating: nil, count: count)
+    for case let label? in classes where !(data.classCounts.indices.contains(label) && data.classCounts[label] > 0) {
+      throw .unknownClass(label, known: data.classCounts.count)
+    }
     var shape = xt.shape
     if predictsVariance { shape.channels *= 2 }
     var scalars = [Float](repeating: 0, count: shape.scalarCount)
     for (t, members) in Dictionary(grouping: 0..<count, by: { t[$0] }) {
       let x = members.flatMap { n in xt.scalars[xt.range(ofSample: n)].map(Double.init) }
-      for (place, known) in data.posteriors(of: x, ᾱ: schedule.ᾱ[t]).enumerated() {
+      let posteriors = data.posteriors(of: x, ᾱ: schedule.ᾱ[t], classes: members.map { classes[$0] })
+      for (place, known) in posteriors.enumerated() {
         let output = output(known, xt: x[place * d..<(place + 1) * d], at: t)
         let start = members[place] * shape.dimension
         for (i, value) in output.enumerated() { scalars[start + i] = Float(value) }
@@ -54,3 +63,19 @@ public struct ExactDenoiser<Data: KnownData>: Denoiser {
 
 /// The denoiser of a network that has memorised a finite set of points.
 public typealias EmpiricalDenoiser = ExactDenoiser<EmpiricalData>
+
+/// Why known data cannot say what is asked.
+public enum ExactDenoiserError: Error, Equatable, CustomStringConvertible {
+  case unknownClass(Int, known: Int)
+  case pictures
+
+  public var description: String {
+    switch self {
+    case .unknownClass(let label, let known):
+      known == 0
+        ? "class \(label) of data without classes: ask for none"
+        : "class \(label) of data whose classes are 0 to \(known - 1): ask for one that it has, or for none"
+    case .pictures: "exact data is not shown pictures: ask without one"
+    }
+  }
+}

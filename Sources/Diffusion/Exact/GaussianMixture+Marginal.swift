@@ -5,9 +5,11 @@
 #endif
 
 extension GaussianMixture: KnownData {
-  public func posteriors(of xt: [Double], ᾱ: Double) -> [ExactPosterior] {
+  public func posteriors(of xt: [Double], ᾱ: Double, classes: [Int?]) -> [ExactPosterior] {
     let marginal = marginal(ᾱ: ᾱ)
-    return stride(from: 0, to: xt.count, by: dimension).map { marginal.posterior(of: Array(xt[$0..<$0 + dimension])) }
+    return classes.indices.map { n in
+      marginal.posterior(of: Array(xt[n * dimension..<(n + 1) * dimension]), given: classes[n])
+    }
   }
 
   /// q_t at a noise level; ᾱ = 1 is the data, whose eigenvalues must then be positive.
@@ -86,18 +88,20 @@ extension GaussianMixture: KnownData {
       return sum
     }
 
-    /// All that x_t says of x_0.
-    public func posterior(of xt: [Double]) -> ExactPosterior {
+    /// All that x_t says of x_0, which may be known to be of one class.
+    public func posterior(of xt: [Double], given label: Int? = nil) -> ExactPosterior {
       let d = data.dimension
+      let belongs = { (k: Int) in label == nil || data.labels[k] == label }
       var joint: [Double] = []
-      each(xt) { joint.append($2) }
+      each(xt) { k, _, logJoint in if belongs(k) { joint.append(logJoint) } }
+      precondition(!joint.isEmpty, "no component of class \(label ?? 0)")
       let total = logSumExp(joint)
       var mean = [Double](repeating: 0, count: d)
       var centres: [(weight: Double, mean: [Double])] = []
       var (within, entropy) = (0.0, 0.0)
-      var classes = [Double](repeating: 0, count: data.classCount)
+      var classes = [Double](repeating: 0, count: data.classCounts.count)
       each(xt) { k, y, logJoint in
-        let r = exp(logJoint - total)
+        let r = belongs(k) ? exp(logJoint - total) : 0
         guard r > 0 else { return }
         entropy -= r * (logJoint - total)
         classes[data.labels[k]] += r
@@ -113,8 +117,10 @@ extension GaussianMixture: KnownData {
       let between = centres.reduce(0) { sum, centre in
         sum + centre.weight * (0..<d).reduce(0) { $0 + (centre.mean[$1] - mean[$1]) * (centre.mean[$1] - mean[$1]) }
       }
+      // ln q_t(x_t | c) = ln Σ_{k in c} w_k N(x_t; …) − ln Σ_{k in c} w_k
+      let prior = label == nil ? 0 : logSumExp((0..<data.count).filter(belongs).map { data.logWeights[$0] })
       return ExactPosterior(
-        logDensity: total, mean: mean, variance: within + between, causeEntropy: entropy, classes: classes)
+        logDensity: total - prior, mean: mean, variance: within + between, causeEntropy: entropy, classes: classes)
     }
   }
 }

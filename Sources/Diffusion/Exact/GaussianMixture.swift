@@ -48,7 +48,7 @@ public struct GaussianMixture: Sendable {
   /// U_k, d · d values a component; empty where the coordinates themselves are the axes of all.
   let axes: [Double]
   let labels: [Int]
-  let classCount: Int
+  public let classCounts: [Int]
 
   /// - Throws: `GaussianMixtureError` where the components do not make a density.
   public init(_ components: [Component]) throws(GaussianMixtureError) {
@@ -97,7 +97,7 @@ public struct GaussianMixture: Sendable {
     self.λ = λ
     self.axes = axes
     labels = components.map(\.label)
-    classCount = (labels.max() ?? 0) + 1
+    classCounts = counted(labels)
   }
 
   /// E[x_0].
@@ -140,6 +140,13 @@ public struct GaussianMixture: Sendable {
     let d = dimension
     return (0..<d).map { i in (0..<d).reduce(0) { $0 + axes[(k * d + i) * d + $1] * y[$1] } }
   }
+}
+
+/// How often each number from 0 to the largest occurs.
+func counted(_ labels: [Int]) -> [Int] {
+  var counts = [Int](repeating: 0, count: (labels.max() ?? -1) + 1)
+  for label in labels { counts[label] += 1 }
+  return counts
 }
 
 /// Why components do not make a mixture.

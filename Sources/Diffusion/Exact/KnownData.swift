@@ -5,13 +5,23 @@
 public protocol KnownData: Sendable {
   /// d.
   var dimension: Int { get }
+  /// Causes of each class, by its number; empty where the data knows no classes.
+  var classCounts: [Int] { get }
 
   /// What each x_t says of its x_0.
   ///
   /// - Parameters:
   ///   - xt: N · d values, one x_t after another.
   ///   - ᾱ: in [0, 1), the same for all.
-  func posteriors(of xt: [Double], ᾱ: Double) -> [ExactPosterior]
+  ///   - classes: of each x_t the class that its x_0 is known to be of, one that exists; nil for any.
+  func posteriors(of xt: [Double], ᾱ: Double, classes: [Int?]) -> [ExactPosterior]
+}
+
+extension KnownData {
+  /// What each x_t says of its x_0, whatever its class.
+  public func posteriors(of xt: [Double], ᾱ: Double) -> [ExactPosterior] {
+    posteriors(of: xt, ᾱ: ᾱ, classes: Array(repeating: nil, count: xt.count / dimension))
+  }
 }
 
 /// What x_t says of x_0.
