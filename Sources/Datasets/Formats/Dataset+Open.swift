@@ -45,7 +45,8 @@ extension Dataset {
 
   /// Opens data of whatever kind is there.
   ///
-  /// - Parameter path: `glyphs` (needs no file); a folder of PNG and JPEG images, sub-folder = class; a folder with MNIST's IDX
+  /// - Parameter path: `glyphs` (needs no file); points: a ``PointFigure``'s name, `drawing:FILE`, a .csv or .npy file;
+  ///   a folder of PNG and JPEG images, sub-folder = class; a folder with MNIST's IDX
   ///   files (plain or gzip) or one of them; a folder with CIFAR-10's binary batches, or one of them; a .tar, .tar.gz or .zip of
   ///   any of these.
   /// - Throws: ``DataError`` or ``FileError``: one line that names the file and says what would work.
@@ -70,6 +71,7 @@ extension Dataset {
       }
       return glyphs(seed: options.seed, split: split, side: options.imageSize ?? 28)
     }
+    if let points = try points(named: path, split: split, options: options) { return points }
     var path = path
     while path.count > 1 && path.hasSuffix("/") { path.removeLast() }
     var status = stat()
@@ -86,7 +88,8 @@ extension Dataset {
   }
 
   private static let whatWorks =
-    "what works: a folder of PNG or JPEG images, MNIST's IDX files, CIFAR-10's binary batches, a .tar, .tar.gz or .zip of these, or 'glyphs'"
+    "what works: a folder of PNG or JPEG images, MNIST's IDX files, CIFAR-10's binary batches, a .tar, .tar.gz or .zip of these, 'glyphs', "
+    + "or points: a .csv or .npy file, 'moons' or another figure"
 
   // MARK: One file
 

@@ -59,7 +59,8 @@ public struct Dataset: Sendable, CustomStringConvertible {
   public func load(_ index: Int) throws -> Example { try source.load(index) }
 
   public var description: String {
-    var text = "\(name): \(isEndless ? "endless" : "\(count)") images, \(shape)"
+    var text =
+      "\(name): \(isEndless ? "endless" : "\(count)") \(isPixels ? "images, \(shape)" : "points of ℝ^\(shape.count)")"
     if !classes.isEmpty { text += ", \(classes.count) classes" }
     if let split { text += " (split \(split.rawValue))" }
     if !skipped.isEmpty { text += ", \(skipped.count) skipped" }

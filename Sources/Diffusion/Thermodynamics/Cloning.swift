@@ -1,0 +1,51 @@
+/// From when on a trajectory's class is settled: two copies of x_t go on with noises of their own, and φ(t) is the chance that both arrive
+/// in the same class (the cloning experiment of Biroli et al. 2024).
+///
+/// φ is ½ or less before classes part, for classes of equal size, and 1 once they have. The sampler must draw noise: copies of a
+/// deterministic one never part.
+public struct CloningExperiment {
+  public let process: ReverseProcess
+  /// The levels that a trajectory visits, from noise to data.
+  public let timesteps: [Timestep]
+  public let seed: UInt64
+
+  public init(process: ReverseProcess, timesteps: [Timestep], seed: UInt64) {
+    self.process = process
+    self.timesteps = timesteps
+    self.seed = seed
+  }
+
+  /// φ at each of some visited levels.
+  ///
+  /// - Parameters:
+  ///   - shape: of all trajectories together.
+  ///   - levels: where copies are made; each one of `timesteps`.
+  ///   - firstSample: the number of the first trajectory, so that a long experiment may come in parts.
+  ///   - classify: the class of each x_0.
+  /// - Returns: for each level, whether the copies of each trajectory agree. `Measured(mean:)` of zeros and ones is φ.
+  public func agreements(
+    shape: Images.Shape, at levels: [Timestep], sampler: some Sampler, denoiser: some Denoiser, firstSample: Int = 0,
+    classify: (Images) throws -> [Int]
+  ) throws -> [Timestep: [Bool]] {
+    for level in levels { precondition(timesteps.contains(level), "no trajectory visits t = \(level)") }
+    var noise = CounterNoise(seed: seed, firstSample: firstSample)
+    let start = noise.initialNoise(shape: shape)
+    var seen = timesteps.first.map { [$0: start] } ?? [:]
+    let original = try classify(
+      sampler.sample(
+        shape: shape, timesteps: timesteps, process: process, denoiser: denoiser, noise: &noise, start: start
+      ) { if levels.contains($0.transition.to) { seen[$0.transition.to] = $0.x } })
+    var result: [Timestep: [Bool]] = [:]
+    for level in levels {
+      guard let xt = seen[level] else { continue }
+      // The trajectory itself is one copy; the other has noise of its own, another at every level.
+      var noise = CounterNoise(seed: seed ^ (UInt64(level.number) << 32 | 1), firstSample: firstSample)
+      let copy = try classify(
+        sampler.sample(
+          shape: shape, timesteps: timesteps.filter { $0 <= level }, process: process, denoiser: denoiser,
+          noise: &noise, start: xt))
+      result[level] = zip(original, copy).map { $0 == $1 }
+    }
+    return result
+  }
+}
