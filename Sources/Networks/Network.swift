@@ -81,7 +81,8 @@ extension Architecture {
     let builder = GraphBuilder()
     let network = try declare(in: builder, prefix: prefix)
     let output = network(
-      builder.input("sample", [batchSize, channels, size.height, size.width]), t: builder.input("timestep", [batchSize]),
+      builder.input("sample", [batchSize, channels, size.height, size.width]),
+      t: builder.input("timestep", [batchSize]),
       given: inputs(in: builder, batchSize: batchSize, size: size), dropout: nil)
     builder.output("output", output)
     return try builder.finish()

@@ -2,8 +2,8 @@ import ArgumentParser
 import DDPM
 import Datasets
 import Diffusion
-import Networks
 import Files
+import Networks
 import Pictures
 
 #if canImport(FoundationEssentials)
@@ -55,7 +55,8 @@ struct InterpolateCommand: ParsableCommand {
   var split = Dataset.Split.test
   @Option(
     name: .customLong("class"),
-    help: ArgumentHelp("Class to decode all images as, a name or a number (default: their labels in --data).", valueName: "class"))
+    help: ArgumentHelp(
+      "Class to decode all images as, a name or a number (default: their labels in --data).", valueName: "class"))
   var label: String?
   @Option(help: ArgumentHelp("Seed of all noise.", valueName: "n"))
   var seed: UInt64 = 0

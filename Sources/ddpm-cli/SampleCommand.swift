@@ -147,7 +147,8 @@ struct SampleCommand: AsyncParsableCommand {
     }
     if folder != nil { terminal.print("\(total) images in \(out)") }
     try output.write(
-      progressiveTo: isGrid ? String(out.dropLast(4)) + "-progressive.png" : out + "/progressive.png", animation: animate,
+      progressiveTo: isGrid ? String(out.dropLast(4)) + "-progressive.png" : out + "/progressive.png",
+      animation: animate,
       tensors: saveTensors, on: terminal)
     if profile, let part = parts.first,
       let denoiser = try? model.denoiser(batchSize: min(batchSize, part.count), size: request.size),

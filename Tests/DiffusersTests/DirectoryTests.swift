@@ -154,7 +154,9 @@ import Testing
   }
 
   @Test func refusesAnotherModelClass() {
-    #expect(throws: PipelineError.modelClass(file: "config.json", found: "UNet2DConditionModel", known: ["UNet2DModel"])) {
+    #expect(
+      throws: PipelineError.modelClass(file: "config.json", found: "UNet2DConditionModel", known: ["UNet2DModel"])
+    ) {
       try UNetConfig(json: ["_class_name": "UNet2DConditionModel"])
     }
   }

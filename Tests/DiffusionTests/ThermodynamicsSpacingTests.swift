@@ -92,8 +92,8 @@ import Testing
     let bound = VariationalBound(process, decoder: .density)
     let terms = try schedule.timesteps.map { t in
       let all = [Timestep](repeating: t, count: 9)
-      let output = try denoiser.predict(ForwardProcess(schedule).noised(x0, at: t, ε: ε), at: all)
-      return zip(bound.terms(x0, ε: ε, output: output, at: all), weights).reduce((nats: 0.0, x0: 0.0)) {
+      let output = try denoiser.predict(ForwardProcess(schedule).noised(x0, at: t, epsilon: ε), at: all)
+      return zip(bound.terms(x0, epsilon: ε, output: output, at: all), weights).reduce((nats: 0.0, x0: 0.0)) {
         ($0.nats + $1.1 * $1.0.nats, $0.x0 + $1.1 * $1.0.x0Error)
       }
     }

@@ -241,8 +241,8 @@ import Testing
         let error = rate - I[t.number] - gap
         if isExact { exact = max(exact, abs(error)) } else { #expect(error > -1e-5, "t = \(t)") }
         let all = [Timestep](repeating: t, count: 9)
-        let output = try denoiser.predict(ForwardProcess(schedule).noised(x0, at: t, ε: ε), at: all)
-        let terms = bound.terms(x0, ε: ε, output: output, at: all)
+        let output = try denoiser.predict(ForwardProcess(schedule).noised(x0, at: t, epsilon: ε), at: all)
+        let terms = bound.terms(x0, epsilon: ε, output: output, at: all)
         let term = zip(terms, weights).reduce(0) { $0 + $1.0.nats * $1.1 }
         guard t > 1 else {
           // The best L_0 is H(x_0 | x_1) = H(x_0) − I(x_0; x_1).

@@ -21,7 +21,9 @@ extension Model {
   public func openData(_ path: String, split: Dataset.Split) throws -> Dataset {
     var options = Dataset.Options()
     if architecture.channels == 1 || architecture.channels == 3 { options.channels = architecture.channels }
-    if let size = architecture.sampleSize, size.height == size.width, size.height > 1 { options.imageSize = size.height }
+    if let size = architecture.sampleSize, size.height == size.width, size.height > 1 {
+      options.imageSize = size.height
+    }
     let data = try Dataset.open(path, split: split, options: options)
     try check(data.shape, name: "\(data.shape)")
     return data

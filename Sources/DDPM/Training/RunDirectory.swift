@@ -60,7 +60,9 @@ public struct RunDirectory: Sendable {
   /// Removes what killed processes left half written. Only where this process alone writes.
   func removeLeftovers() {
     checkpoints.removeLeftovers()
-    for folder in ["", "samples", "unet", "mlp", "scheduler"] { AtomicFile.removeLeftovers(in: url.appending(path: folder)) }
+    for folder in ["", "samples", "unet", "mlp", "scheduler"] {
+      AtomicFile.removeLeftovers(in: url.appending(path: folder))
+    }
   }
 
   private func exists(_ url: URL) -> Bool { FileManager.default.fileExists(atPath: url.path) }

@@ -76,7 +76,9 @@ public final class TrainingEngine {
   }
 
   /// Starts from `weights`: moments zero, the average equal to them.
-  public func start(from weights: NetworkWeights) throws { try weights.load(into: states, prefixes: ["", StateName.ema]) }
+  public func start(from weights: NetworkWeights) throws {
+    try weights.load(into: states, prefixes: ["", StateName.ema])
+  }
 
   /// One step of the recipe.
   public func step(_ batch: Batch, _ schedule: Adam.Step) throws -> Result {

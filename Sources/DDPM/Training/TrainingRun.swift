@@ -66,7 +66,8 @@ public final class TrainingRun {
   ///   - threads: What `backend` uses; recorded, because other numbers sum in other orders.
   ///   - progress: Told how many images of how many are read.
   public convenience init(
-    _ configuration: TrainingConfiguration, data: Dataset? = nil, output: URL, start: URL? = nil, replaces: Bool = false,
+    _ configuration: TrainingConfiguration, data: Dataset? = nil, output: URL, start: URL? = nil,
+    replaces: Bool = false,
     on backend: any Backend, threads: Int = 1, progress: (@Sendable (Int, Int) -> Void)? = nil
   ) throws {
     let directory = RunDirectory(output)

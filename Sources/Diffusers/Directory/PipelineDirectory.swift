@@ -136,7 +136,8 @@ extension PipelineDirectory {
   private static func find(
     _ name: String, components: [String] = StoredArchitectures.all.map { $0.component }, in directory: URL
   ) -> URL? {
-    (components.map { directory.appending(path: $0) } + [directory]).map { $0.appending(path: name) }.first(where: exists)
+    (components.map { directory.appending(path: $0) } + [directory]).map { $0.appending(path: name) }.first(
+      where: exists)
   }
 
   /// Where the weights are.
@@ -156,7 +157,9 @@ extension PipelineDirectory {
 
 private func readObject(_ url: URL) throws -> [String: JSONValue] {
   let value: JSONValue
-  do { value = try JSONValue(parsing: FileBytes.read(url.path, limit: PipelineDirectory.largestConfiguration)) } catch let error as JSONError {
+  do {
+    value = try JSONValue(parsing: FileBytes.read(url.path, limit: PipelineDirectory.largestConfiguration))
+  } catch let error as JSONError {
     throw PipelineError.json(file: url.path, error)
   }
   guard let object = value.object else { throw PipelineError.notAnObject(file: url.path, kind: value.kind) }

@@ -51,7 +51,7 @@ public struct ExactDenoiser<Data: KnownData>: Denoiser {
   private func output(_ known: ExactPosterior, xt: ArraySlice<Double>, at t: Timestep) -> [Double] {
     let (level, posterior) = (schedule.level(t), schedule.posterior(t))
     let output = zip(known.mean, xt).map { x0, xt in
-      prediction.target(x0: x0, ε: level.ε(x0: x0, xt: xt), xt: xt, level: level, posterior: posterior)
+      prediction.target(x0: x0, epsilon: level.epsilon(x0: x0, xt: xt), xt: xt, level: level, posterior: posterior)
     }
     guard predictsVariance else { return output }
     // Var(x_{t−1} | x_t) = β̃ + c² Var(x_0 | x_t), c the coefficient of x_0 in μ̃

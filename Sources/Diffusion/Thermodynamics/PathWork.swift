@@ -96,7 +96,7 @@ extension VariationalBound.Decoder {
     switch self {
     case .discretized:
       DiscretizedDecoder.logLikelihood(
-        pixel: DiscretizedDecoder.pixel(nearest: x0), mean: mean, logσ: logVariance / 2)
+        pixel: DiscretizedDecoder.pixel(nearest: x0), mean: mean, logSigma: logVariance / 2)
     case .density: logNormal(x0, mean: mean, logVariance: logVariance)
     }
   }

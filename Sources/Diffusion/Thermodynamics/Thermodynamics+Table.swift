@@ -70,7 +70,7 @@ extension KnownData {
   /// The quantities of this data at t, over draws x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε.
   public func measured(_ x0: Images, ε: Images, at t: Timestep, schedule: NoiseSchedule) -> KnownRow {
     let level = schedule.level(t)
-    let xt = zip(x0.scalars, ε.scalars).map { level.xt(x0: Double($0), ε: Double($1)) }
+    let xt = zip(x0.scalars, ε.scalars).map { level.xt(x0: Double($0), epsilon: Double($1)) }
     let known = posteriors(of: xt, ᾱ: schedule.ᾱ[t])
     return KnownRow(
       entropy: Measured(mean: known.map { -$0.logDensity }),

@@ -19,7 +19,9 @@ public struct Conv2D {
   }
 
   /// x (N, in, H, W) → y (N, out, H′, W′).
-  public func callAsFunction(_ x: Tensor) -> Tensor { x.convolved(weight, bias: bias, stride: stride, padding: padding) }
+  public func callAsFunction(_ x: Tensor) -> Tensor {
+    x.convolved(weight, bias: bias, stride: stride, padding: padding)
+  }
 }
 
 /// y = x Wᵀ + b.

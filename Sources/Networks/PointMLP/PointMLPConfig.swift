@@ -29,7 +29,9 @@ public struct PointMLPConfig: Architecture, Equatable {
 
   /// - Throws: ``NetworkConfigError`` naming a number that makes no network.
   public func declare(in builder: GraphBuilder, prefix: String) throws -> any Network {
-    for (key, value, most) in [("dimension", dimension, 1 << 16), ("width", width, 1 << 16), ("layers", layers, 1 << 10)]
+    for (key, value, most) in [
+      ("dimension", dimension, 1 << 16), ("width", width, 1 << 16), ("layers", layers, 1 << 10),
+    ]
     where !(1...most).contains(value) {
       throw NetworkConfigError("\(key) is \(value); it must be 1…\(most)")
     }

@@ -14,7 +14,8 @@ struct DownBlock {
     attentions = attentionBlocks(
       scope, count: kind == .attention ? config.layersPerBlock : 0, channels: outChannels, config: config)
     resnets = (0..<config.layersPerBlock).map { j in
-      ResnetBlock(scope["resnets", j], from: j == 0 ? inChannels : outChannels, to: outChannels, settings: config.resnet)
+      ResnetBlock(
+        scope["resnets", j], from: j == 0 ? inChannels : outChannels, to: outChannels, settings: config.resnet)
     }
     let resampling: UNetConfig.Resampling =
       switch kind {

@@ -13,7 +13,8 @@ extension TrainingConfiguration.CodingKeys {
     case .channels: "1 for grey, 3 for colour"
     case .flip: "Mirror images at random"
     case .classes: "Condition on the class labels"
-    case .conditionDropout: "Probability of training an image without its class, which guidance needs; 0 for no null class"
+    case .conditionDropout:
+      "Probability of training an image without its class, which guidance needs; 0 for no null class"
     case .superResolutionScale: "Learn to enlarge images so many times: the small one is shown beside the noise"
     case .skipBadImages: "Count and list damaged images instead of stopping"
     case .blockOutChannels: "Channels of each level, finest first"

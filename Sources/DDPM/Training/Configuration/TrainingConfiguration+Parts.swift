@@ -1,6 +1,5 @@
 import Datasets
 import Diffusers
-import Diffusers
 import Diffusion
 import Networks
 import Pictures
@@ -29,7 +28,8 @@ extension TrainingConfiguration {
     try count(.batchSize, batchSize, to: 1 << 20)
     try count(.accumulate, accumulate, to: batchSize)
     try require(
-      .accumulate, accumulate, batchSize % accumulate == 0, "a divisor of \(batchSize), the batch's size: its parts are equal")
+      .accumulate, accumulate, batchSize % accumulate == 0,
+      "a divisor of \(batchSize), the batch's size: its parts are equal")
     try require(.learningRate, learningRate, learningRate > 0 && learningRate.isFinite, "positive, such as 2e-4")
     try count(.warmupSteps, warmupSteps, from: 0, to: many)
     try require(.adamBeta1, adamBeta1, (0..<1).contains(adamBeta1), "at least 0 and less than 1")
@@ -52,12 +52,15 @@ extension TrainingConfiguration {
     try count(.sampleEvery, sampleEvery, from: 0, to: many)
     try count(.sampleCount, sampleCount, to: 1024)
     try count(.sampleSteps, sampleSteps, to: timesteps)
-    if let betas { try require(.betas, "a list of \(betas.count)", betas.count == timesteps, "of \(timesteps), the timesteps") }
+    if let betas {
+      try require(.betas, "a list of \(betas.count)", betas.count == timesteps, "of \(timesteps), the timesteps")
+    }
     try require(.prediction, prediction.rawValue, prediction != .mean, "epsilon, sample or v_prediction")
     try require(.variance, variance.rawValue, variance != .learned, "fixed_small, fixed_large or learned_range")
     try require(
       .loss, loss.rawValue, variance.isLearned == (loss == .hybrid),
-      variance.isLearned ? "hybrid, which trains variance \(variance.rawValue)" : "another: hybrid is for variance learned_range")
+      variance.isLearned
+        ? "hybrid, which trains variance \(variance.rawValue)" : "another: hybrid is for variance learned_range")
   }
 
   /// What is minimised.

@@ -49,7 +49,8 @@ extension TrainingConfiguration {
     let (found, ours) = (scheduler.members, wanted.members)
     for (key, name) in [
       ("timesteps", "num_train_timesteps"), ("beta_schedule", "beta_schedule"), ("beta_start", "beta_start"),
-      ("beta_end", "beta_end"), ("betas", "trained_betas"), ("zero_terminal_snr", "rescale_betas_zero_snr"), ("prediction", "prediction_type"),
+      ("beta_end", "beta_end"), ("betas", "trained_betas"), ("zero_terminal_snr", "rescale_betas_zero_snr"),
+      ("prediction", "prediction_type"),
       ("variance", "variance_type"),
     ] where found[name] != ours[name] {
       let (mine, its) = ((ours[name] ?? .null).compactText, (found[name] ?? .null).compactText)
@@ -91,7 +92,11 @@ extension TrainingConfiguration {
     classes = network.classRows != nil
     // Only a network with a null class can learn to do without a class.
     conditionDropout = card.nullClass == nil ? 0 : conditionDropout
-    if case .superResolution(let scale) = card.pictures { superResolutionScale = scale } else { superResolutionScale = nil }
+    if case .superResolution(let scale) = card.pictures {
+      superResolutionScale = scale
+    } else {
+      superResolutionScale = nil
+    }
     do { try network.validate(height: shape.height, width: shape.width) } catch {
       throw ConfigurationError("\(data.name): \(error) (image_size resizes)", key: CodingKeys.imageSize.rawValue)
     }

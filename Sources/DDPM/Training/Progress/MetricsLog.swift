@@ -97,7 +97,8 @@ struct MetricsWindow: Codable, Equatable, Sendable {
 
   /// Whether it can be counted on with: four quarters of finite sums.
   var isWhole: Bool {
-    quartileSums.count == 4 && quartileCounts.count == 4 && (quartileSums + [loss, gradientNorm]).allSatisfy(\.isFinite)
+    quartileSums.count == 4 && quartileCounts.count == 4
+      && (quartileSums + [loss, gradientNorm]).allSatisfy(\.isFinite)
       && (quartileCounts + [steps]).allSatisfy { (0...1 << 62).contains($0) }
   }
 }
