@@ -50,7 +50,7 @@ let package = Package(
     .target(
       name: "DDPM",
       dependencies: [
-        "TensorGraph", "Diffusion", "Networks", "Diffusers", "Files", "Pictures", "Datasets",
+        "CPUBackend", "TensorGraph", "Diffusion", "Networks", "Diffusers", "Files", "Pictures", "Datasets",
         .product(name: "Yams", package: "Yams"),
       ], swiftSettings: strict),
     .executableTarget(
@@ -76,7 +76,8 @@ let package = Package(
     .testTarget(
       name: "DiffusersTests", dependencies: ["Diffusers", "TestSupport"], exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
-      name: "DDPMTests", dependencies: ["DDPM", "CPUBackend", "TestSupport"], swiftSettings: strict),
+      name: "DDPMTests", dependencies: ["DDPM", "CPUBackend", "TestSupport"], exclude: ["Fixtures"],
+      swiftSettings: strict),
     .testTarget(name: "BookTests", swiftSettings: strict),
   ]
 )

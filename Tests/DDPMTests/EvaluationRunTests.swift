@@ -3,6 +3,7 @@ import DDPM
 import Datasets
 import Diffusion
 import Files
+import Networks
 import Pictures
 import TestSupport
 import Testing
@@ -18,24 +19,28 @@ import Testing
   private let backend = CPUBackend(CPUBackend.Options(tuning: .fixed, cacheFolder: nil))
   private struct Stop: Error {}
 
-  private func subject(_ model: EvaluationModel, _ data: Dataset, timesteps: Int, seed: UInt64 = 0) -> EvaluationSubject
-  {
+  private func size(of data: Dataset) -> SampleSize { .init(height: data.shape.height, width: data.shape.width) }
+
+  private func subject(
+    _ process: ReverseProcess, _ data: Dataset, timesteps: Int, seed: UInt64 = 0
+  ) -> EvaluationSubject {
     EvaluationSubject(
-      model: "model", data: data.name, split: data.split, variance: model.process.variance,
-      limit: model.process.limit, seed: seed, timesteps: timesteps, T: model.process.schedule.T)
+      model: "model", data: data.name, split: data.split, variance: process.variance,
+      limit: process.limit, seed: seed, timesteps: timesteps, T: process.schedule.T)
   }
 
   @Test(arguments: [nil, 6]) func resultDoesNotDependOnBatchSize(timesteps: Int?) throws {
     let folder = try EvaluationFolder()
-    let model = try EvaluationModel(folder.model(), variance: .fixedSmall, limit: .clip())
+    let model = try Model(folder.model(), on: backend)
+    let process = try model.process(variance: .fixedSmall, limit: .clip())
     let data = try model.openData("glyphs", split: .test)
     #expect(data.shape == ImageShape(channels: 1, height: 16, width: 16))
     let results = try [1, 7, 32].map { batchSize in
-      let denoiser = try model.denoiser(batchSize: batchSize, data.shape, on: backend)
+      let denoiser = try model.denoiser(batchSize: batchSize, size: size(of: data))
       var statistics = BoundStatistics(T: 20)
       try BoundRun(
-        VariationalBound(model.process), denoiser: denoiser, visits: TimestepVisits(T: 20, count: timesteps), seed: 8,
-        batchSize: batchSize)(&statistics, upTo: 5) { try data.evaluationImage($0, labelled: false) }
+        VariationalBound(process), denoiser: denoiser, visits: TimestepVisits(T: 20, count: timesteps), seed: 8,
+        batchSize: batchSize)(&statistics, upTo: 5) { try data.evaluationImage($0, classes: nil) }
       return statistics
     }
     for other in results.dropFirst() {
@@ -51,15 +56,17 @@ import Testing
   /// Classes reach the network with their images, wherever those stand in a batch; other classes give other numbers.
   @Test func classesFollowTheirImages() throws {
     let folder = try EvaluationFolder()
-    let model = try EvaluationModel(folder.model(classes: 62), limit: .clip())
+    let model = try Model(folder.model(classes: 62), on: backend)
+    let process = try model.process(limit: .clip())
     let data = try model.openData("glyphs", split: .test)
+    let classes = try #require(try model.classNumbers(of: data))
     func totals(batchSize: Int, label: @escaping (Int) -> Int = { $0 }) throws -> [Double] {
-      let denoiser = try model.denoiser(batchSize: batchSize, data.shape, on: backend)
+      let denoiser = try model.denoiser(batchSize: batchSize, size: size(of: data))
       var statistics = BoundStatistics(T: 20)
-      try BoundRun(VariationalBound(model.process), denoiser: denoiser, seed: 8, batchSize: batchSize)(
+      try BoundRun(VariationalBound(process), denoiser: denoiser, seed: 8, batchSize: batchSize)(
         &statistics, upTo: 4
       ) {
-        let image = try data.evaluationImage($0, labelled: true)
+        let image = try data.evaluationImage($0, classes: classes)
         return EvaluationImage(x0: image.x0, given: .classes(image.condition.classes?.map { $0.map(label) } ?? []))
       }
       return statistics.images.map(\.total)
@@ -124,14 +131,15 @@ import Testing
 
   @Test func reportsHaveTheirKeys() throws {
     let folder = try EvaluationFolder()
-    let model = try EvaluationModel(folder.model(), variance: .fixedSmall, limit: .clip())
+    let model = try Model(folder.model(), on: backend)
+    let process = try model.process(variance: .fixedSmall, limit: .clip())
     let data = try model.openData("glyphs", split: .test)
-    let denoiser = try model.denoiser(batchSize: 20, data.shape, on: backend)
+    let denoiser = try model.denoiser(batchSize: 20, size: size(of: data))
     var statistics = BoundStatistics(T: 20)
-    try BoundRun(VariationalBound(model.process), denoiser: denoiser, seed: 1, batchSize: 20)(
-      &statistics, upTo: 3, image: { try data.evaluationImage($0, labelled: false) })
+    try BoundRun(VariationalBound(process), denoiser: denoiser, seed: 1, batchSize: 20)(
+      &statistics, upTo: 3, image: { try data.evaluationImage($0, classes: nil) })
 
-    let report = LikelihoodReport(subject(model, data, timesteps: 20), statistics)
+    let report = LikelihoodReport(subject(process, data, timesteps: 20), statistics)
     let file = folder.url.appending(path: "bound.json")
     try report.writeJSON(to: file, seconds: 1.5, batchSize: 20)
     let object = try #require(JSONValue(parsing: FileBytes.read(file.path)).object)
@@ -151,7 +159,7 @@ import Testing
     #expect(object["per_timestep"]?.object?["epsilon_mse"]?.array?.count == 20)
     #expect(object["per_image"]?.object?["bits_per_dim"]?.array?.count == 3)
 
-    let curve = RateDistortionReport(subject(model, data, timesteps: 20), statistics)
+    let curve = RateDistortionReport(subject(process, data, timesteps: 20), statistics)
     let points = try #require(curve.json.object?["per_timestep"]?.object)
     for key in ["t", "reverse_steps", "rate", "rmse", "rate_standard_error", "rmse_standard_error"] {
       #expect(points[key]?.array?.count == 20, "\(key)")
@@ -185,27 +193,28 @@ import Testing
   @Test(arguments: [(nil, 0, true), (nil, 62, true), (10, 0, false), (10, 3, true), (10, 10, true), (10, 11, false)])
   func labelsAreClassesOfTheModel(known: Int?, found: Int, fits: Bool) throws {
     let folder = try EvaluationFolder()
-    let model = try EvaluationModel(folder.model(classes: known))
+    let model = try Model(folder.model(classes: known), on: backend)
     let data = Dataset(
       try Dataset.open("glyphs", split: .test, imageSize: 16).source, name: "few", format: "glyphs",
       classes: (0..<found).map(String.init))
     if fits {
-      try model.checkLabels(of: data)
+      #expect(try model.classNumbers(of: data) == known.map { _ in Array(0..<found) })
     } else {
       #expect(throws: EvaluationError.classes(data: "few", found: found, known: known ?? 0)) {
-        try model.checkLabels(of: data)
+        try model.classNumbers(of: data)
       }
     }
   }
 
   @Test func aVarianceThatDoesNotFitIsRefused() throws {
     let folder = try EvaluationFolder()
-    #expect(throws: SamplingError.self) { try EvaluationModel(folder.model(), variance: .learnedRange) }
+    #expect(throws: SamplingError.self) {
+      try Model(folder.model(), on: backend).process(variance: .learnedRange)
+    }
     // Neither as many channels out as in, nor twice as many.
     let url = try folder.model(channels: (3, 9))
-    #expect(throws: SamplingError.variance("fixed_large", channels: 3, outChannels: 9)) { try EvaluationModel(url) }
     #expect(throws: SamplingError.variance("fixed_large", channels: 3, outChannels: 9)) {
-      try SamplingRun(model: url, options: .init(), on: backend)
+      try Model(url, on: backend)
     }
   }
 }

@@ -85,9 +85,11 @@ struct EvaluationFolder {
   init() throws { folder = try TemporaryFolder() }
 
   /// A small model for 16×16 glyphs, with T = 20 and first weights.
+  ///
+  /// - Parameter classes: rows of its class table.
   func model(
     classes: Int? = nil, channels: (in: Int, out: Int) = (1, 1), scheduler keys: [String: JSONValue] = [:],
-    scaledBy factor: Float = 1
+    card: ModelCard = ModelCard(), scaledBy factor: Float = 1
   ) throws -> URL {
     var config = UNetConfig()
     config.sampleSize = .init(height: 16, width: 16)
@@ -109,7 +111,18 @@ struct EvaluationFolder {
       guard factor != 1, case .floats(let values) = tensor.values else { return tensor }
       return NamedTensor(tensor.name, shape: tensor.shape, floats: values.map { factor * $0 })
     }
-    try PipelineDirectory(unet: config, scheduler: scheduler).write(weights, to: directory)
+    try PipelineDirectory(network: config, scheduler: scheduler, card: card).write(weights, to: directory)
     return directory
+  }
+}
+
+extension NetworkWeights {
+  /// All of them, as a file has them.
+  var tensors: [NamedTensor] {
+    get throws {
+      try zip(parameters, 0...).map { parameter, i in
+        NamedTensor(parameter.name, shape: parameter.shape.dimensions, floats: try self[i].floats)
+      }
+    }
   }
 }

@@ -28,8 +28,9 @@ import Testing
     let directory = try SharedFiles.url("reference/pipelines/\(name)")
     let expected = try SafetensorsFile(contentsOf: directory.appending(path: "io.safetensors"))
     let (pipeline, weights) = try PipelineDirectory.load(directory)
-    let run = try NetworkRun(expected, for: pipeline.unet, gradients: true)
-    let results = try run(pipeline.unet, weights, on: backend)
+    let unet = try #require(pipeline.network as? UNetConfig)
+    let run = try NetworkRun(expected, for: unet, gradients: true)
+    let results = try run(unet, weights, on: backend)
 
     let given: Set = ["sample", "timestep", "class_labels", "target"]
     #expect(Set(results.map(\.name)) == Set(expected.tensors.map(\.name)).subtracting(given))

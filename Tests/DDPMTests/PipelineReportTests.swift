@@ -18,7 +18,7 @@ import Testing
   }
 
   @Test func asksForASizeWhereThereIsNone() throws {
-    let pipeline = PipelineDirectory(unet: UNetVariant.small, scheduler: [:])
+    let pipeline = PipelineDirectory(network: UNetVariant.small, scheduler: [:])
     #expect(throws: PipelineError.self) { try ModelReport(pipeline, batch: 1) }
     #expect(throws: NetworkConfigError.self) { try ModelReport(pipeline, size: .init(height: 7, width: 8), batch: 1) }
     #expect(

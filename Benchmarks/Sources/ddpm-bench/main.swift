@@ -1,9 +1,5 @@
-import CPUBackend
 import DDPM
-import Diffusion
 import Glibc
-import Networks
-import TensorGraph
 
 // One case of the benchmark as a small server, so that a driver can alternate between this program and its peer:
 // it prints `ready`, then for each line on standard input does one unit of work and prints its milliseconds.
@@ -46,12 +42,12 @@ else {
 }
 let isCIFAR = name.hasSuffix("cifar10")
 let network = isCIFAR ? UNetConfig.paperCIFAR10 : mnist
-let side = isCIFAR ? 32 : 28
+let size = isCIFAR ? SampleSize(height: 32, width: 32) : .init(height: 28, width: 28)
 let backend = CPUBackend()
 let schedule = try NoiseSchedule(.linear(), T: 1000)
 let process = try ReverseProcess(schedule: schedule)
-let count = batch * network.inChannels * side * side
-let images = (0..<count).map { index in Float((index &* 2_654_435_761) & 0xffff) / 32_768 - 1 }
+let shape = Images.Shape(batch, network.inChannels, size.height, size.width)
+let images = (0..<shape.scalarCount).map { index in Float((index &* 2_654_435_761) & 0xffff) / 32_768 - 1 }
 
 let unit: () throws -> Void
 switch name.prefix(while: { $0 != "-" }) {
@@ -59,9 +55,9 @@ case "train":
   let engine = try TrainingEngine(
     TrainingProgram(
       network: network, process: process, objective: .squaredError(), adam: Adam(),
-      gradientClip: 1, batchSize: batch, height: side, width: side),
+      gradientClip: 1, batchSize: batch, size: size),
     seed: 0, on: backend)
-  try engine.start(by: .diffusers, seed: 0)
+  try engine.start(from: NetworkWeights(initializing: network, by: .diffusers, seed: 0))
   let t = (0..<batch).map { Timestep(1 + $0 * 999 / batch) }
   var step = 0
   unit = {
@@ -70,9 +66,10 @@ case "train":
       .init(x0: images, t: t, first: step * batch), .init(step: step, learningRate: 2e-4, emaDecay: 0.999))
   }
 default:
-  let denoiser = try UNetDenoiser(network, batchSize: batch, height: side, width: side, on: backend)
-  try NetworkWeights(initializing: network, by: .diffusers, seed: 0).load(into: denoiser.executable.states)
-  let xT = Images(shape: .init(batch, network.inChannels, side, side), scalars: images)
+  let states = try backend.makeStates(for: [network.evaluation(batchSize: batch, size: size)])
+  try NetworkWeights(initializing: network, by: .diffusers, seed: 0).load(into: states)
+  let denoiser = try NetworkDenoiser(network, batchSize: batch, size: size, on: backend, states: states)
+  let xT = Images(shape: shape, scalars: images)
   if name.hasPrefix("denoise") {
     unit = { _ = try denoiser.predict(xT, at: [Timestep](repeating: 501, count: batch)) }
   } else {

@@ -27,23 +27,19 @@ import Testing
     Case(file: "ddpm-fixed_large-1000", method: .ddpm, steps: 1000, variance: .fixedLarge, tolerance: 1e-3),
   ]
 
-  @Test(.needsShared, arguments: cases) func repeatsDiffusers(_ test: Case) throws {
+  @Test(.needsShared, arguments: cases) func repeatsDiffusers(_ test: Case) async throws {
     let url = try SharedFiles.url("reference/samplers/\(test.file).safetensors")
     let recorded = try SafetensorsFile(contentsOf: url)
-    var options = SamplingRun.Options()
-    options.method = test.method
-    options.steps = test.steps
-    options.η = test.η
-    options.spacing = test.spacing
-    options.variance = test.variance
-    options.initialNoise = try NoiseFile.initial(url)
-    options.stepNoise = recorded["step_noise"] == nil ? nil : try NoiseFile.steps(url)
-    options.count = options.initialNoise?.shape.count ?? 0
-    let sampling = try SamplingRun(
-      model: SharedFiles.url("reference/pipelines/mnist-trained"), options: options,
-      on: CPUBackend(.init(threads: 1, tuning: .fixed)))
+    let model = try Model(
+      SharedFiles.url("reference/pipelines/mnist-trained"), on: CPUBackend(.init(threads: 1, tuning: .fixed)))
+    let initialNoise = try NoiseFile.initial(url)
+    var request = SamplingRequest(count: initialNoise.shape.count)
+    request.plan = try model.plan(
+      test.method, steps: test.steps, spacing: test.spacing, eta: test.η, variance: test.variance)
+    request.initialNoise = initialNoise
+    request.stepNoise = recorded["step_noise"] == nil ? nil : try NoiseFile.steps(url)
     let expected = try recorded.floats("final")
-    let found = try sampling().final.scalars
+    let found = try await draw(model, request).final.scalars
     #expect(found.count == expected.count)
     let difference = zip(found, expected).reduce(0.0) { $0 + Double($1.0 - $1.1) * Double($1.0 - $1.1) }
     let norm = expected.reduce(0.0) { $0 + Double($1) * Double($1) }
@@ -52,21 +48,23 @@ import Testing
 
   /// Image i depends on (seed, i) only, whatever computes it.
   @Test(.needsShared, arguments: [[.amx, .direct], [.winograd, .direct], [.direct]] as [Set<ConvolutionAlgorithm>])
-  func imagesDoNotDependOnTheBatch(algorithms: Set<ConvolutionAlgorithm>) throws {
-    func draw(count: Int, batchSize: Int) throws -> SamplingRun.Result {
-      var options = SamplingRun.Options()
-      (options.count, options.batchSize, options.seed) = (count, batchSize, 1)
-      (options.method, options.steps) = (.ddim, 4)
-      return try SamplingRun(
-        model: SharedFiles.url("reference/pipelines/mnist-trained"), options: options,
-        on: CPUBackend(.init(threads: 1, tuning: .fixed, algorithms: algorithms)))()
+  func imagesDoNotDependOnTheBatch(algorithms: Set<ConvolutionAlgorithm>) async throws {
+    let model = try Model(
+      SharedFiles.url("reference/pipelines/mnist-trained"),
+      on: CPUBackend(.init(threads: 1, tuning: .fixed, algorithms: algorithms)))
+    func drawn(_ count: Int, batchSize: Int) async throws -> [Samples] {
+      var request = SamplingRequest(count: count)
+      (request.batchSize, request.seed) = (batchSize, 1)
+      request.plan = try model.plan(.ddim, steps: 4)
+      return try await draw(model, request)
     }
-    let together = try draw(count: 7, batchSize: 7)
+    let together = try await drawn(7, batchSize: 7)
     for size in [1, 3, 4] {
-      let apart = try draw(count: 7, batchSize: size)
+      let apart = try await drawn(7, batchSize: size)
       #expect(apart.final == together.final, "batches of \(size)")
       #expect(apart.pictures == together.pictures, "batches of \(size)")
     }
-    #expect(try draw(count: 3, batchSize: 3).final.scalars[...] == together.final.scalars.prefix(3 * 28 * 28))
+    let few = try await drawn(3, batchSize: 3)
+    #expect(few.final.scalars[...] == together.final.scalars.prefix(3 * 28 * 28))
   }
 }

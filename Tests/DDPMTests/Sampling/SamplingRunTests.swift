@@ -1,6 +1,5 @@
 import CPUBackend
 import DDPM
-import Datasets
 import Diffusion
 import Pictures
 import TensorGraph
@@ -10,10 +9,14 @@ import Testing
 @Suite struct SamplingRunTests {
   private let backend = CPUBackend(CPUBackend.Options(threads: 1, tuning: .fixed, cacheFolder: nil))
 
-  private func options(_ method: SamplingMethod = .ddpm, steps: Int? = nil) -> SamplingRun.Options {
-    var options = SamplingRun.Options()
-    (options.method, options.steps, options.count, options.batchSize) = (method, steps, 2, 2)
-    return options
+  /// Two samples in one batch.
+  private func request(
+    _ model: Model, _ method: SamplingMethod = .ddpm, steps: Int? = nil, variance: ReverseVariance? = nil
+  ) throws -> SamplingRequest {
+    var request = SamplingRequest(count: 2)
+    request.batchSize = 2
+    request.plan = try model.plan(method, steps: steps, variance: variance)
+    return request
   }
 
   /// The levels that are visited when the user does not say: the model's choice, or the sampler's own default.
@@ -26,84 +29,83 @@ import Testing
     ] as [(SamplingMethod, String?, [Int])])
   func spacingIsTheModels(_ method: SamplingMethod, _ spacing: String?, _ levels: [Int]) throws {
     let folder = try EvaluationFolder()
-    let model = try folder.model(scheduler: spacing.map { ["timestep_spacing": .string($0)] } ?? [:])
-    let run = try SamplingRun(model: model, options: options(method, steps: 4), on: backend)
-    #expect(run.timesteps.map(\.number) == levels)
+    let model = try Model(
+      folder.model(scheduler: spacing.map { ["timestep_spacing": .string($0)] } ?? [:]), on: backend)
+    let sequence = try model.sample(request(model, method, steps: 4))
+    #expect(sequence.plan.timesteps.map(\.number) == levels)
   }
 
   /// DDIM's offset of 1, common in published models, would move the T steps of ancestral sampling beyond T.
   @Test func offsetsOfOtherClassesStayWithThem() throws {
     let folder = try EvaluationFolder()
-    let model = try folder.model(scheduler: ["_class_name": "DDIMScheduler", "steps_offset": 1])
-    #expect(
-      try SamplingRun(model: model, options: options(), on: backend).timesteps.map(\.number)
-        == Array((1...20).reversed()))
-    let ddim = try SamplingRun(model: model, options: options(.ddim, steps: 4), on: backend)
-    #expect(ddim.timesteps.map(\.number) == [17, 12, 7, 2])
+    let model = try Model(folder.model(scheduler: ["_class_name": "DDIMScheduler", "steps_offset": 1]), on: backend)
+    #expect(try model.sample(request(model)).plan.timesteps.map(\.number) == Array((1...20).reversed()))
+    #expect(try model.plan(.ddim, steps: 4).timesteps.map(\.number) == [17, 12, 7, 2])
   }
 
-  @Test(arguments: SamplingMethod.allCases) func aModelThatGivesNoNumbersIsNamed(_ method: SamplingMethod) throws {
+  @Test(arguments: SamplingMethod.allCases) func aModelThatGivesNoNumbersIsNamed(_ method: SamplingMethod) async throws
+  {
     let folder = try EvaluationFolder()
-    let run = try SamplingRun(
-      model: folder.model(scaledBy: .nan), options: options(method, steps: 3), on: backend)
-    let error = #expect(throws: SamplingError.self) { try run() }
+    let model = try Model(folder.model(scaledBy: .nan), on: backend)
+    let request = try request(model, method, steps: 3)
+    let error = await #expect(throws: SamplingError.self) { try await draw(model, request) }
     guard case .notFinite(step: 1, of: 3, let t) = error else {
       Issue.record("\(String(describing: error))")
       return
     }
-    #expect(t == run.timesteps.first)
+    #expect(t == request.plan?.timesteps.first)
   }
 
   @Test(arguments: [Float.nan, .infinity]) func noiseThatIsNoNumberIsRefused(_ value: Float) throws {
     let folder = try EvaluationFolder()
-    let model = try folder.model()
+    let model = try Model(folder.model(), on: backend)
     let shape = Images.Shape(2, 1, 16, 16)
     let noise = Images(shape: shape, scalars: [value] + [Float](repeating: 0, count: shape.scalarCount - 1))
-    var options = options()
-    options.initialNoise = noise
-    #expect(throws: SamplingError.noiseNotFinite) { try SamplingRun(model: model, options: options, on: backend) }
-    options.initialNoise = nil
-    options.stepNoise = [noise]
-    #expect(throws: SamplingError.noiseNotFinite) { try SamplingRun(model: model, options: options, on: backend) }
+    var request = try request(model)
+    request.initialNoise = noise
+    #expect(throws: SamplingError.noiseNotFinite) { try model.sample(request) }
+    request.initialNoise = nil
+    request.stepNoise = [noise]
+    #expect(throws: SamplingError.noiseNotFinite) { try model.sample(request) }
   }
 
-  @Test func imagesAreGreyOrColoured() throws {
+  /// Samples of other channels are numbers and no pictures.
+  @Test(arguments: [1, 2, 3]) func imagesAreGreyOrColoured(channels: Int) async throws {
     let folder = try EvaluationFolder()
-    #expect(throws: SamplingError.channels(2)) {
-      try SamplingRun(model: folder.model(channels: (2, 2)), options: options(), on: backend)
-    }
+    let model = try Model(folder.model(channels: (channels, channels)), on: backend)
+    let samples = try await draw(model, request(model, .ddim, steps: 2))
+    #expect(samples.final.shape == .init(2, channels, 16, 16))
+    #expect(samples.pictures.map(\.channels) == (channels == 2 ? [] : [channels, channels]))
   }
 
   @Test func varianceBelongsToAncestralSampling() throws {
     let folder = try EvaluationFolder()
-    let model = try folder.model()
+    let model = try Model(folder.model(), on: backend)
     for method in SamplingMethod.allCases {
-      var options = options(method, steps: 2)
-      options.variance = .fixedSmall
       if method == .ddpm {
-        _ = try SamplingRun(model: model, options: options, on: backend)
+        let sequence = try model.sample(request(model, method, steps: 2, variance: .fixedSmall))
+        #expect(sequence.plan.process.variance == .fixedSmall)
       } else {
         #expect(throws: SamplingError.varianceWithout(method)) {
-          try SamplingRun(model: model, options: options, on: backend)
+          try request(model, method, steps: 2, variance: .fixedSmall)
         }
       }
     }
   }
 
   /// The last step's pixels are drawn with the σ that the network says.
-  @Test(arguments: SamplingMethod.allCases) func pixelsAreDrawnWithTheLearnedVariance(_ method: SamplingMethod) throws {
+  @Test(arguments: SamplingMethod.allCases)
+  func pixelsAreDrawnWithTheLearnedVariance(_ method: SamplingMethod) async throws {
     let folder = try EvaluationFolder()
-    let model = try folder.model(channels: (1, 2), scheduler: ["variance_type": "learned_range"])
-    var options = options(method, steps: 2)
-    options.decoder = .sample
-    let run = try SamplingRun(model: model, options: options, on: backend)
-    let result = try run()
+    let url = try folder.model(channels: (1, 2), scheduler: ["variance_type": "learned_range"])
+    let model = try Model(url, on: backend)
+    var request = try request(model, method, steps: 2)
+    request.decoder = .sample
+    let plan = try #require(request.plan)
+    let result = try await draw(model, request)
 
     // Again by hand: the network's answer at the last level.
-    let evaluation = try EvaluationModel(model)
-    let denoiser = try evaluation.denoiser(
-      batchSize: 2, ImageShape(channels: 1, height: 16, width: 16), on: backend)
-    let recorder = Recorder(denoiser)
+    let recorder = Recorder(try Model(url, on: backend).denoiser(batchSize: 2))
     let shape = Images.Shape(2, 1, 16, 16)
     var noise = CounterNoise(seed: 0)
     let sampler: any Sampler =
@@ -115,9 +117,9 @@ import Testing
       case .euler: Euler()
       }
     // DPM-Solver does not clip.
-    let process = method == .dpmSolver ? run.process : evaluation.process
+    let process = method == .dpmSolver ? plan.process : try model.process()
     let mean = try sampler.sample(
-      shape: shape, timesteps: run.timesteps, process: process, denoiser: recorder, noise: &noise)
+      shape: shape, timesteps: plan.timesteps, process: process, denoiser: recorder, noise: &noise)
     let (output, xt, t) = try #require(recorder.last)
     let logVariance = process.logVariance(process.denoised(output, xt: xt, at: t), at: t, to: .data)
     let uniforms = CounterNoise(seed: 0, stream: .decoder).uniforms(shape: shape)

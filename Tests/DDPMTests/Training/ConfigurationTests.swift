@@ -66,15 +66,17 @@ import Testing
       ["initialization": "zero"],
     ] as [[String: JSONValue]]) func nonsenseIsRefused(object: [String: JSONValue]) throws
   {
-    let configuration = try TrainingConfiguration(over: TrainingConfiguration(), layers: [("file", object)])
-    #expect(throws: ConfigurationError.self) { try configuration.validate() }
+    // Names are refused as they are read, numbers as they are checked.
+    #expect(throws: ConfigurationError.self) {
+      try TrainingConfiguration(over: TrainingConfiguration(), layers: [("file", object)]).validate()
+    }
   }
 
   /// Fewer steps with rescaled β destroy about as much; rules in t/T stay as they are.
   @Test func betasAreRescaled() throws {
     func last(_ options: [String: JSONValue]) throws -> Double {
       let configuration = try TrainingConfiguration(over: TrainingConfiguration(), layers: [("test", options)])
-      let schedule = try configuration.scheduler().schedule()
+      let schedule = try configuration.scheduler.schedule()
       return schedule.ᾱ[schedule.last]
     }
     #expect(try abs(last(["timesteps": 100]) - 0.364) < 1e-3)
@@ -88,28 +90,31 @@ import Testing
   /// A model that knows pure noise is sampled from it.
   @Test func zeroTerminalSNRIsSampledFromT() throws {
     var configuration = TrainingConfiguration(.glyphs)
-    #expect(try configuration.scheduler().spacing == .leading)
+    #expect(configuration.scheduler.spacing == .leading)
     configuration.zeroTerminalSNR = true
-    #expect(try configuration.scheduler().converted(to: .ddim).timesteps(50).first == 1000)
+    #expect(try configuration.scheduler.converted(to: .ddim).timesteps(50).first == 1000)
   }
 
   @Test func attentionIsAtSidesThatExist() throws {
     let data = try Dataset.open("glyphs", split: .train)
+    func sides(_ configuration: TrainingConfiguration) throws -> [Int]? {
+      (try configuration.network(data).0 as? UNetConfig)?.attentionSides(of: data.shape)
+    }
     var configuration = TrainingConfiguration()
-    #expect(try configuration.network(data).attentionSides(of: data.shape) == [7])
+    #expect(try sides(configuration) == [7])
     configuration.attentionResolutions = [14, 28]
-    #expect(try configuration.network(data).attentionSides(of: data.shape) == [28, 14])
+    #expect(try sides(configuration) == [28, 14])
     configuration.attentionResolutions = []
-    #expect(try configuration.network(data).attentionSides(of: data.shape) == [])
+    #expect(try sides(configuration) == [])
     // A preset's list may name sides of other image sizes.
     configuration.attentionResolutions = [14, 16]
-    #expect(try configuration.network(data).attentionSides(of: data.shape) == [14])
+    #expect(try sides(configuration) == [14])
     configuration.attentionResolutions = [16]
     let error = #expect(throws: ConfigurationError.self) { try configuration.network(data) }
-    #expect(error?.description.contains("attention-resolutions 16") == true)
+    #expect(error?.description.contains("attention_resolutions 16") == true)
     #expect(error?.description.contains("28, 14, 7") == true)
     for preset in [TrainingConfiguration.Preset.glyphs, .mnist] {
-      #expect(try TrainingConfiguration(preset).network(data).attentionSides(of: data.shape) == [7])
+      #expect(try sides(TrainingConfiguration(preset)) == [7])
     }
   }
 

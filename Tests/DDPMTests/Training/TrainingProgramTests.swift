@@ -46,7 +46,7 @@ import Testing
     let ε = CounterNoise(seed: 1).initialNoise(shape: shape)
     var program = TrainingProgram(
       network: network, process: process, objective: test.objective, adam: Adam(), gradientClip: 1, batchSize: 4,
-      height: 4, width: 4)
+      size: .init(height: 4, width: 4))
     program.takesNoise = true
     let weights = try NetworkWeights(initializing: network, by: .diffusers, seed: 5)
     let engine = try TrainingEngine(program, seed: 0, on: ReferenceBackend())
@@ -54,8 +54,10 @@ import Testing
     let result = try engine.step(
       .init(x0: x0.scalars, t: t, noise: ε.scalars), .init(step: 1, learningRate: 0, emaDecay: 0))
 
-    let denoiser = try UNetDenoiser(network, batchSize: 4, height: 4, width: 4, on: ReferenceBackend())
-    try weights.load(into: denoiser.executable.states)
+    let (backend, size) = (ReferenceBackend(), SampleSize(height: 4, width: 4))
+    let states = try backend.makeStates(for: [network.evaluation(batchSize: 4, size: size)])
+    try weights.load(into: states)
+    let denoiser = try NetworkDenoiser(network, batchSize: 4, size: size, on: backend, states: states)
     let output = try denoiser.predict(ForwardProcess(process.schedule).noised(x0, at: t, epsilon: ε), at: t)
     let expected = process.objective(test.objective, x0: x0, epsilon: ε, output: output, at: t)
     #expect(result.losses.count == 4 && expected.count == 4)
@@ -73,7 +75,7 @@ import Testing
     func train(parts: Int) throws -> (weights: [Float], losses: [Double]) {
       var program = TrainingProgram(
         network: Self.network, process: process, objective: .squaredError(), adam: Adam(weightDecay: 0.1),
-        gradientClip: 0.1, batchSize: 8 / parts, height: 4, width: 4)
+        gradientClip: 0.1, batchSize: 8 / parts, size: .init(height: 4, width: 4))
       program.parts = parts
       let engine = try TrainingEngine(program, seed: 7, on: ReferenceBackend())
       try engine.start(from: weights)

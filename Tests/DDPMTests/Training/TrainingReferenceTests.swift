@@ -22,8 +22,8 @@ import Testing
     let dimension = x0.count / t.count
 
     var program = TrainingProgram(
-      network: pipeline.unet, process: try ReverseProcess(schedule: NoiseSchedule()), objective: .squaredError(),
-      adam: Adam(), gradientClip: 1, batchSize: batch, height: 28, width: 28)
+      network: pipeline.network, process: try ReverseProcess(schedule: NoiseSchedule()), objective: .squaredError(),
+      adam: Adam(), gradientClip: 1, batchSize: batch, size: .init(height: 28, width: 28))
     program.takesNoise = true
     let engine = try TrainingEngine(program, seed: 0, on: CPUBackend(.init(threads: 1, tuning: .fixed)))
     try engine.start(from: weights)

@@ -51,6 +51,7 @@ import Testing
       [:], ["accumulate": 2], ["timestep_sampling": "importance", "timesteps": 1, "sample_steps": 1],
       ["variance": "learned_range", "loss": "hybrid"],
       ["classes": true, "loss": "min_snr", "prediction": "v_prediction"],
+      ["classes": true, "condition_dropout": 0, "accumulate": 2],
       ["weight_decay": 0.01, "gradient_clip": 0, "decay": "cosine"],
     ] as [[String: JSONValue]]) func resumesToTheLastBit(options: [String: JSONValue]) throws
   {
@@ -61,7 +62,10 @@ import Testing
         // Dies in the fourth step's report, after the checkpoint of step 2; steps 3 and 4 are lost and done again.
         let run = try TrainingRun(configuration, output: broken, on: backend)
         #expect(throws: Stopped.self) {
-          try run { if case .step(let report) = $0, report.step == 4 { throw Stopped() } }
+          try run {
+            if case .step(let report) = $0, report.step == 4 { throw Stopped() }
+            return .goOn
+          }
         }
         try resume(broken, on: backend)
 
@@ -107,7 +111,7 @@ import Testing
         let layer = try TrainingConfiguration.layer(ofModel: first)
         let agreed = try TrainingConfiguration(over: base, layers: [layer])
         let run = try TrainingRun(agreed, output: second, start: first, on: backend)
-        try run { _ in }
+        #expect(try run { _ in .goOn } == .finished)
         let scheduler = "scheduler/scheduler_config.json"
         #expect(try bytes(first.appending(path: scheduler)) == bytes(second.appending(path: scheduler)))
         let written = try RunDirectory(second).readConfiguration()
@@ -129,7 +133,7 @@ import Testing
     try inFolder { first in
       try inFolder { second in
         var configuration = Self.tiny
-        (configuration.steps, configuration.sampleEvery, configuration.prediction) = (1, 0, "v_prediction")
+        (configuration.steps, configuration.sampleEvery, configuration.prediction) = (1, 0, .velocity)
         try train(configuration, output: first, on: backend)
         let layers = [try TrainingConfiguration.layer(ofModel: first), ("the command line", options)]
         let contradiction = try TrainingConfiguration(over: configuration, layers: layers)
@@ -151,9 +155,11 @@ import Testing
       (configuration.steps, configuration.sampleEvery, configuration.rescaleBetas) = (1, 0, rescaled)
       configuration.timesteps = 100
       var warnings: [String] = []
-      try TrainingRun(configuration, output: folder, on: backend)() {
+      let outcome = try TrainingRun(configuration, output: folder, on: backend)() {
         if case .warning(let text) = $0 { warnings.append(text) }
+        return .goOn
       }
+      #expect(outcome == .finished)
       #expect(warnings.contains { $0.hasPrefix("ᾱ_T is 0.364") } == warns)
     }
   }
@@ -177,10 +183,16 @@ import Testing
   @Test func aRunIsNeverOverwritten() throws {
     try inFolder { folder in
       var configuration = Self.tiny
-      configuration.steps = 2
+      (configuration.steps, configuration.logEvery) = (2, 1)
       try train(configuration, output: folder, on: backend)
       #expect(throws: TrainingError.self) { try TrainingRun(configuration, output: folder, on: backend) }
-      #expect(throws: TrainingError.self) { try TrainingRun(resuming: folder, on: backend) }
+      // A finished run has its plots written again, and nothing else.
+      let plot = folder.appending(path: "loss.png")
+      let first = try bytes(plot)
+      try FileManager.default.removeItem(at: plot)
+      try resume(folder, on: backend)
+      #expect(try bytes(plot) == first)
+      #expect(RunDirectory(folder).checkpoints.steps == [0, 2])
       #expect(throws: TrainingError.self) {
         try TrainingRun(resuming: folder, changes: ["learning_rate": 1, "steps": 4], on: backend)
       }
@@ -230,10 +242,10 @@ private func train(
   _ configuration: TrainingConfiguration, output: URL, replaces: Bool = false, on backend: any Backend
 ) throws {
   let run = try TrainingRun(configuration, output: output, replaces: replaces, on: backend)
-  try run { _ in }
+  #expect(try run { _ in .goOn } == .finished)
 }
 
 private func resume(_ output: URL, changes: [String: JSONValue] = [:], on backend: any Backend) throws {
   let run = try TrainingRun(resuming: output, changes: changes, on: backend)
-  try run { _ in }
+  #expect(try run { _ in .goOn } == .finished)
 }

@@ -2,13 +2,8 @@
 //
 //   swift run -c release --package-path Examples/Minimal
 
-import CPUBackend
 import DDPM
-import Datasets
-import Diffusion
 import Foundation
-import Networks
-import TensorGraph
 
 // The forward process: β_t from 1e-4 to 0.02 in T = 1000 steps.
 let schedule = try NoiseSchedule(.linear(), T: 1000)
@@ -43,8 +38,7 @@ builder.optimize(parameters, gradients: gradients, with: adam)
 let backend = CPUBackend()
 let training = try backend.compile(builder.finish())
 let weights = try NetworkWeights(initializing: config, by: .ddpm, seed: 0)
-try weights.load(into: training.states)
-try weights.load(into: training.states, prefix: "ema.")
+try weights.load(into: training.states, prefixes: ["", "ema."])
 
 let loader = try BatchLoader(Dataset.open("glyphs"), batchSize: n, seed: 0)
 var random = SystemRandomNumberGenerator()
@@ -60,12 +54,11 @@ for step in 1...400 {
 }
 
 // Algorithm 2, with the averaged weights.
-let denoiser = try UNetDenoiser(
-  config, batchSize: 16, height: side, width: side, on: backend, prefix: "ema.", states: training.states)
+let denoiser = try NetworkDenoiser(
+  config, batchSize: 16, size: .init(height: side, width: side), on: backend, states: training.states, prefix: "ema.")
 var noise = CounterNoise(seed: 2)
 let samples = try Ancestral().sample(
   shape: .init(16, 1, side, side), timesteps: schedule.timesteps.reversed(), process: process, denoiser: denoiser,
   noise: &noise)
-let pictures = ImageShape(channels: 1, height: side, width: side).images(x0: samples.scalars)
-try ImageGrid(columns: 4, magnification: 4).picture(of: pictures).writePNG(to: URL(filePath: "minimal.png"))
+try ImageGrid(columns: 4, magnification: 4).picture(of: samples.pictures).writePNG(to: URL(filePath: "minimal.png"))
 print("wrote minimal.png")
