@@ -77,6 +77,6 @@ let package = Package(
       name: "DiffusersTests", dependencies: ["Diffusers", "TestSupport"], exclude: ["Golden"], swiftSettings: strict),
     .testTarget(
       name: "DDPMTests", dependencies: ["DDPM", "CPUBackend", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "BookTests", swiftSettings: strict),
+    .testTarget(name: "BookTests", dependencies: ["Diffusion"], swiftSettings: strict),
   ]
 )
