@@ -35,7 +35,7 @@ import Testing
     let weight = { (process: ReverseProcess, t: Timestep) in process.boundWeight(at: t) }
     // The mass of a grey pixel and of a black one, seen from its own value.
     let bits = { (k: Int, σ: Double) in
-      -DiscretizedDecoder.logLikelihood(pixel: k, mean: DiscretizedDecoder.value(ofPixel: k), logσ: log(σ)) / log(2)
+      -DiscretizedDecoder.logLikelihood(pixel: k, mean: DiscretizedDecoder.value(ofPixel: k), logSigma: log(σ)) / log(2)
     }
     let (σ₁, wide) = (β̃(2).squareRoot(), β[1].squareRoot())
     // What a step keeps of the noise in x_t.
