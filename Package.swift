@@ -78,6 +78,6 @@ let package = Package(
     .testTarget(
       name: "DDPMTests", dependencies: ["DDPM", "CPUBackend", "TestSupport"], exclude: ["Fixtures"],
       swiftSettings: strict),
-    .testTarget(name: "BookTests", swiftSettings: strict),
+    .testTarget(name: "BookTests", dependencies: ["Diffusion"], swiftSettings: strict),
   ]
 )

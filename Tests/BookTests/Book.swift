@@ -125,9 +125,9 @@ enum Book {
       }
     }
 
-    /// Decimal fractions in the text, such as results: sorted, since the languages order their clauses differently.
+    /// Decimal fractions in text and equations, such as results: sorted, since the languages order their clauses differently.
     var numbers: [String] {
-      prose.flatMap { line in
+      (prose + blocks("math")).flatMap { line in
         line.split { !($0.isASCII && ($0.isNumber || $0 == ".")) }
           .map { word in String(word.reversed().drop { $0 == "." }.reversed()) }.filter { $0.contains(".") }
       }.sorted()
