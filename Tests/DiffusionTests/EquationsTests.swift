@@ -94,7 +94,7 @@ import Testing
     let sources = try Self.files(in: "Sources")
     let tests = try Self.files(in: "Tests")
     let entries = try Self.entries()
-    #expect(entries.count == 20)
+    #expect(entries.count == 42)
     for entry in entries {
       #expect(entry.math == 1, "\(entry.title): one equation")
       #expect(

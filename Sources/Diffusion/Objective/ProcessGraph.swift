@@ -53,7 +53,7 @@ public struct ProcessGraph {
     process.prediction.target(x0: x0, epsilon: ε, xt: xt, level: level, posterior: posterior)
   }
 
-  /// The objective of each sample, (N): `ReverseProcess.objective` as a differentiable piece. The loss is its mean.
+  /// The objective of each sample, (N), a mean over dimensions. The loss is its mean over samples.
   ///
   /// - Parameters:
   ///   - x0: [N, C, H, W] in [−1, 1]; for `.hybrid` on the 256 values of 8-bit pixels.
@@ -65,13 +65,16 @@ public struct ProcessGraph {
     let squares = (target(x0: x0, epsilon: ε, xt: xt) - halves[0]).squared()
     switch objective {
     case .squaredError(.simple):
+      // L_simple = (target − output)²
       return squares.mean([1, 2, 3])
     case .squaredError(let weight):
+      // weight · (target − output)²
       return (coefficient { process.weight(weight, at: $0) } * squares).mean([1, 2, 3])
     case .hybrid(let λ):
       precondition(process.variance.isLearned, "the hybrid objective needs a learned variance")
       let nats = bound(x0: x0, xt: xt, prediction: halves[0].detached(), variance: halves[1])
       let λ = λ ?? Double(process.schedule.T) / 1000
+      // L_simple + λ L_{t−1}, the term in bits
       return (squares + λ / log(2.0) * nats).mean([1, 2, 3])
     }
   }

@@ -31,7 +31,7 @@ extension Posterior: Sendable where Coefficient: Sendable {}
 
 extension NoiseSchedule {
   /// (α, β) of the step from x_s to x_t: ᾱ_t/ᾱ_s and 1 − ᾱ_t/ᾱ_s; the table's own where s = t − 1.
-  public func transition(from s: Timestep, to t: Timestep) -> (α: Double, β: Double) {
+  package func transition(from s: Timestep, to t: Timestep) -> (α: Double, β: Double) {
     precondition(s < t, "x_\(t) does not come after x_\(s)")
     if s.number + 1 == t.number { return (α[t], β[t]) }
     let α = ᾱ[t] / ᾱ[s]
