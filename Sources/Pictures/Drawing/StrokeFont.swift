@@ -39,14 +39,18 @@ package enum StrokeFont {
     return strokes
   }
 
-  private static let spacing = 26.0
+  static let spacing = 26.0
 
   private static func advance(of character: Character) -> Double {
     if character == " " { return 50 }
     return table[character]?.first?.advance ?? 45 + spacing
   }
 
-  private static let table: [Character: [Shape]] = drawings.mapValues { $0.map(parse) }
+  private static let table: [Character: [Shape]] = {
+    let plain = drawings.mapValues { $0.map(parse) }.merging(mathematics.mapValues { [parse($0)] }) { first, _ in first
+    }
+    return plain.merging(derived(from: plain)) { first, _ in first }
+  }()
 
   /// Reads a path: `M x y` lifts the pen and goes there, `L x y …` draws lines, `C` a cubic Bézier curve (three points),
   /// `A cx cy rx ry from to` an arc of an ellipse (degrees, clockwise from the right), which `M` alone begins afresh.

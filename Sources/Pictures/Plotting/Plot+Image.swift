@@ -13,8 +13,10 @@ extension Plot {
       switch mark {
       case .line(let points, let width, let colour, let opacity):
         canvas.stroke([pixels(points)], width: width * scale, colour, opacity: opacity)
-      case .dots(let points, let radius, let colour):
-        for point in pixels(points) { canvas.stroke([[point]], width: 2 * radius * scale, colour) }
+      case .dots(let points, let radius, let colour, let opacity):
+        for point in pixels(points) { canvas.stroke([[point]], width: 2 * radius * scale, colour, opacity: opacity) }
+      case .picture(let image, let from, let to):
+        canvas.fill(image, from: scale * from, to: scale * to)
       case .band(let band, let colour, let opacity):
         canvas.fill(band.map { (scale * $0.x, scale * $0.low, scale * $0.high) }, colour, opacity: opacity)
       case .text(let text, let at, let size, let anchor, let colour, let isBold, let isVertical):
@@ -67,6 +69,19 @@ struct Canvas {
           let covered = min(bottom, Double(row + 1)) - max(top, Double(row))
           if covered > 0 { blend(column, row, colour, covered * opacity) }
         }
+      }
+    }
+  }
+
+  /// Lays a picture over a rectangle, each of its pixels a rectangle of its own.
+  mutating func fill(_ picture: Image8, from: Point, to: Point) {
+    let picture = picture.converted(channels: 3)
+    for y in max(0, Int(from.y.rounded()))..<max(0, min(image.height, Int(to.y.rounded()))) {
+      let row = min(
+        max(Int((Double(y) + 0.5 - from.y) / (to.y - from.y) * Double(picture.height)), 0), picture.height - 1)
+      for x in max(0, Int(from.x.rounded()))..<max(0, min(image.width, Int(to.x.rounded()))) {
+        let column = Int((Double(x) + 0.5 - from.x) / (to.x - from.x) * Double(picture.width))
+        for c in 0..<3 { image[x, y, c] = picture[min(max(column, 0), picture.width - 1), row, c] }
       }
     }
   }

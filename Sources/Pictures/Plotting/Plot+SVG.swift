@@ -1,3 +1,9 @@
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
 extension Plot {
   /// Scalable: text stays text, in the reader's own typeface.
   public func svg() -> String {
@@ -36,9 +42,21 @@ extension Plot {
           <polyline points="\(path(points))" fill="none" stroke="\(hex(colour))" stroke-width="\(number(width))" \
           stroke-linejoin="round" stroke-linecap="round"\(opacity < 1 ? " stroke-opacity=\"\(number(opacity))\"" : "")/>
           """)
-      case .dots(let points, let radius, let colour):
-        let dots = points.map { "<circle cx=\"\(number($0.x))\" cy=\"\(number($0.y))\" r=\"\(number(radius))\"/>" }
-        lines.append("<g fill=\"\(hex(colour))\">\(dots.joined())</g>")
+      case .dots(let points, let radius, let colour, let opacity):
+        // A line of no length with round ends is a dot, in fewer letters than a circle.
+        let dots = points.map { "M\(number($0.x)),\(number($0.y))h0" }
+        lines.append(
+          """
+          <path d="\(dots.joined())" stroke="\(hex(colour))" stroke-width="\(number(2 * radius))" \
+          stroke-linecap="round"\(opacity < 1 ? " stroke-opacity=\"\(number(opacity))\"" : "")/>
+          """)
+      case .picture(let image, let from, let to):
+        let png = (try? image.png()).map { Data($0).base64EncodedString() } ?? ""
+        lines.append(
+          """
+          <image x="\(number(from.x))" y="\(number(from.y))" width="\(number(to.x - from.x))" \
+          height="\(number(to.y - from.y))" preserveAspectRatio="none" href="data:image/png;base64,\(png)"/>
+          """)
       case .band(let band, let colour, let opacity):
         let outline = band.map { Point($0.x, $0.high) } + band.reversed().map { Point($0.x, $0.low) }
         lines.append(

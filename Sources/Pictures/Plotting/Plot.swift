@@ -28,6 +28,8 @@ public struct Plot: Sendable {
     case faint
     /// Dots.
     case points
+    /// Small pale dots, for thousands of them.
+    case cloud
     /// Dots joined by lines.
     case linePoints
   }
@@ -69,6 +71,12 @@ public struct Plot: Sendable {
   public var yLabel: String
   public var yScale: Scale
   public var series: [Series]
+  /// Behind the series: a function of the plane in colours.
+  public var heatMap: HeatMap?
+  /// Before the series: a field of vectors.
+  public var arrows: [Arrow] = []
+  /// Whether both axes have one scale, so that circles are round.
+  public var hasEqualScales = false
   /// What to show; nil fits the data.
   public var xRange: ClosedRange<Double>?
   public var yRange: ClosedRange<Double>?

@@ -6,41 +6,53 @@ import Files
   import Foundation
 #endif
 
-/// Plots of one size side by side in one picture.
+/// Plots of one size in one picture: side by side, in one row or in several.
 public struct PlotRow: Sendable {
   public var plots: [Plot]
+  /// Plots in a row; all of them unless told.
+  public var columns: Int
 
-  public init(_ plots: [Plot]) {
+  public init(_ plots: [Plot], columns: Int? = nil) {
     precondition(!plots.isEmpty, "a row of no plots")
+    precondition(columns ?? 1 > 0, "\(columns ?? 0) plots in a row")
     self.plots = plots
+    self.columns = columns ?? plots.count
   }
 
-  private var width: Int { plots.reduce(0) { $0 + $1.width } }
-  private var height: Int { plots.reduce(0) { max($0, $1.height) } }
+  /// Each plot's place, in the units of `size`, and the size of all together.
+  private func places(_ size: (Plot) -> (width: Int, height: Int)) -> (
+    places: [(x: Int, y: Int)], width: Int, height: Int
+  ) {
+    var places: [(x: Int, y: Int)] = []
+    var (x, y, width, height) = (0, 0, 0, 0)
+    for (i, plot) in plots.enumerated() {
+      if i > 0, i.isMultiple(of: columns) { (x, y) = (0, height) }
+      places.append((x, y))
+      x += size(plot).width
+      (width, height) = (max(width, x), max(height, y + size(plot).height))
+    }
+    return (places, width, height)
+  }
 
   public func image() -> Image8 {
     let images = plots.map { $0.image() }
-    var row = Image8(
-      width: images.reduce(0) { $0 + $1.width }, height: images.reduce(0) { max($0, $1.height) }, channels: 3, fill: 255
-    )
-    var x = 0
-    for image in images {
-      row.paste(image, x: x, y: 0)
-      x += image.width
+    let all = places { plot in
+      (Int(Double(plot.width) * plot.pixelsPerPoint), Int(Double(plot.height) * plot.pixelsPerPoint))
     }
-    return row
+    var picture = Image8(width: all.width, height: all.height, channels: 3, fill: 255)
+    for (image, place) in zip(images, all.places) { picture.paste(image, x: place.x, y: place.y) }
+    return picture
   }
 
   public func svg() -> String {
+    let all = places { ($0.width, $0.height) }
     var text = """
-      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(width) \(height)" width="\(width)" height="\(height)">
+      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(all.width) \(all.height)" width="\(all.width)" height="\(all.height)">
 
       """
-    var x = 0
-    for plot in plots {
+    for (plot, place) in zip(plots, all.places) {
       // SVG pictures may stand in one another, each at its place.
-      text += plot.svg().replacing("<svg ", with: "<svg x=\"\(x)\" ", maxReplacements: 1)
-      x += plot.width
+      text += plot.svg().replacing("<svg ", with: "<svg x=\"\(place.x)\" y=\"\(place.y)\" ", maxReplacements: 1)
     }
     return text + "</svg>\n"
   }

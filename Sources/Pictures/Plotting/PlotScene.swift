@@ -25,7 +25,9 @@ struct PlotScene {
 
   enum Mark {
     case line([Point], width: Double, Colour, opacity: Double)
-    case dots([Point], radius: Double, Colour)
+    case dots([Point], radius: Double, Colour, opacity: Double = 1)
+    /// Pixels drawn over a rectangle.
+    case picture(Image8, from: Point, to: Point)
     /// The area between two lines with the same x.
     case band([(x: Double, low: Double, high: Double)], Colour, opacity: Double)
     /// `at` is on the baseline. Vertical text runs upwards.
@@ -36,8 +38,8 @@ struct PlotScene {
   let height: Double
   private(set) var marks: [Mark] = []
 
-  private let plot: Plot
-  private var left = 0.0, right = 0.0, top = 0.0, bottom = 0.0
+  let plot: Plot
+  private(set) var left = 0.0, right = 0.0, top = 0.0, bottom = 0.0
 
   init(_ plot: Plot) {
     self.plot = plot
@@ -57,37 +59,39 @@ struct PlotScene {
     let spreads = plot.series.flatMap { series in
       zip(series.y, series.spread).flatMap { [$0 - $1, $0 + $1] }
     }
-    let yAxis = Axis(
-      values: plot.series.flatMap(\.y) + (plot.yScale == .linear ? spreads : []), fixed: plot.yRange,
-      scale: plot.yScale,
-      wanted: max(3, plot.height / 75), pads: true)
-    let xAxis = Axis(
-      values: plot.series.flatMap(\.x), fixed: plot.xRange, scale: .linear, wanted: max(3, plot.width / 110),
-      pads: false)
+    var yAxis = Axis(
+      values: plot.series.flatMap(\.y) + (plot.yScale == .linear ? spreads : []) + plot.planeValues.y,
+      fixed: plot.yRange ?? plot.heatMap?.y, scale: plot.yScale, wanted: max(3, plot.height / 75), pads: true)
+    var xAxis = Axis(
+      values: plot.series.flatMap(\.x) + plot.planeValues.x, fixed: plot.xRange ?? plot.heatMap?.x, scale: .linear,
+      wanted: max(3, plot.width / 110), pads: plot.hasEqualScales)
 
     // Room for what stands around the frame.
     let widest = yAxis.ticks.reduce(0) { max($0, Self.textWidth($1.text, size: tickSize)) }
     left = 18 + (plot.yLabel.isEmpty ? 0 : 26) + widest + 10
-    right = width - 28
+    right = width - 28 - (plot.heatMap == nil ? 0 : Self.colourBarWidth)
     top = plot.title.isEmpty ? 20 : 46
     bottom = height - 38 - (plot.xLabel.isEmpty ? 0 : 26)
     if !plot.title.isEmpty {
       text(plot.title, Point(left, 30), titleSize, .start, .ink, isBold: true)
     }
     legend(size: tickSize)
+    if plot.hasEqualScales { equalise(&xAxis, &yAxis) }
+    if let heatMap = plot.heatMap { draw(heatMap, xAxis, yAxis, tickSize: tickSize) }
 
     for tick in yAxis.ticks {
       let y = bottom - yAxis.place(tick.value) * (bottom - top)
-      line([Point(left, y), Point(right, y)], 1, .grid)
+      line([Point(left, y), Point(right, y)], 1, .grid, plot.heatMap == nil ? 1 : 0.25)
       text(tick.text, Point(left - 8, y + Self.capHeight(tickSize) / 2), tickSize, .end, .quiet)
     }
     for tick in xAxis.ticks {
       let x = left + xAxis.place(tick.value) * (right - left)
-      line([Point(x, top), Point(x, bottom)], 1, .grid)
+      line([Point(x, top), Point(x, bottom)], 1, .grid, plot.heatMap == nil ? 1 : 0.25)
       line([Point(x, bottom), Point(x, bottom + 5)], 1.2, .axis)
       text(tick.text, Point(x, bottom + 21), tickSize, .middle, .quiet)
     }
     for (i, series) in plot.series.enumerated() { draw(series, Self.colour(i, plot.series), xAxis, yAxis) }
+    for arrow in plot.arrows { draw(arrow, xAxis, yAxis) }
     line([Point(left, top), Point(left, bottom), Point(right, bottom)], 1.4, .axis)
 
     text(plot.xLabel, Point((left + right) / 2, height - 16), labelSize, .middle, .ink)
@@ -115,13 +119,16 @@ struct PlotScene {
       }
       let y = top - Self.capHeight(size) / 2
       let colour = Self.colour(i, plot.series)
-      if plot.series[i].style != .points { line([Point(x + 1, y), Point(x + 22, y)], 2.6, colour) }
+      if ![.points, .cloud].contains(plot.series[i].style) { line([Point(x + 1, y), Point(x + 22, y)], 2.6, colour) }
       if plot.series[i].style != .line { marks.append(.dots([Point(x + 11.5, y)], radius: 3.4, colour)) }
       text(plot.series[i].name, Point(x + 29, top), size, .start, .ink)
       x += wide
     }
     top += 16
   }
+
+  /// Adds a mark.
+  mutating func add(_ mark: Mark) { marks.append(mark) }
 
   private mutating func draw(_ series: Plot.Series, _ colour: Colour, _ xAxis: Axis, _ yAxis: Axis) {
     func place(_ x: Double, _ y: Double) -> Point {
@@ -138,17 +145,21 @@ struct PlotScene {
       if band.count > 1 { marks.append(.band(band, colour, opacity: 0.2)) }
     }
     let points = zip(series.x, series.y).map { place($0, $1) }
-    if series.style != .points {
+    if ![.points, .cloud].contains(series.style) {
       let isFaint = series.style == .faint
       for run in runs(points) {
         line(thinned(run), isFaint ? 1 : 2, colour, isFaint ? 0.3 : 1)
       }
     }
-    if series.style == .points || series.style == .linePoints {
+    if [.points, .cloud, .linePoints].contains(series.style) {
       let seen = points.filter {
         $0.x >= left - 0.01 && $0.x <= right + 0.01 && $0.y >= top - 0.01 && $0.y <= bottom + 0.01
       }
-      marks.append(.dots(seen, radius: seen.count > 200 ? 1.8 : 3, colour))
+      if series.style == .cloud {
+        marks.append(.dots(seen, radius: 1.2, colour, opacity: 0.45))
+      } else {
+        marks.append(.dots(seen, radius: seen.count > 200 ? 1.8 : 3, colour))
+      }
     }
   }
 
@@ -188,7 +199,7 @@ struct PlotScene {
   }
 
   /// The part of a segment inside the frame (Liang and Barsky 1984).
-  private func clipped(_ a: Point, _ b: Point) -> (Point, Point)? {
+  func clipped(_ a: Point, _ b: Point) -> (Point, Point)? {
     var enter = 0.0, leave = 1.0
     let d = b - a
     for (step, room) in [(-d.x, a.x - left), (d.x, right - a.x), (-d.y, a.y - top), (d.y, bottom - a.y)] {
@@ -223,11 +234,11 @@ struct PlotScene {
     return out
   }
 
-  private mutating func line(_ points: [Point], _ width: Double, _ colour: Colour, _ opacity: Double = 1) {
+  mutating func line(_ points: [Point], _ width: Double, _ colour: Colour, _ opacity: Double = 1) {
     marks.append(.line(points, width: width, colour, opacity: opacity))
   }
 
-  private mutating func text(
+  mutating func text(
     _ text: String, _ at: Point, _ size: Double, _ anchor: Anchor, _ colour: Colour, isBold: Bool = false,
     isVertical: Bool = false
   ) {
