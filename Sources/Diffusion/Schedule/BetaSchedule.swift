@@ -96,6 +96,15 @@ extension BetaSchedule {
       default: self.init(rawValue: name)
       }
     }
+
+    /// Reads the names that other programs use, too.
+    public init(from decoder: any Decoder) throws {
+      let name = try decoder.singleValueContainer().decode(String.self)
+      guard let found = Self(alias: name) else {
+        throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: name))
+      }
+      self = found
+    }
   }
 
   /// The rule of a name, between its first and its last β where it asks for them.

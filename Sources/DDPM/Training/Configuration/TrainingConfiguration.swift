@@ -196,17 +196,6 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   }
 }
 
-extension BetaSchedule.Name {
-  /// Also reads the names that other programs use.
-  public init(from decoder: any Decoder) throws {
-    let name = try decoder.singleValueContainer().decode(String.self)
-    guard let found = BetaSchedule.Name(alias: name) else {
-      throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: name))
-    }
-    self = found
-  }
-}
-
 extension Prediction: Codable {}
 extension ReverseVariance: Codable {}
 extension WeightInitialization: Codable {}
