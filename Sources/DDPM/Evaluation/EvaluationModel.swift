@@ -108,7 +108,9 @@ public struct EvaluationModel {
 
   /// Tells one set of weights from another: the checksum of the weights file.
   public func fingerprint() throws -> String {
-    let checksum = CRC32C.checksum(try FileBytes.read(PipelineDirectory.weightsURL(in: directory).path))
+    let checksum = try CRC32C.checksum(
+      ofFile: PipelineDirectory.weightsURL(in: directory).path, limit: SafetensorsFile.largest
+    ).checksum
     return "crc32c:" + String(checksum, radix: 16)
   }
 }

@@ -129,7 +129,7 @@ extension PipelineDirectory {
 
 private func readObject(_ url: URL) throws -> [String: JSONValue] {
   let value: JSONValue
-  do { value = try JSONValue(parsing: FileBytes.read(url.path)) } catch let error as JSONError {
+  do { value = try JSONValue(parsing: FileBytes.read(url.path, limit: 1 << 20)) } catch let error as JSONError {
     throw PipelineError.json(file: url.path, error)
   }
   guard let object = value.object else { throw PipelineError.notAnObject(file: url.path, kind: value.kind) }

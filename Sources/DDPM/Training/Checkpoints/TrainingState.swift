@@ -62,7 +62,7 @@ struct Checkpoint {
   func state() throws -> TrainingState {
     let url = folder.appending(path: "state.json")
     let state: TrainingState
-    do { state = try JSONDecoder().decode(TrainingState.self, from: Data(FileBytes.read(url.path))) } catch let error
+    do { state = try JSONDecoder().decode(TrainingState.self, from: Data(FileBytes.read(url.path, limit: 1 << 20))) } catch let error
       as DecodingError
     {
       throw TrainingError.damagedCheckpoint(folder.path, "state.json: \(error)")
