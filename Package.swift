@@ -15,8 +15,7 @@ let package = Package(
     .executable(name: "ddpm", targets: ["ddpm-cli"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
-    .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
   ],
   targets: [
     // C libraries, each named by the Debian package that brings it.
@@ -51,7 +50,6 @@ let package = Package(
       name: "DDPM",
       dependencies: [
         "CPUBackend", "TensorGraph", "Diffusion", "Networks", "Diffusers", "Files", "Pictures", "Datasets",
-        .product(name: "Yams", package: "Yams"),
       ], swiftSettings: strict),
     .executableTarget(
       name: "ddpm-cli",

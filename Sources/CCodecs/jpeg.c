@@ -71,8 +71,18 @@ static void start(j_decompress_ptr info, const uint8_t *bytes, size_t count, uns
 
 static uint32_t channels_of(j_decompress_ptr info) { return info->num_components == 1 ? 1 : 3; }
 
-int ccodecs_jpeg_size(const uint8_t *bytes, size_t count, unsigned scale_denominator, ccodecs_size *size,
-                      char *error) {
+// A file in several scans is collected as coefficients, 2 bytes each, before the first row can be decoded.
+static uint64_t memory_of(j_decompress_ptr info) {
+  if (!jpeg_has_multiple_scans(info)) return 0;
+  uint64_t bytes = 0;
+  for (int i = 0; i < info->num_components; i++) {
+    const jpeg_component_info *component = &info->comp_info[i];
+    bytes += (uint64_t)component->width_in_blocks * component->height_in_blocks * sizeof(JBLOCK);
+  }
+  return bytes;
+}
+
+int ccodecs_jpeg_size(const uint8_t *bytes, size_t count, ccodecs_size *size, char *error) {
   struct jpeg_decompress_struct info;
   error_manager manager;
   memset(&info, 0, sizeof info);
@@ -81,10 +91,11 @@ int ccodecs_jpeg_size(const uint8_t *bytes, size_t count, unsigned scale_denomin
     jpeg_destroy_decompress(&info);
     return 1;
   }
-  start(&info, bytes, count, scale_denominator);
+  start(&info, bytes, count, 1);
   size->width = info.output_width;
   size->height = info.output_height;
   size->channels = channels_of(&info);
+  size->memory = memory_of(&info);
   jpeg_destroy_decompress(&info);
   return 0;
 }
@@ -100,45 +111,46 @@ static void cmyk_to_rgb(const uint8_t *cmyk, uint8_t *rgb, size_t count, int inv
   }
 }
 
-int ccodecs_jpeg_decode(const uint8_t *bytes, size_t count, unsigned scale_denominator, uint8_t *pixels,
-                        size_t pixel_count, char *error) {
+int ccodecs_jpeg_decode(const uint8_t *bytes, size_t count, unsigned scale_denominator, ccodecs_size size,
+                        ccodecs_row on_row, void *context, char *error) {
   struct jpeg_decompress_struct info;
   struct jpeg_progress_mgr progress;
   error_manager manager;
   uint8_t *volatile line = NULL;
+  uint8_t *volatile row = NULL;
   memset(&info, 0, sizeof info);
   memset(&progress, 0, sizeof progress);
   progress.progress_monitor = on_progress;
   install(&manager, (struct jpeg_common_struct *)&info, error);
   if (setjmp(manager.escape)) {
     free(line);
+    free(row);
     jpeg_destroy_decompress(&info);
     return 1;
   }
   start(&info, bytes, count, scale_denominator);
   info.progress = &progress;
-  size_t channels = channels_of(&info), row_bytes = info.output_width * channels;
   int four = info.num_components == 4;
-  if (row_bytes * info.output_height != pixel_count) {
+  if (info.output_width != size.width || info.output_height != size.height || channels_of(&info) != size.channels) {
     snprintf(error, CCODECS_ERROR_LENGTH, "unexpected pixel layout");
     longjmp(manager.escape, 1);
   }
   jpeg_start_decompress(&info);
-  if (four) {
-    line = malloc((size_t)info.output_width * 4);
-    if (!line) {
-      snprintf(error, CCODECS_ERROR_LENGTH, "out of memory");
-      longjmp(manager.escape, 1);
-    }
+  row = malloc((size_t)size.width * size.channels);
+  line = four ? malloc((size_t)size.width * 4) : NULL;
+  if (!row || (four && !line)) {
+    snprintf(error, CCODECS_ERROR_LENGTH, "out of memory");
+    longjmp(manager.escape, 1);
   }
   while (info.output_scanline < info.output_height) {
-    uint8_t *row = pixels + info.output_scanline * row_bytes;
     JSAMPROW target = four ? line : row;
     jpeg_read_scanlines(&info, &target, 1);
     if (four) cmyk_to_rgb(line, row, info.output_width, info.saw_Adobe_marker);
+    on_row(context, row);
   }
   jpeg_finish_decompress(&info);
   free(line);
+  free(row);
   jpeg_destroy_decompress(&info);
   return 0;
 }

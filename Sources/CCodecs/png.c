@@ -67,25 +67,27 @@ int ccodecs_png_size(const uint8_t *bytes, size_t count, ccodecs_size *size, cha
   size->width = png_get_image_width(png, info);
   size->height = png_get_image_height(png, info);
   size->channels = channels_of(png, info);
+  size->memory = png_get_interlace_type(png, info) == PNG_INTERLACE_NONE
+                     ? 0
+                     : (uint64_t)size->width * size->height * size->channels;
   png_destroy_read_struct(&png, &info, NULL);
   return 0;
 }
 
-int ccodecs_png_decode(const uint8_t *bytes, size_t count, uint8_t *pixels, size_t pixel_count, char *error) {
+int ccodecs_png_decode(const uint8_t *bytes, size_t count, ccodecs_size size, ccodecs_row on_row, void *context,
+                       char *error) {
   source from = {bytes, count, 0};
   png_infop info = NULL;
   // Written after setjmp and read after longjmp: volatile, by the C standard.
-  png_bytep *volatile rows = NULL;
+  uint8_t *volatile pixels = NULL;
   png_structp png = open_reader(&from, &info, error);
   if (!png) return 1;
   if (!info || setjmp(png_jmpbuf(png))) {
-    free((void *)rows);
+    free(pixels);
     png_destroy_read_struct(&png, &info, NULL);
     return 1;
   }
   png_read_info(png, info);
-  png_uint_32 width = png_get_image_width(png, info), height = png_get_image_height(png, info);
-  size_t channels = channels_of(png, info);
 
   png_set_scale_16(png);
   // Palette to RGB, 1-, 2- and 4-bit grey to 8 bits, tRNS to alpha.
@@ -94,16 +96,25 @@ int ccodecs_png_decode(const uint8_t *bytes, size_t count, uint8_t *pixels, size
     png_color_16 white = {0, 255, 255, 255, 255};
     png_set_background(png, &white, PNG_BACKGROUND_GAMMA_SCREEN, 0, 1.0);
   }
-  png_set_interlace_handling(png);
+  int passes = png_set_interlace_handling(png);
   png_read_update_info(png, info);
   size_t row_bytes = png_get_rowbytes(png, info);
-  if (row_bytes != width * channels || row_bytes * height != pixel_count) png_error(png, "unexpected pixel layout");
-  rows = malloc(height * sizeof(png_bytep));
-  if (!rows) png_error(png, "out of memory");
-  for (png_uint_32 y = 0; y < height; y++) rows[y] = pixels + y * row_bytes;
-  png_read_image(png, (png_bytepp)rows);
+  if (row_bytes != (size_t)size.width * size.channels || png_get_image_width(png, info) != size.width ||
+      png_get_image_height(png, info) != size.height) {
+    png_error(png, "unexpected pixel layout");
+  }
+  // An interlaced image comes in seven passes, each of which completes the rows of the one before.
+  pixels = malloc(passes == 1 ? row_bytes : row_bytes * size.height);
+  if (!pixels) png_error(png, "out of memory");
+  for (int pass = 0; pass < passes; pass++) {
+    for (uint32_t y = 0; y < size.height; y++) {
+      uint8_t *row = passes == 1 ? pixels : pixels + y * row_bytes;
+      png_read_row(png, row, NULL);
+      if (pass == passes - 1) on_row(context, row);
+    }
+  }
   png_read_end(png, NULL);
-  free((void *)rows);
+  free(pixels);
   png_destroy_read_struct(&png, &info, NULL);
   return 0;
 }

@@ -13,6 +13,8 @@ public struct DataError: Error, CustomStringConvertible, Equatable, Sendable {
     case empty
     /// Something that belongs to the data set (a file, a split) is not there.
     case missing
+    /// There under two names, or more.
+    case duplicate
   }
 
   public let kind: Kind
@@ -31,15 +33,4 @@ public struct DataError: Error, CustomStringConvertible, Equatable, Sendable {
   }
 
   public var description: String { ("\(file): \(problem)" + (remedy.isEmpty ? "" : " (\(remedy))")).onOneLine }
-}
-
-extension String {
-  /// Without control characters: names come from archives too, and must not speak to the terminal.
-  package var onOneLine: String {
-    var text = ""
-    for scalar in unicodeScalars {
-      text.unicodeScalars.append(scalar.properties.generalCategory == .control ? "\u{FFFD}" : scalar)
-    }
-    return text
-  }
 }

@@ -142,7 +142,7 @@ import Testing
     let report = LikelihoodReport(subject(process, data, timesteps: 20), statistics)
     let file = folder.url.appending(path: "bound.json")
     try report.writeJSON(to: file, seconds: 1.5, batchSize: 20)
-    let object = try #require(JSONValue(parsing: FileBytes.read(file.path)).object)
+    let object = try #require(JSONValue(parsing: FileBytes.read(file.path, limit: 1 << 30)).object)
     for key in ["bits_per_dim", "prior", "diffusion", "reconstruction"] {
       #expect(object[key]?.double?.isFinite == true, "\(key)")
       #expect(object[key + "_standard_error"]?.double ?? -1 >= 0, "\(key)")

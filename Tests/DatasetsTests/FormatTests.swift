@@ -222,7 +222,7 @@ import Testing
       try FileManager.default.createDirectory(at: folder.appending(path: "empty"), withIntermediateDirectories: true)
       for (name, kind, text) in [
         ("mixed", DataError.Kind.mixedSizes, "a.png is 8×8, b.png is 9×8) (pass --image-size N"),
-        ("text", .empty, "holds no PNG or JPEG images, only files .tar, .txt (what works: a folder"),
+        ("text", .empty, "holds no pictures, only files: 1 .tar, 1 .txt (what works: a folder"),
         ("empty", .empty, "holds no files (what works"),
         ("one.png", .unsupported, "is a single image (name the folder"),
         ("text/a.txt", .corrupt, "archive"), ("text/b.tar", .corrupt, "archive"),

@@ -93,7 +93,9 @@ struct LinearModel {
       let all = [Timestep](repeating: t, count: 3)
       let output = try denoiser.predict(ForwardProcess(schedule).noised(images, at: t, epsilon: ε), at: all)
       return sum
-        + zip(bound.terms(images, epsilon: ε, output: output, at: all), hermite).reduce(0) { $0 + $1.0.nats * $1.1.weight }
+        + zip(bound.terms(images, epsilon: ε, output: output, at: all), hermite).reduce(0) {
+          $0 + $1.0.nats * $1.1.weight
+        }
     }
   }
 

@@ -28,7 +28,7 @@ public struct EvaluationState: Sendable, Equatable {
   public init(reading url: URL, expecting identity: [String: JSONValue], T: Int) throws {
     func damaged(_ problem: String) -> EvaluationError { .damagedState(url.path, problem) }
     let root: JSONValue
-    do { root = try JSONValue(parsing: FileBytes.read(url.path)) } catch let error as JSONError {
+    do { root = try JSONValue(parsing: FileBytes.read(url.path, limit: 64 << 20)) } catch let error as JSONError {
       throw damaged(error.description)
     }
     guard let object = root.object, object["format"]?.string == Self.format else {

@@ -22,18 +22,19 @@ enum CIFAR10 {
     return name == "test_batch" || (name.hasPrefix("data_batch_") && !name.contains("."))
   }
 
-  static func load(_ files: [FileTree.File], in tree: FileTree) throws -> PixelStore {
+  /// - Parameter limit: The most bytes that all files together may have.
+  static func load(_ files: [FileTree.File], in tree: FileTree, limit: Int) throws -> PixelStore {
     var pixels: [UInt8] = []
     var labels: [Int32] = []
     for file in files {
-      let bytes = try tree.read(file)
+      let bytes = try tree.read(file, limit: limit - pixels.count)
       let name = tree.name(of: file)
       guard !bytes.isEmpty, bytes.count.isMultiple(of: record) else {
         throw DataError(
           .corrupt, file: name, "\(bytes.count) bytes are no whole number of CIFAR-10 records (\(record) bytes each)",
           remedy: "fetch it again: it is cut short, or not the binary version")
       }
-      pixels.reserveCapacity(files.count * bytes.count)
+      if pixels.isEmpty { pixels.reserveCapacity(min(limit, files.count * bytes.count)) }
       for start in stride(from: 0, to: bytes.count, by: record) {
         guard bytes[start] < 10 else {
           throw DataError(

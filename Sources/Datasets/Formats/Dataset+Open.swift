@@ -46,9 +46,8 @@ extension Dataset {
   /// Opens data of whatever kind is there.
   ///
   /// - Parameter path: `glyphs` (needs no file); points: a ``PointFigure``'s name, `drawing:FILE`, a .csv or .npy file;
-  ///   a folder of PNG and JPEG images, sub-folder = class; a folder with MNIST's IDX
-  ///   files (plain or gzip) or one of them; a folder with CIFAR-10's binary batches, or one of them; a .tar, .tar.gz or .zip of
-  ///   any of these.
+  ///   a folder of pictures (PNG, JPEG, WebP, GIF, BMP), sub-folder = class; a folder with MNIST's IDX files (plain or gzip) or one
+  ///   of them; a folder with CIFAR-10's binary batches, or one of them; a .tar, .tar.gz or .zip of any of these.
   /// - Throws: ``DataError`` or ``FileError``: one line that names the file and says what would work.
   public static func open(
     _ path: String, split: Split = .train, imageSize: Int? = nil, skipBadImages: Bool = false
@@ -74,9 +73,7 @@ extension Dataset {
     if let points = try points(named: path, split: split, options: options) { return points }
     var path = path
     while path.count > 1 && path.hasSuffix("/") { path.removeLast() }
-    var status = stat()
-    guard stat(path, &status) == 0 else { throw FileError(verb: "read", path: path, code: errno) }
-    if status.st_mode & S_IFMT == S_IFDIR {
+    if FileKind(at: path) == .folder {
       return try open(FileTree(folder: path, wanted: isUseful), split: split, options: options)
     }
     return try open(file: path, split: split, options: options)
@@ -88,13 +85,13 @@ extension Dataset {
   }
 
   private static let whatWorks =
-    "what works: a folder of PNG or JPEG images, MNIST's IDX files, CIFAR-10's binary batches, a .tar, .tar.gz or .zip of these, 'glyphs', "
+    "what works: a folder of pictures (PNG, JPEG, WebP, GIF, BMP), MNIST's IDX files, CIFAR-10's binary batches, a .tar, .tar.gz or .zip of these, 'glyphs', "
     + "or points: a .csv or .npy file, 'moons' or another figure"
 
   // MARK: One file
 
   private static func open(file path: String, split: Split, options: Options) throws -> Dataset {
-    var header = try FileBytes.read(path, limit: 1 << 12)
+    var header = try FileBytes.prefix(path, 1 << 12)
     guard !header.isEmpty else { throw DataError(.empty, file: path, "the file is empty", remedy: whatWorks) }
     // The start of a gzip file is told by what is inside; if it cannot be, the whole file will say why.
     if Gzip.isGzip(header), let inside = try? Gzip.inflate(header, name: path, limit: 16) { header = inside }
@@ -122,7 +119,8 @@ extension Dataset {
       return try openIDX(images, tree, path: path, options)
     }
     let tree = try FileTree(
-      archive: path, wanted: isUseful, limit: options.memoryLimit, toleratesDamage: options.skipBadImages)
+      archive: path, wanted: isUseful, worth: { ImageFolder.isImage($0) ? ImageFolder.worth($0, start: $1) : .max },
+      limit: options.memoryLimit, toleratesDamage: options.skipBadImages)
     return try open(tree, split: split, options: options)
   }
 
@@ -158,12 +156,12 @@ extension Dataset {
       guard let images = candidates.first else {
         throw DataError(
           .missing, file: tree.path,
-          "has no \(split.rawValue) images, only \(sets.map(\.path).joined(separator: ", "))",
+          "has no \(split.rawValue) images, only \(list(sets.map(\.path)))",
           remedy: "name the file to use")
       }
       guard candidates.count == 1 else {
         throw DataError(
-          .unsupported, file: tree.path, "holds several data sets: \(candidates.map(\.path).joined(separator: ", "))",
+          .unsupported, file: tree.path, "holds several data sets: \(list(candidates.map(\.path)))",
           remedy: "name the file to use")
       }
       return try openIDX(images, tree, path: tree.path, options)
@@ -176,9 +174,7 @@ extension Dataset {
           .unsupported, file: tree.path, "is CIFAR-10's Python version, which is pickled",
           remedy: "fetch the binary version, cifar-10-binary.tar.gz")
       }
-      let others = tree.ignored.sorted().map { $0.isEmpty ? "without extension" : $0 }.prefix(5)
-      let found =
-        others.isEmpty ? "holds no files" : "holds no PNG or JPEG images, only files \(others.joined(separator: ", "))"
+      let found = tree.ignored.isEmpty ? "holds no files" : "holds no pictures, only files: \(counted(tree.ignored))"
       throw DataError(.empty, file: tree.path, found, remedy: whatWorks)
     }
     return try ImageFolder(tree: images, options: options).open(split: split)
@@ -198,7 +194,7 @@ extension Dataset {
   private static func openCIFAR10(
     _ batches: [FileTree.File], _ tree: FileTree, path: String, _ options: Options
   ) throws -> Dataset {
-    let store = try CIFAR10.load(batches, in: tree)
+    let store = try CIFAR10.load(batches, in: tree, limit: options.memoryLimit)
     return try Dataset(
       store.fitted(options, file: path), name: path, format: "CIFAR-10 binary",
       split: batches.first.flatMap { CIFAR10.split(of: $0.path) }, classes: CIFAR10.names, isMirrorable: true)

@@ -27,12 +27,15 @@ public struct Dataset: Sendable, CustomStringConvertible {
   public let classes: [String]
   /// Images that were left out because they could not be used, with the reason.
   public let skipped: [DataError]
+  /// Files that were passed over because their names are none of data, counted by suffix in lower case; `""` is for those
+  /// without one.
+  public let ignored: [String: Int]
   /// Whether a mirrored image is as good as the original: so for photographs, not for characters.
   public let isMirrorable: Bool
 
   public init(
     _ source: any ImageSource, name: String, format: String, split: Split? = nil, classes: [String] = [],
-    skipped: [DataError] = [], isMirrorable: Bool = false
+    skipped: [DataError] = [], ignored: [String: Int] = [:], isMirrorable: Bool = false
   ) {
     self.source = source
     self.name = name
@@ -40,6 +43,7 @@ public struct Dataset: Sendable, CustomStringConvertible {
     self.split = split
     self.classes = classes
     self.skipped = skipped
+    self.ignored = ignored
     self.isMirrorable = isMirrorable
   }
 
@@ -64,7 +68,14 @@ public struct Dataset: Sendable, CustomStringConvertible {
     if !classes.isEmpty { text += ", \(classes.count) classes" }
     if let split { text += " (split \(split.rawValue))" }
     if !skipped.isEmpty { text += ", \(skipped.count) skipped" }
-    return text
+    if !ignored.isEmpty { text += ", ignored \(Self.counted(ignored))" }
+    return text.onOneLine
+  }
+
+  /// Files by suffix, the most frequent first: `12 .txt, 3 .mp4 and 1 without a suffix`.
+  static func counted(_ suffixes: [String: Int]) -> String {
+    let sorted = suffixes.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+    return list(sorted.map { "\($0.value) \($0.key.isEmpty ? "without a suffix" : $0.key)" }, limit: 5)
   }
 }
 

@@ -25,7 +25,7 @@ enum IDX {
   /// Reads images and, if there are any beside them, their labels.
   static func load(_ images: FileTree.File, in tree: FileTree, limit: Int) throws -> PixelStore {
     let name = tree.name(of: images)
-    let (sizes, pixels) = try array(tree.read(images), rank: 3, name: name, limit: limit)
+    let (sizes, pixels) = try array(images, in: tree, rank: 3, limit: limit)
     guard sizes[0] > 0, sizes[1] > 0, sizes[2] > 0 else {
       throw DataError(
         .empty, file: name, "holds \(sizes[0]) images of \(sizes[1])×\(sizes[2])", remedy: "fetch it again")
@@ -34,7 +34,7 @@ enum IDX {
     guard let labels = labels(of: images, in: tree) else {
       return PixelStore(shape: shape, pixels: pixels, labels: .init(repeating: 0, count: sizes[0]))
     }
-    let (counts, values) = try array(tree.read(labels), rank: 1, name: tree.name(of: labels), limit: limit)
+    let (counts, values) = try array(labels, in: tree, rank: 1, limit: limit)
     guard counts[0] == sizes[0] else {
       throw DataError(
         .corrupt, file: tree.name(of: labels), "\(counts[0]) labels for \(sizes[0]) images in \(name)",
@@ -66,35 +66,42 @@ enum IDX {
 
   /// An array of bytes: its dimensions and its elements.
   private static func array(
-    _ file: [UInt8], rank: Int, name: String, limit: Int
+    _ file: FileTree.File, in tree: FileTree, rank: Int, limit: Int
   ) throws -> (sizes: [Int], elements: [UInt8]) {
+    let name = tree.name(of: file)
     let start = 4 + 4 * rank
-    let bytes = Gzip.isGzip(file) ? try Gzip.inflate(file, name: name, limit: limit) : file
-    guard bytes.count >= start, bytes.starts(with: [0, 0, 8, UInt8(rank)]) else {
-      let found = bytes.prefix(4).map { String($0) }.joined(separator: " ")
+    var bytes = try tree.read(file, limit: limit)
+    let isPacked = Gzip.isGzip(bytes)
+    let header = isPacked ? try Gzip.inflate(bytes, name: name, limit: start) : Array(bytes.prefix(start))
+    guard header.count == start, header.starts(with: [0, 0, 8, UInt8(rank)]) else {
+      let found = header.prefix(4).map { String($0) }.joined(separator: " ")
       throw DataError(
         .corrupt, file: name,
         "begins with the bytes \(found), where an IDX file of bytes with rank \(rank) has 0 0 8 \(rank)",
         remedy: "fetch it again")
     }
-    let sizes = (0..<rank).map { i in bytes[4 + 4 * i..<8 + 4 * i].reduce(0) { $0 << 8 | Int($1) } }
+    let sizes = (0..<rank).map { i in header[4 + 4 * i..<8 + 4 * i].reduce(0) { $0 << 8 | Int($1) } }
+    let product = sizes.map { String($0) }.joined(separator: "×")
     // Sizes are 32 bits each: their product may not fit an Int.
     var (count, overflows) = (1, false)
     for size in sizes {
       let product = count.multipliedReportingOverflow(by: size)
       (count, overflows) = (product.partialValue, overflows || product.overflow)
     }
-    guard !overflows, count <= limit else {
+    let most = isPacked ? min(limit, FileTree.mostUnpacked(from: bytes.count)) : limit
+    guard !overflows, count <= most - start else {
       throw DataError(
-        .tooLarge, file: name, "asks for \(sizes.map { String($0) }.joined(separator: "×")) bytes",
+        .tooLarge, file: name, "asks for \(product) bytes",
         remedy: "the file is damaged, or not a data set of small images")
     }
+    if isPacked { bytes = try Gzip.inflate(bytes, name: name, limit: start + count) }
     guard bytes.count - start >= count else {
       throw DataError(
-        .corrupt, file: name,
-        "cut short: \(sizes.map { String($0) }.joined(separator: "×")) needs \(count + start) bytes, and it has \(bytes.count)",
+        .corrupt, file: name, "cut short: \(product) needs \(count + start) bytes, and it has \(bytes.count)",
         remedy: "fetch it again")
     }
-    return (sizes, Array(bytes[start..<start + count]))
+    bytes.removeLast(bytes.count - start - count)
+    bytes.removeFirst(start)
+    return (sizes, bytes)
   }
 }

@@ -3,7 +3,17 @@ import Files
 import Pictures
 
 package struct ImageFolder {
-  package static func isImage(_ path: String) -> Bool { [".png", ".jpg", ".jpeg"].contains(FileTree.suffix(of: path)) }
+  package static func isImage(_ path: String) -> Bool { ImageFormat(fileName: path) != nil }
+
+  /// The bytes that can matter in a file of an archive: of a picture eight for each pixel (16 bits in each of four channels) and
+  /// 4 MiB of text, profiles and previews; of something else its beginning, which will say what is wrong.
+  static func worth(_ path: String, start: [UInt8]) -> Int {
+    // A large EXIF block can push the header out of the first piece.
+    guard let header = try? ImageHeader(start, name: path) else {
+      return ImageFormat(start) == .jpeg ? ImageFormat.largestFile : start.count
+    }
+    return min(ImageFormat.largestFile, 4 << 20 + 8 * header.width * header.height)
+  }
 
   let tree: FileTree
   let options: Dataset.Options
@@ -17,10 +27,9 @@ package struct ImageFolder {
   func open(split: Dataset.Split) throws -> Dataset {
     let (chosen, part) = try Self.select(split, of: tree)
     let classes = Self.classes(of: tree)
-    let all = chosen.map { path, file in
-      Item(file: file, label: Int32(classes.firstIndex(of: Self.className(path) ?? "") ?? 0))
-    }
-    var skipped = tree.damage
+    let labels = Dictionary(uniqueKeysWithValues: zip(classes, 0 as Int32..<Int32(classes.count)))
+    let all = chosen.map { path, file in Item(file: file, label: Self.className(path).flatMap { labels[$0] } ?? 0) }
+    var skipped = tree.skipped
     let (items, headers) = try readHeaders(all, &skipped)
     let shape = try commonShape(items, headers)
 
@@ -35,7 +44,7 @@ package struct ImageFolder {
     guard source.count > 0 else { throw nothingLeft(skipped) }
     return Dataset(
       source, name: tree.path, format: tree.isArchive ? "archive of images" : "folder of images", split: part,
-      classes: classes, skipped: skipped, isMirrorable: true)
+      classes: classes, skipped: skipped, ignored: tree.ignored, isMirrorable: true)
   }
 
   // MARK: Names
@@ -105,6 +114,10 @@ package struct ImageFolder {
 
   // MARK: Pixels
 
+  /// What is read to see a header: of a small picture, all of it.
+  private static let startLength = 1 << 16
+  private static let oneAtATime = Monitor(())
+
   /// Headers tell shapes and reveal much damage before anything is decoded.
   private func readHeaders(_ items: [Item], _ skipped: inout [DataError]) throws -> ([Item], [ImageHeader]) {
     let results = Monitor([Result<ImageHeader, any Error>?](repeating: nil, count: items.count))
@@ -112,10 +125,10 @@ package struct ImageFolder {
     concurrently(items.count) { i in
       let result = Result { () throws -> ImageHeader in
         let name = tree.name(of: items[i].file)
-        let start = try tree.read(items[i].file, limit: 1 << 16)
-        // A large EXIF block can push the header out of the first piece.
-        do { return try ImageHeader(start, name: name) } catch  where start.count == 1 << 16 {
-          return try ImageHeader(tree.read(items[i].file), name: name)
+        let start = try tree.prefix(items[i].file, Self.startLength)
+        do { return try ImageHeader(start, name: name) } catch  where start.count == Self.startLength {
+          // A large EXIF block can push the header out of the first piece.
+          return try ImageHeader(tree.read(items[i].file, limit: ImageFormat.largestFile), name: name)
         }
       }
       results.change { $0[i] = result }
@@ -186,8 +199,15 @@ package struct ImageFolder {
     _ file: FileTree.File, in tree: FileTree, to shape: ImageShape, side: Int?
   ) throws -> Image8 {
     let name = tree.name(of: file)
-    let image = try Image8(decoding: tree.read(file), name: name, shrinkingTo: side)
-      .fitted(side: side, channels: shape.channels)
+    let start = try tree.prefix(file, startLength)
+    func decoded() throws -> Image8 {
+      let bytes = start.count < startLength ? start : try tree.read(file, limit: ImageFormat.largestFile)
+      return try side.map { try Image8(decoding: bytes, name: name, square: $0, channels: shape.channels) }
+        ?? Image8(decoding: bytes, name: name).converted(channels: shape.channels)
+    }
+    // Large pictures are decoded one at a time, however many processors there are: each may take 100 MiB on the way.
+    let isSmall = (try? ImageHeader(start, name: name)).map { $0.width * $0.height <= 4 << 20 } ?? false
+    let image = isSmall ? try decoded() : try oneAtATime.change { _ in try decoded() }
     guard image.width == shape.width, image.height == shape.height else {
       throw DataError(
         .corrupt, file: name, "is no longer \(shape.width)×\(shape.height)", remedy: "it changed while in use")

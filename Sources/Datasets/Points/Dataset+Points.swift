@@ -1,6 +1,12 @@
 import Files
 import Pictures
 
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
 extension Dataset {
   /// An embedded set of points of the plane.
   public static func points(_ figure: PointFigure, seed: UInt64 = 0, split: Split = .train) -> Dataset {
@@ -26,7 +32,7 @@ extension Dataset {
     if let figure = PointFigure(rawValue: path) { return points(figure, seed: options.seed, split: split) }
     if path.hasPrefix("drawing:") {
       let file = String(path.dropFirst(8))
-      let drawing = try Image8(decoding: FileBytes.read(file), name: file)
+      let drawing = try Image8(contentsOf: URL(filePath: file))
       return try points(drawing: drawing, name: path, seed: options.seed, split: split)
     }
     guard StoredPoints.isPoints(path) else { return nil }

@@ -47,11 +47,7 @@ public struct StoredPoints: ImageSource {
   /// - Parameter limit: the most bytes it may take.
   /// - Throws: ``DataError`` that says which row is wrong, or `FileError`.
   static func read(_ path: String, limit: Int) throws -> StoredPoints {
-    let bytes = try FileBytes.read(path, limit: limit == .max ? limit : limit + 1)
-    guard bytes.count <= limit else {
-      throw DataError(
-        .tooLarge, file: path, "holds more than the \(limit >> 20) MiB that data may take", remedy: "take fewer points")
-    }
+    let bytes = try FileBytes.read(path, limit: limit)
     return FileTree.suffix(of: path) == ".npy"
       ? try NPY.points(bytes, name: path) : try PointTable.points(bytes, name: path)
   }

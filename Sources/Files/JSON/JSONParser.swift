@@ -10,14 +10,14 @@ public struct JSONError: Error, Equatable, Sendable, CustomStringConvertible {
     self.problem = problem
   }
 
-  public var description: String { "invalid JSON at byte \(offset): \(problem)" }
+  public var description: String { "invalid JSON at byte \(offset): \(problem)".onOneLine }
 }
 
 extension JSONValue {
   /// Reads one JSON document (RFC 8259, plus Python's `NaN` and `Infinity`).
   ///
   /// - Throws: ``JSONError`` for anything else, including two equal keys in one object, trailing text, more than 128
-  ///   levels of nesting and invalid UTF-8.
+  ///   levels of nesting, more than 2²¹ values and invalid UTF-8.
   public init(parsing bytes: [UInt8]) throws(JSONError) {
     var parser = JSONParser(bytes: bytes)
     self = try parser.document()
@@ -31,8 +31,10 @@ private struct JSONParser {
   let bytes: [UInt8]
   var position = 0
 
-  /// Each level takes a stack frame, so a hostile file must not choose how many.
-  static let deepest = 128
+  /// Each level takes a stack frame, and each value, two bytes in the text, some 30 in memory: a hostile file must not choose
+  /// how many.
+  static let deepest = 128, mostValues = 1 << 21
+  private var values = 0
 
   init(bytes: [UInt8]) { self.bytes = bytes }
 
@@ -45,6 +47,8 @@ private struct JSONParser {
 
   private mutating func value(depth: Int) throws(JSONError) -> JSONValue {
     guard depth < Self.deepest else { throw problem("nested deeper than \(Self.deepest) levels") }
+    values += 1
+    guard values <= Self.mostValues else { throw problem("more than \(Self.mostValues) values") }
     skipSpace()
     guard let byte = peek else { throw problem("the text ends where a value should be") }
     switch byte {
@@ -207,11 +211,4 @@ private struct JSONParser {
   }
 
   private func problem(_ text: String) -> JSONError { JSONError(offset: position, problem: text) }
-}
-
-/// `text` between quotes, short and on one line, whatever it holds.
-package func quoted(_ text: String) -> String {
-  let limit = 80
-  let safe = text.unicodeScalars.prefix(limit).map { $0.isASCII ? $0.escaped(asASCII: true) : String($0) }.joined()
-  return "'\(safe)\(text.unicodeScalars.count > limit ? "…" : "")'"
 }

@@ -12,6 +12,7 @@ public struct SafetensorsError: Error, Equatable, Sendable, CustomStringConverti
   public enum Problem: Error, Equatable, Sendable {
     case tooShort(bytes: Int)
     case headerLength(UInt64, available: Int)
+    case longHeader(UInt64, limit: Int)
     case headerJSON(JSONError)
     case headerShape(String)
     case unknownType(tensor: String, type: String)
@@ -27,7 +28,7 @@ public struct SafetensorsError: Error, Equatable, Sendable, CustomStringConverti
     case count(tensor: String, shape: [Int], values: Int)
   }
 
-  public var description: String { "\(file): \(problem)" }
+  public var description: String { "\(file): \(problem)".onOneLine }
 }
 
 extension SafetensorsError.Problem: CustomStringConvertible {
@@ -37,6 +38,8 @@ extension SafetensorsError.Problem: CustomStringConvertible {
       "not a safetensors file: it has \(bytes) bytes, and the length of the header alone takes 8"
     case .headerLength(let length, let available):
       "not a safetensors file, or cut short: the header should take \(length) bytes, and \(available) follow"
+    case .longHeader(let length, let limit):
+      "the header takes \(length) bytes, and \(limit) are read: it is damaged, or of no network that we know"
     case .headerJSON(let error): "the header is \(error)"
     case .headerShape(let problem): "the header is wrong: \(problem)"
     case .unknownType(let tensor, let type):
@@ -63,11 +66,4 @@ extension SafetensorsError.Problem: CustomStringConvertible {
       "tensor \(quoted(tensor)) of shape \(shape) was given \(values) values"
     }
   }
-}
-
-/// The first few names, and how many more there are.
-package func list(_ names: [String], limit: Int = 8) -> String {
-  if names.isEmpty { return "nothing" }
-  let shown = names.prefix(limit).joined(separator: ", ")
-  return names.count > limit ? "\(shown) and \(names.count - limit) more" : shown
 }

@@ -25,11 +25,15 @@ public final class SafetensorsFile: Sendable {
   private let dataStart: Int
   private let index: [String: Int]
 
+  /// The bytes that a file may have unless the caller says otherwise: 64 GiB.
+  public static let largest = 64 << 30
+
   /// Maps the file and checks its header.
   ///
-  /// - Throws: ``SafetensorsError`` for its contents, `FileError` where the system refuses.
-  public convenience init(contentsOf url: URL) throws {
-    try self.init(memory: Memory(mapping: url.path), path: url.path)
+  /// - Throws: ``SafetensorsError`` for its contents, `FileError` where it is no regular file, has more bytes than `limit`, or the
+  ///   system refuses.
+  public convenience init(contentsOf url: URL, limit: Int = largest) throws {
+    try self.init(memory: Memory(mapping: url.path, limit: limit), path: url.path)
   }
 
   /// Reads the bytes of a whole file.
@@ -133,20 +137,11 @@ private final class Memory: @unchecked Sendable {
     isMapped = false
   }
 
-  init(mapping path: String) throws {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw FileError(verb: "read", path: path, code: errno) }
-    defer { close(descriptor) }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0 else { throw FileError(verb: "read", path: path, code: errno) }
-    guard status.st_mode & S_IFMT != S_IFDIR else { throw FileError(verb: "read", path: path, code: EISDIR) }
-    let size = Int(status.st_size)
-    // mmap refuses an empty range, and a pipe has no size.
-    guard size > 0 else { throw SafetensorsError(file: path, problem: .tooShort(bytes: 0)) }
-    guard let start = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), start != MAP_FAILED else {
-      throw FileError(verb: "map", path: path, code: errno)
-    }
-    bytes = UnsafeRawBufferPointer(start: start, count: size)
+  init(mapping path: String, limit: Int) throws {
+    let file = try ReadableFile(path, limit: limit)
+    // An empty range cannot be mapped.
+    guard file.size > 0 else { throw SafetensorsError(file: path, problem: .tooShort(bytes: 0)) }
+    bytes = try file.map()
     isMapped = true
   }
 

@@ -18,17 +18,16 @@ struct SafetensorsHeader {
   /// Where the data starts in the file.
   var dataStart: Int
 
-  /// The format's own limit.
-  static let longest = 100_000_000
+  /// Some 100,000 tensors. The format allows 100 MB, of which a hostile file would make gigabytes.
+  static let longest = 16 << 20
 
   /// - Parameter file: The bytes of the whole file.
   init(checking file: UnsafeRawBufferPointer) throws(SafetensorsError.Problem) {
     // 8 bytes: the header's length, little-endian.
     guard file.count >= 8 else { throw .tooShort(bytes: file.count) }
     let length = UInt64(littleEndian: file.loadUnaligned(as: UInt64.self))
-    guard length <= UInt64(min(file.count - 8, Self.longest)) else {
-      throw .headerLength(length, available: file.count - 8)
-    }
+    guard length <= UInt64(file.count - 8) else { throw .headerLength(length, available: file.count - 8) }
+    guard length <= UInt64(Self.longest) else { throw .longHeader(length, limit: Self.longest) }
     dataStart = 8 + Int(length)
 
     let header: JSONValue

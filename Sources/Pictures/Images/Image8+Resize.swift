@@ -57,50 +57,18 @@ extension Image8 {
       .resized(width: side, height: side, filter: filter)
   }
 
-  /// For each output position: the first input it reads, and its weights, which sum to one.
-  private struct Taps {
-    var first: [Int] = []
-    var weights: [[Int32]] = []
-    /// Weights are fixed-point, so that results are the same on every machine.
-    static let bits: Int32 = 22
-
-    init(from inputs: Int, to outputs: Int, _ filter: Filter) {
-      let scale = Double(inputs) / Double(outputs)
-      let stretch = max(scale, 1)
-      let support = filter.support * stretch
-      for position in 0..<outputs {
-        let centre = (Double(position) + 0.5) * scale
-        let low = max(0, Int(centre - support + 0.5))
-        let high = min(inputs, Int(centre + support + 0.5))
-        let raw = (low..<high).map { filter.weight((Double($0) - centre + 0.5) / stretch) }
-        let sum = raw.reduce(0, +)
-        first.append(low)
-        weights.append(raw.map { Int32(($0 / sum * Double(1 << Self.bits)).rounded()) })
-      }
-    }
-  }
-
-  @inline(__always)
-  private static func clamp(_ sum: Int32) -> UInt8 { UInt8(min(max(sum >> Taps.bits, 0), 255)) }
-
   private func filteredRows(to width: Int, _ filter: Filter) -> Image8 {
     let taps = Taps(from: self.width, to: width, filter)
-    let count = width * height * channels
-    let bytes = [UInt8](unsafeUninitializedCapacity: count) { out, initialized in
+    let (from, to) = (self.width * channels, width * channels)
+    let bytes = [UInt8](unsafeUninitializedCapacity: to * height) { out, initialized in
       self.bytes.withUnsafeBufferPointer { source in
-        for x in 0..<width {
-          let weights = taps.weights[x]
-          for y in 0..<height {
-            let start = (y * self.width + taps.first[x]) * channels
-            for c in 0..<channels {
-              var sum: Int32 = 1 << (Taps.bits - 1)
-              for (i, weight) in weights.enumerated() { sum &+= Int32(source[start + i * channels + c]) &* weight }
-              out[(y * width + x) * channels + c] = Self.clamp(sum)
-            }
-          }
+        for y in 0..<height {
+          taps.filterRow(
+            UnsafeBufferPointer(rebasing: source[y * from..<(y + 1) * from]), channels: channels,
+            into: UnsafeMutableBufferPointer(rebasing: out[y * to..<(y + 1) * to]))
         }
       }
-      initialized = count
+      initialized = to * height
     }
     return Image8(width: width, height: height, channels: channels, bytes: bytes)
   }
@@ -114,11 +82,11 @@ extension Image8 {
         sums.withUnsafeMutableBufferPointer { sums in
           for y in 0..<height {
             for x in 0..<row { sums[x] = 1 << (Taps.bits - 1) }
-            for (i, weight) in taps.weights[y].enumerated() {
+            for (i, weight) in taps.weights(of: y).enumerated() {
               let start = (taps.first[y] + i) * row
               for x in 0..<row { sums[x] &+= Int32(source[start + x]) &* weight }
             }
-            for x in 0..<row { out[y * row + x] = Self.clamp(sums[x]) }
+            for x in 0..<row { out[y * row + x] = Taps.clamp(sums[x]) }
           }
         }
       }
@@ -126,4 +94,55 @@ extension Image8 {
     }
     return Image8(width: width, height: height, channels: channels, bytes: bytes)
   }
+}
+
+/// For each output position of a resampling: the first input it reads, and its weights, which sum to one.
+struct Taps {
+  private(set) var first: [Int] = []
+  /// Of all positions one after another; those of position x are `weights[starts[x]..<starts[x + 1]]`.
+  private var weights: [Int32] = []
+  private var starts = [0]
+  /// Weights are fixed-point, so that results are the same on every machine.
+  static let bits: Int32 = 22
+
+  init(from inputs: Int, to outputs: Int, _ filter: Image8.Filter) {
+    let scale = Double(inputs) / Double(outputs)
+    let stretch = max(scale, 1)
+    let support = filter.support * stretch
+    for position in 0..<outputs {
+      let centre = (Double(position) + 0.5) * scale
+      let low = max(0, Int(centre - support + 0.5))
+      let high = min(inputs, Int(centre + support + 0.5))
+      let raw = (low..<high).map { filter.weight((Double($0) - centre + 0.5) / stretch) }
+      let sum = raw.reduce(0, +)
+      first.append(low)
+      weights += raw.map { Int32(($0 / sum * Double(1 << Self.bits)).rounded()) }
+      starts.append(weights.count)
+    }
+  }
+
+  func weights(of position: Int) -> ArraySlice<Int32> { weights[starts[position]..<starts[position + 1]] }
+
+  /// One row of pixels at the width that the taps are for.
+  func filterRow(
+    _ row: UnsafeBufferPointer<UInt8>, channels: Int, into out: UnsafeMutableBufferPointer<UInt8>
+  ) {
+    weights.withUnsafeBufferPointer { weights in
+      for x in 0..<first.count {
+        let taps = UnsafeBufferPointer(rebasing: weights[starts[x]..<starts[x + 1]])
+        for c in 0..<channels {
+          var sum: Int32 = 1 << (Self.bits - 1)
+          var source = first[x] * channels + c
+          for weight in taps {
+            sum &+= Int32(row[source]) &* weight
+            source += channels
+          }
+          out[x * channels + c] = Self.clamp(sum)
+        }
+      }
+    }
+  }
+
+  @inline(__always)
+  static func clamp(_ sum: Int32) -> UInt8 { UInt8(min(max(sum >> bits, 0), 255)) }
 }

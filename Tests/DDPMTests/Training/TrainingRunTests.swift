@@ -42,7 +42,7 @@ import Testing
     try withTemporaryFolder { try body($0.appending(path: "run")) }
   }
 
-  private func bytes(_ url: URL) throws -> [UInt8] { try FileBytes.read(url.path) }
+  private func bytes(_ url: URL) throws -> [UInt8] { try FileBytes.read(url.path, limit: 1 << 30) }
 
   struct Stopped: Error {}
 

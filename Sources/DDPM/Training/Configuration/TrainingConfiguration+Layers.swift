@@ -1,5 +1,4 @@
 import Files
-import Yams
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -48,7 +47,7 @@ extension TrainingConfiguration {
   ///
   /// - Throws: ``ConfigurationError`` or `FileError`.
   public static func readFile(_ url: URL) throws -> (preset: Preset?, object: [String: JSONValue]) {
-    let bytes = try FileBytes.read(url.path)
+    let bytes = try FileBytes.read(url.path, limit: 1 << 20)
     let value: JSONValue
     do {
       // YAML is a superset of JSON, but its errors speak of YAML.
@@ -97,42 +96,5 @@ extension TrainingConfiguration {
   private static func nearest(_ key: String, in known: Set<String>) -> String {
     let candidates = known.filter { $0.hasPrefix(key) || key.hasPrefix($0) || Set($0) == Set(key) }
     return candidates.sorted().first.map { "; did you mean \($0)?" } ?? ""
-  }
-}
-
-extension JSONValue {
-  /// Reads a YAML document of the kinds that JSON has.
-  init(yaml: String) throws {
-    guard let node = try Yams.compose(yaml: yaml) else {
-      self = .object([:])
-      return
-    }
-    try self.init(node)
-  }
-
-  private init(_ node: Node) throws {
-    switch node {
-    case .scalar(let scalar):
-      // 1e-4 is a number in YAML 1.2, and text in 1.1.
-      if scalar.style != .plain {
-        self = .string(scalar.string)
-      } else if node.null != nil {
-        self = .null
-      } else if let value = node.bool {
-        self = .bool(value)
-      } else if let value = Int(scalar.string) {
-        self = .integer(value)
-      } else if let value = Double(scalar.string) {
-        self = .number(value)
-      } else {
-        self = .string(scalar.string)
-      }
-    case .sequence(let sequence): self = .array(try sequence.map { try JSONValue($0) })
-    case .mapping(let mapping):
-      var object: [String: JSONValue] = [:]
-      for (key, value) in mapping { object[key.string ?? ""] = try JSONValue(value) }
-      self = .object(object)
-    default: throw ConfigurationError("aliases are not read here")
-    }
   }
 }

@@ -60,7 +60,7 @@ public final class MetricsLog {
 
   /// The whole lines of the file; a last one that was cut short is no line.
   private static func lines(of url: URL) throws -> [(text: String, step: Int, object: [String: JSONValue])] {
-    let text = String(decoding: try FileBytes.read(url.path), as: UTF8.self)
+    let text = String(decoding: try FileBytes.read(url.path, limit: 1 << 32), as: UTF8.self)
     return text.split(separator: "\n").compactMap { line in
       guard let object = try? JSONValue(parsing: String(line)).object, let step = object["step"]?.integer else {
         return nil
