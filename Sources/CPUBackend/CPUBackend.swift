@@ -1,6 +1,7 @@
 import CDNNL
 import CKernels
 import TensorGraph
+import Threads
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -79,7 +80,27 @@ public struct CPUBackend: Backend {
     }
     return try EngineThread.shared.run { () throws -> CPUExecutable in
       options.apply()
+      try CPUBackend.startPool(options.threads)
       return try CPUExecutable(program, options, states)
+    }
+  }
+
+  /// The most threads that the pool has had so far.
+  private static let pool = Monitor(1)
+
+  /// Starts the pool's threads, unless it has had as many: libgomp ends the process where the system refuses one, so it is asked
+  /// for as many others first.
+  private static func startPool(_ threads: Int) throws {
+    try pool.change { started in
+      guard threads > started else { return }
+      try AlignedMemory.checkHeadroom()
+      let isOver = Monitor(false)
+      let others = (1..<threads).compactMap { _ in WorkerThread { isOver.wait { $0 ? () : nil } } }
+      isOver.change { $0 = true }
+      for thread in others { thread.join() }
+      guard others.count == threads - 1 else { throw ExecutionError.threadsRefused(count: threads) }
+      ck_parallel({ _, _, _ in }, nil)
+      started = threads
     }
   }
 }

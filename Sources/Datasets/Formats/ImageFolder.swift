@@ -1,6 +1,7 @@
 /// Pictures in folders: a sub-folder is a class.
 import Files
 import Pictures
+import Threads
 
 package struct ImageFolder {
   package static func isImage(_ path: String) -> Bool { [".png", ".jpg", ".jpeg"].contains(FileTree.suffix(of: path)) }

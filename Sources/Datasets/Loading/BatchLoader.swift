@@ -1,5 +1,6 @@
 /// Examples for one step.
 import Pictures
+import Threads
 
 public struct Batch: Sendable {
   /// x0 in [−1, 1], N × channels × height × width: byte / 127.5 − 1.
