@@ -1,5 +1,9 @@
 #include "CKernels.h"
 
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+
 #include "ck_internal.h"
 
 // libgomp's entry points, declared here because Swift's clang has no OpenMP.
@@ -75,4 +79,30 @@ void ck_barrier(void) {
   TELL_OTHERS();
   GOMP_barrier();
   HEAR_OTHERS();
+}
+
+// The threads that ask for room must not touch the heap, where each would get an arena of its own.
+static void *wait_for(void *end) {
+  sem_wait(end);
+  return NULL;
+}
+
+static void nothing(void *context, int thread, int threads) {}
+
+int ck_start_threads(void) {
+  int wanted = wanted_threads - 1, started = 0;
+  pthread_t *others = malloc((size_t)wanted * sizeof *others);
+  sem_t end;
+  if ((wanted > 0 && !others) || sem_init(&end, 0, 0) != 0) {
+    free(others);
+    return 0;
+  }
+  while (started < wanted && pthread_create(&others[started], NULL, wait_for, &end) == 0) started++;
+  for (int i = 0; i < started; i++) sem_post(&end);
+  for (int i = 0; i < started; i++) pthread_join(others[i], NULL);
+  sem_destroy(&end);
+  free(others);
+  if (started < wanted) return 0;
+  ck_parallel(nothing, NULL);
+  return 1;
 }

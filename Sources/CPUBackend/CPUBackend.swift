@@ -88,18 +88,12 @@ public struct CPUBackend: Backend {
   /// The most threads that the pool has had so far.
   private static let pool = Monitor(1)
 
-  /// Starts the pool's threads, unless it has had as many: libgomp ends the process where the system refuses one, so it is asked
-  /// for as many others first.
+  /// Starts the pool's threads, unless it has had as many.
   private static func startPool(_ threads: Int) throws {
     try pool.change { started in
       guard threads > started else { return }
       try AlignedMemory.checkHeadroom()
-      let isOver = Monitor(false)
-      let others = (1..<threads).compactMap { _ in WorkerThread { isOver.wait { $0 ? () : nil } } }
-      isOver.change { $0 = true }
-      for thread in others { thread.join() }
-      guard others.count == threads - 1 else { throw ExecutionError.threadsRefused(count: threads) }
-      ck_parallel({ _, _, _ in }, nil)
+      guard ck_start_threads() != 0 else { throw ExecutionError.threadsRefused(count: threads) }
       started = threads
     }
   }
