@@ -31,14 +31,17 @@ let package = Package(
     // C kernels: what oneDNN lacks or does badly, with run-time SIMD dispatch.
     .target(name: "CKernels", linkerSettings: [.linkedLibrary("m"), .linkedLibrary("gomp")]),
 
+    // Locks, and threads of the system.
+    .target(name: "Threads", swiftSettings: strict),
+
     // The tensor program, and the engine that runs it.
     .target(name: "TensorGraph", swiftSettings: strict),
-    .target(name: "CPUBackend", dependencies: ["TensorGraph", "CDNNL", "CKernels"], swiftSettings: strict),
+    .target(name: "CPUBackend", dependencies: ["TensorGraph", "Threads", "CDNNL", "CKernels"], swiftSettings: strict),
 
     // Bytes: files, pictures, and the data made of them.
     .target(name: "Files", dependencies: ["CArchive", "CZlib"], swiftSettings: strict),
     .target(name: "Pictures", dependencies: ["Files", "CCodecs", "CZlib", "CWebP", "CGIF"], swiftSettings: strict),
-    .target(name: "Datasets", dependencies: ["Files", "Pictures", "CArchive"], swiftSettings: strict),
+    .target(name: "Datasets", dependencies: ["Files", "Pictures", "Threads", "CArchive"], swiftSettings: strict),
 
     // The mathematics (knows no network), the networks (know no diffusion), and both on disk.
     .target(name: "Diffusion", dependencies: ["TensorGraph"], swiftSettings: strict),

@@ -1,5 +1,9 @@
 #include "CKernels.h"
 
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+
 #include "ck_internal.h"
 
 // libgomp's entry points, declared here because Swift's clang has no OpenMP.
@@ -7,6 +11,19 @@ extern void GOMP_parallel(void (*body)(void *), void *context, unsigned threads,
 extern void GOMP_barrier(void);
 extern int omp_get_thread_num(void);
 extern int omp_get_num_threads(void);
+
+// libgomp waits and wakes by means that ThreadSanitizer does not see: tell it who waits for whom. One object for all regions
+// orders more than there is order, so a race between two regions at once would be missed.
+#ifdef CK_THREAD_SANITIZER
+extern void __tsan_acquire(void *object);
+extern void __tsan_release(void *object);
+static char order;
+#define TELL_OTHERS() __tsan_release(&order)
+#define HEAR_OTHERS() __tsan_acquire(&order)
+#else
+#define TELL_OTHERS() ((void)0)
+#define HEAR_OTHERS() ((void)0)
+#endif
 
 // Each calling thread has its own, as libgomp has a pool for each.
 static _Thread_local int wanted_threads = 1;
@@ -24,11 +41,13 @@ void ck_set_threads(int threads) { wanted_threads = threads < 1 ? 1 : threads; }
 int ck_threads(void) { return wanted_threads; }
 
 static void run_job(void *argument) {
+  HEAR_OTHERS();
   const job *task = argument;
   int threads = omp_get_num_threads();
   team_size = threads;
   task->body(task->context, omp_get_thread_num(), threads);
   team_size = 0;
+  TELL_OTHERS();
 }
 
 typedef void parallel_body(void *context, int thread, int threads);
@@ -50,9 +69,40 @@ void ck_parallel_over(long elements, parallel_body *body, void *context) {
 void ck_parallel(parallel_body *body, void *context) {
   if (team_size != 0 || wanted_threads == 1) return run_alone(body, context);
   job task = {body, context};
+  TELL_OTHERS();
   GOMP_parallel(run_job, &task, (unsigned)wanted_threads, 0);
+  HEAR_OTHERS();
 }
 
 void ck_barrier(void) {
-  if (team_size > 1) GOMP_barrier();
+  if (team_size <= 1) return;
+  TELL_OTHERS();
+  GOMP_barrier();
+  HEAR_OTHERS();
+}
+
+// The threads that ask for room must not touch the heap, where each would get an arena of its own.
+static void *wait_for(void *end) {
+  sem_wait(end);
+  return NULL;
+}
+
+static void nothing(void *context, int thread, int threads) {}
+
+int ck_start_threads(void) {
+  int wanted = wanted_threads - 1, started = 0;
+  pthread_t *others = malloc((size_t)wanted * sizeof *others);
+  sem_t end;
+  if ((wanted > 0 && !others) || sem_init(&end, 0, 0) != 0) {
+    free(others);
+    return 0;
+  }
+  while (started < wanted && pthread_create(&others[started], NULL, wait_for, &end) == 0) started++;
+  for (int i = 0; i < started; i++) sem_post(&end);
+  for (int i = 0; i < started; i++) pthread_join(others[i], NULL);
+  sem_destroy(&end);
+  free(others);
+  if (started < wanted) return 0;
+  ck_parallel(nothing, NULL);
+  return 1;
 }

@@ -1,6 +1,13 @@
 /// Sizes and shares of work.
 #pragma once
 
+/// Whether ThreadSanitizer watches.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CK_THREAD_SANITIZER 1
+#endif
+#endif
+
 /// Helpers must be inlined into the functions that are compiled for several instruction sets, or they would be compiled
 /// for the default one.
 #define CK_INLINE static inline __attribute__((always_inline))

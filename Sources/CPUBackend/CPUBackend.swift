@@ -1,6 +1,7 @@
 import CDNNL
 import CKernels
 import TensorGraph
+import Threads
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -79,7 +80,21 @@ public struct CPUBackend: Backend {
     }
     return try EngineThread.shared.run { () throws -> CPUExecutable in
       options.apply()
+      try CPUBackend.startPool(options.threads)
       return try CPUExecutable(program, options, states)
+    }
+  }
+
+  /// The most threads that the pool has had so far.
+  private static let pool = Monitor(1)
+
+  /// Starts the pool's threads, unless it has had as many.
+  private static func startPool(_ threads: Int) throws {
+    try pool.change { started in
+      guard threads > started else { return }
+      try AlignedMemory.checkHeadroom()
+      guard ck_start_threads() != 0 else { throw ExecutionError.threadsRefused(count: threads) }
+      started = threads
     }
   }
 }

@@ -1,61 +1,41 @@
-import Glibc
+import Threads
 
 /// The one host thread from which the engine runs.
 ///
 /// libgomp keeps a pool of workers for every thread that calls it, so calls from wandering tasks would each start, and keep,
 /// a pool of their own.
-final class EngineThread: @unchecked Sendable {
+final class EngineThread: Sendable {
   static let shared = EngineThread()
 
-  private var mutex = pthread_mutex_t()
-  private var condition = pthread_cond_t()
-  private var work: [() -> Void] = []
-  private var identity: pthread_t?
+  private let jobs: Monitor<[() -> Void]>
+  /// nil where the system has no more threads: then the engine runs on its callers', one at a time.
+  private let thread: WorkerThread?
 
   private init() {
-    pthread_mutex_init(&mutex, nil)
-    pthread_cond_init(&condition, nil)
-    var thread = pthread_t()
-    let code = pthread_create(
-      &thread, nil,
-      { context in
-        if let context { Unmanaged<EngineThread>.fromOpaque(context).takeUnretainedValue().loop() }
-        return nil
-      }, Unmanaged.passUnretained(self).toOpaque())
-    // Without a thread of its own the engine runs on its callers'.
-    if code == 0 { identity = thread }
+    let jobs = Monitor<[() -> Void]>([])
+    self.jobs = jobs
+    thread = WorkerThread {
+      while true {
+        let job = jobs.wait { $0.isEmpty ? nil : $0.removeFirst() }
+        job()
+      }
+    }
   }
 
   /// Runs `body` on the engine's thread and waits for it.
   func run<Success, Failure: Error>(_ body: @escaping () throws(Failure) -> Success) throws(Failure) -> Success {
-    guard let identity, pthread_equal(identity, pthread_self()) == 0 else { return try body() }
-    var result: Result<Success, Failure>?
-    pthread_mutex_lock(&mutex)
-    work.append { [self] in
-      let outcome: Result<Success, Failure>
-      do throws(Failure) { outcome = .success(try body()) } catch { outcome = .failure(error) }
-      pthread_mutex_lock(&mutex)
-      result = outcome
-      pthread_cond_broadcast(&condition)
-      pthread_mutex_unlock(&mutex)
+    func outcome() -> Result<Success, Failure> {
+      do throws(Failure) { return .success(try body()) } catch { return .failure(error) }
     }
-    pthread_cond_broadcast(&condition)
-    while true {
-      if let result {
-        pthread_mutex_unlock(&mutex)
-        return try result.get()
+    guard let thread else { return try jobs.change { _ in outcome() }.get() }
+    if thread.isCurrent { return try body() }
+    let answer = Monitor<Result<Success, Failure>?>(nil)
+    jobs.change {
+      $0.append {
+        let outcome = outcome()
+        answer.change { $0 = outcome }
       }
-      pthread_cond_wait(&condition, &mutex)
     }
-  }
-
-  private func loop() {
-    while true {
-      pthread_mutex_lock(&mutex)
-      while work.isEmpty { pthread_cond_wait(&condition, &mutex) }
-      let job = work.removeFirst()
-      pthread_mutex_unlock(&mutex)
-      job()
-    }
+    return try answer.wait { $0 }.get()
   }
 }

@@ -7,6 +7,9 @@ void ck_set_threads(int threads);
 /// The number of threads that the next `ck_parallel` gives its body.
 int ck_threads(void);
 
+/// Starts the threads of the next `ck_parallel` now. 0 where the system refuses them: libgomp itself would end the process.
+int ck_start_threads(void);
+
 /// Runs `body(context, thread, threads)` once on each thread, `thread` in 0..<threads, and returns when all have
 /// returned.
 /// Inside another `ck_parallel`, or with one thread, it calls `body(context, 0, 1)` directly.

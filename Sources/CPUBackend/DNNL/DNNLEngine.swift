@@ -11,7 +11,11 @@ struct DNNLEngine: @unchecked Sendable {
     do throws(ExecutionError) { return .success(try DNNLEngine()) } catch { return .failure(error) }
   }()
 
-  static func shared() throws(ExecutionError) -> DNNLEngine { try made.get() }
+  /// For making primitives: there is room for their code.
+  static func shared() throws(ExecutionError) -> DNNLEngine {
+    try AlignedMemory.checkHeadroom()
+    return try made.get()
+  }
 
   private init() throws(ExecutionError) {
     var engine: dnnl_engine_t?

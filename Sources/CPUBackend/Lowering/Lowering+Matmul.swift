@@ -18,11 +18,15 @@ extension Lowering {
     let (aStep, bStep) = (aShape.rank == 2 && bShape.rank > 2 ? 0 : m * k, bShape.rank == 2 ? 0 : k * n)
     let gemm = Matmul(
       transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, useAMX: options.allows(.amx))
+    // The library makes the code of a product when it first does one.
+    var isFirst = true
     emit(
       Step(
         label: gemm.label, reads: [a, b], writes: [y], scratch: gemm.scratchByteCount,
         flops: 2 * Double(batch) * Double(m) * Double(n) * Double(k)
       ) { scratch in
+        if isFirst { try AlignedMemory.checkHeadroom() }
+        isFirst = false
         for item in 0..<batch {
           try gemm(a.floats + item * aStep, b.floats + item * bStep, y.floats + item * m * n, scratch)
         }

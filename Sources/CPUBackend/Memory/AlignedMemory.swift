@@ -18,7 +18,7 @@ final class AlignedMemory {
     guard
       let mapped = mmap(nil, mappedByteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
       mapped != MAP_FAILED
-    else { throw .outOfMemory(needed: byteCount, available: AlignedMemory.availableByteCount) }
+    else { throw .allocationRefused(byteCount: mappedByteCount) }
     mappedBase = mapped
     if wanted >= AlignedMemory.hugePage {
       let aligned = Int(bitPattern: mapped).rounded(up: AlignedMemory.hugePage)
@@ -42,13 +42,23 @@ final class AlignedMemory {
 
   // MARK: What there is
 
-  /// What the system can still give to this process beside what it has promised already: the machine's memory, or its control
-  /// group's share of it.
+  /// What the system can still give to this process beside what it has promised already.
   static var availableByteCount: Int {
-    let machine = field("MemAvailable:", in: "/proc/meminfo").map { $0 << 10 } ?? Int.max
-    guard let limit = number(in: "/sys/fs/cgroup/memory.max"), let used = number(in: "/sys/fs/cgroup/memory.current")
-    else { return max(0, machine - promisedByteCount) }
-    return max(0, min(machine, limit - used) - promisedByteCount)
+    let limits = MemoryLimits()
+    // Promises have their addresses already.
+    return max(0, min(limits.physicalByteCount - promisedByteCount, limits.addressByteCount - headroomByteCount))
+  }
+
+  /// Room for what libraries allocate without asking whether they got it: oneDNN writes the code of a primitive to address 0 where
+  /// there was no memory for it.
+  private static let headroomByteCount = 64 << 20
+
+  /// Checks that there is that room, by taking it for a moment.
+  static func checkHeadroom() throws(ExecutionError) {
+    guard let probe = mmap(nil, headroomByteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+      probe != MAP_FAILED
+    else { throw .allocationRefused(byteCount: headroomByteCount) }
+    munmap(probe, headroomByteCount)
   }
 
   /// The size of each mapping by its address.
@@ -69,21 +79,4 @@ final class AlignedMemory {
   }
 
   private static let pageByteCount = sysconf(Int32(_SC_PAGESIZE))
-
-  private static func contents(_ path: String) -> String? {
-    guard let file = fopen(path, "r") else { return nil }
-    defer { fclose(file) }
-    var bytes = [UInt8](repeating: 0, count: 4096)
-    let count = fread(&bytes, 1, bytes.count, file)
-    return String(decoding: bytes.prefix(count), as: UTF8.self)
-  }
-
-  private static func number(in path: String) -> Int? {
-    contents(path).flatMap { text in Int(text.prefix { $0.isNumber }) }
-  }
-
-  private static func field(_ name: String, in path: String) -> Int? {
-    contents(path)?.split(separator: "\n").first { $0.hasPrefix(name) }
-      .flatMap { line in Int(line.dropFirst(name.count).drop { $0 == " " }.prefix { $0.isNumber }) }
-  }
 }

@@ -1,6 +1,7 @@
 /// Pictures in folders: a sub-folder is a class.
 import Files
 import Pictures
+import Threads
 
 package struct ImageFolder {
   package static func isImage(_ path: String) -> Bool { ImageFormat(fileName: path) != nil }

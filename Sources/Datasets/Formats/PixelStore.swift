@@ -1,6 +1,7 @@
 /// Images held in memory, decoded, one after another.
 import Files
 import Pictures
+import Threads
 
 struct PixelStore: ImageSource {
   let shape: ImageShape

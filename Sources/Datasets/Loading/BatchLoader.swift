@@ -1,5 +1,6 @@
 /// Examples for one step.
 import Pictures
+import Threads
 
 public struct Batch: Sendable {
   /// x0, N × channels × height × width: byte / 127.5 − 1, in [−1, 1], or numbers as they are.

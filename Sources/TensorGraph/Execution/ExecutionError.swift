@@ -12,10 +12,15 @@ public enum ExecutionError: Error, Equatable, CustomStringConvertible {
   case wrongType(name: String, expected: TensorType, found: TensorType)
   case indexOutOfRange(op: String, index: Int, count: Int)
   case outOfMemory(needed: Int, available: Int)
+  /// The system gave no memory though there seemed to be enough.
+  case allocationRefused(byteCount: Int)
+  /// The system starts no more threads.
+  case threadsRefused(count: Int)
   /// A library refused an operation: its name, and what it said.
   case library(operation: String, message: String)
 
   public var description: String {
+    let mebibytes = { (bytes: Int) in "\((bytes + (1 << 20) - 1) >> 20) MiB" }
     switch self {
     case .missingInput(let name, let type): return "input \(name) \(type) was not given"
     case .unknownInput(let name, let known):
@@ -31,9 +36,13 @@ public enum ExecutionError: Error, Equatable, CustomStringConvertible {
     case .wrongType(let name, let expected, let found): return "\(name) is \(expected), but was given \(found)"
     case .indexOutOfRange(let op, let index, let count): return "\(op): index \(index) is not in 0..<\(count)"
     case .outOfMemory(let needed, let available):
-      let mebibytes = { (bytes: Int) in "\((bytes + (1 << 20) - 1) >> 20) MiB" }
       return
         "needs \(mebibytes(needed)) of memory, but only \(mebibytes(available)) are available; a smaller batch needs less"
+    case .allocationRefused(let byteCount):
+      return
+        "the system refuses another \(mebibytes(byteCount)) of memory; raise the process's limit (ulimit -v), or take a smaller batch"
+    case .threadsRefused(let count):
+      return "the system refuses \(count) threads; take fewer, or raise the process's limits (ulimit -u, ulimit -v)"
     case .library(let operation, let message): return "\(operation): \(message)"
     }
   }

@@ -5,12 +5,12 @@
 #endif
 
 /// State that several threads share, a lock around it, and a way to wait until it changes.
-final class Monitor<State>: @unchecked Sendable {
+package final class Monitor<State>: @unchecked Sendable {
   private var state: State
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
-  init(_ state: State) {
+  package init(_ state: State) {
     self.state = state
     mutex.initialize(to: pthread_mutex_t())
     condition.initialize(to: pthread_cond_t())
@@ -26,7 +26,7 @@ final class Monitor<State>: @unchecked Sendable {
   }
 
   /// Reads or changes the state; everyone who waits then looks at it again.
-  func change<Result>(_ body: (inout State) throws -> Result) rethrows -> Result {
+  package func change<Result>(_ body: (inout State) throws -> Result) rethrows -> Result {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     let result = try body(&state)
@@ -35,7 +35,7 @@ final class Monitor<State>: @unchecked Sendable {
   }
 
   /// Sleeps until `body` returns a value. It runs under the lock, at first and after each change.
-  func wait<Result>(for body: (inout State) -> Result?) -> Result {
+  package func wait<Result>(for body: (inout State) -> Result?) -> Result {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
     while true {
@@ -49,11 +49,11 @@ final class Monitor<State>: @unchecked Sendable {
 }
 
 /// A thread of the operating system: for work that must not hold up Swift's own few.
-struct WorkerThread: @unchecked Sendable {
+package struct WorkerThread: @unchecked Sendable {
   private let identity: pthread_t
 
   /// Starts a thread; nil when the system has no more of them.
-  init?(_ body: @escaping @Sendable () -> Void) {
+  package init?(_ body: @escaping @Sendable () -> Void) {
     final class Box {
       let body: @Sendable () -> Void
       init(_ body: @escaping @Sendable () -> Void) { self.body = body }
@@ -85,14 +85,17 @@ struct WorkerThread: @unchecked Sendable {
   }
 
   /// Waits for the thread to end. Call it once.
-  func join() { pthread_join(identity, nil) }
+  package func join() { pthread_join(identity, nil) }
+
+  /// Whether the caller runs on this thread.
+  package var isCurrent: Bool { pthread_equal(identity, pthread_self()) != 0 }
 
   /// The number of processors at work.
-  static var processors: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+  package static var processors: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 }
 
 /// Does `body(0) … body(count − 1)` on all processors; the order is free, so each must stand alone.
-func concurrently(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
+package func concurrently(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
   let next = Monitor(0)
   // A few at a time, so that the lock costs nothing.
   let chunk = max(1, min(64, count / (8 * WorkerThread.processors)))
