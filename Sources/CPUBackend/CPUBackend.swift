@@ -27,6 +27,8 @@ public struct CPUBackend: Backend {
     public var algorithms: Set<ConvolutionAlgorithm>
     /// Where timed choices are kept; nil keeps none.
     public var cacheFolder: URL?
+    /// Where choices are looked for that ``cacheFolder`` does not hold yet; those that are used are kept there.
+    public var seedFolder: URL?
     /// Whether each step of a program is timed.
     public var profiles = false
 

@@ -7,9 +7,9 @@ enum Advice {
     switch error {
     case let error as ConfigurationError: error.key.map { "--" + $0.replacing("_", with: "-") }
     case let error as SamplingError: flag(for: error)
-    case TrainingError.outputExists(let path): "--resume \(path), --force or --out"
+    case TrainingError.outputExists(let path, _): "--resume \(path), --force or --out"
     case TrainingError.changed(let key, _, _): "--" + key.replacing("_", with: "-")
-    case TrainingError.notFinite: "--learning-rate, --warmup-steps, --gradient-clip"
+    case TrainingError.notFinite, TrainingError.weightsNotFinite: "--learning-rate, --warmup-steps, --gradient-clip"
     case EvaluationError.noLabel: "--class"
     case EvaluationError.limit, EvaluationError.tooManyImages: "--limit"
     case EvaluationError.timesteps: "--timesteps"

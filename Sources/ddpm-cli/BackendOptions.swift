@@ -30,7 +30,10 @@ struct BackendOptions: ParsableArguments {
   func make(fixed: Bool = false, profiles: Bool = false, threads: Int? = nil, choices: URL? = nil) -> CPUBackend {
     var options = CPUBackend.Options(threads: threads ?? threadCount, tuning: fixed ? .fixed : .timed)
     options.profiles = profiles
-    if let choices { options.cacheFolder = choices }
+    if let choices {
+      // A run keeps its own; it starts with what earlier programs of this user have timed.
+      (options.cacheFolder, options.seedFolder) = (choices, options.cacheFolder)
+    }
     return CPUBackend(options)
   }
 

@@ -1,3 +1,5 @@
+import Files
+
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
@@ -19,6 +21,8 @@ final class Terminal {
   let isInteractive = isatty(1) == 1
   private var isLive = false
   private var lastLive = 0.0
+  /// Why some of what was said could not be written.
+  nonisolated(unsafe) private(set) static var failure: FileError?
 
   /// A line that stays.
   func print(_ line: String) {
@@ -59,8 +63,12 @@ final class Terminal {
     var rest = Array(text.utf8)[...]
     while !rest.isEmpty {
       let written = rest.withUnsafeBytes { systemWrite(1, $0.baseAddress, $0.count) }
-      // A closed pipe ends the talking, not the training.
-      guard written > 0 else { return }
+      guard written > 0 else {
+        if errno == EINTR { continue }
+        // A closed pipe ends the talking, not the training; a full disk is told at the end.
+        if errno != EPIPE { Self.failure = FileError(verb: "write", path: "standard output", code: errno) }
+        return
+      }
       rest = rest.dropFirst(written)
     }
   }

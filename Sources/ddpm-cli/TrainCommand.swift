@@ -122,17 +122,9 @@ struct TrainCommand: ParsableCommand {
     let configuration = try newConfiguration()
     let directory = URL(filePath: out ?? "runs/\(preset?.rawValue ?? Self.lastPart(of: configuration.data))")
     let threads = configuration.threads ?? backend.threadCount
-    let existed = FileManager.default.fileExists(atPath: directory.path)
-    do {
-      if !RunDirectory(directory).isUsed { TuningChoices.copy(to: directory) }
-      return try TrainingRun(
-        configuration, output: directory, start: startFrom.map { URL(filePath: $0) }, replaces: force,
-        on: makeBackend(configuration, threads: threads, directory), threads: threads, progress: Self.readingProgress)
-    } catch {
-      // What could not start leaves nothing behind.
-      if !existed { try? FileManager.default.removeItem(at: directory) }
-      throw error
-    }
+    return try TrainingRun(
+      configuration, output: directory, start: startFrom.map { URL(filePath: $0) }, replaces: force,
+      on: makeBackend(configuration, threads: threads, directory), threads: threads, progress: Self.readingProgress)
   }
 
   private func resumed(_ directory: URL) throws -> TrainingRun {
@@ -152,7 +144,7 @@ struct TrainCommand: ParsableCommand {
   private func makeBackend(_ configuration: TrainingConfiguration, threads: Int, _ directory: URL) -> CPUBackend {
     backend.make(
       fixed: configuration.deterministic, profiles: profile, threads: threads,
-      choices: TuningChoices.folder(of: directory))
+      choices: directory.appending(path: "tuning"))
   }
 
   /// Reading thousands of pictures takes a while.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CPUBackend
+import Files
 
 #if canImport(Glibc)
   import Glibc
@@ -33,6 +34,9 @@ signal(SIGPIPE, SIG_IGN)
 do {
   var command = try DDPMCommand.parseAsRoot()
   if let command = command as? any AsyncParsableCommand { try await run(command) } else { try command.run() }
+  // Success is to have said it, too.
+  try StandardOutput.flush()
+  if let failure = Terminal.failure { throw failure }
 } catch {
   guard let flag = Advice.flag(for: error) else { DDPMCommand.exit(withError: error) }
   // ArgumentParser prints "Error: " and the description of what it is given.

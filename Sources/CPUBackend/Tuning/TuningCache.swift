@@ -11,7 +11,8 @@ import CKernels
 /// The file's name says for which processor, library and thread count the choices hold.
 final class TuningCache {
   private let url: URL
-  private var choices: [String: ConvolutionAlgorithm] = [:]
+  private var choices: [String: ConvolutionAlgorithm]
+  private let seeds: [String: ConvolutionAlgorithm]
   private var isDirty = false
 
   init?(_ options: CPUBackend.Options) {
@@ -19,17 +20,29 @@ final class TuningCache {
     let features = "\(ck_amx_available() != 0 ? "amx" : "vector")-\(options.threads)"
     let name = "tuning-\(TuningCache.processor)-dnnl\(DNNLEngine.version)-\(features).txt"
     url = folder.appending(path: name)
-    guard let text = try? String(contentsOf: url, encoding: .utf8) else { return }
+    choices = Self.read(url)
+    seeds = options.seedFolder.map { Self.read($0.appending(path: name)) } ?? [:]
+  }
+
+  private static func read(_ url: URL) -> [String: ConvolutionAlgorithm] {
+    guard let text = try? String(contentsOf: url, encoding: .utf8) else { return [:] }
+    var choices: [String: ConvolutionAlgorithm] = [:]
     for line in text.split(separator: "\n") {
       let fields = line.split(separator: "\t", maxSplits: 1)
       // A line that is not understood is a choice that will be timed again.
       guard fields.count == 2, let algorithm = ConvolutionAlgorithm(rawValue: String(fields[0])) else { continue }
       choices[String(fields[1])] = algorithm
     }
+    return choices
   }
 
   subscript(problem: String) -> ConvolutionAlgorithm? {
-    get { choices[problem] }
+    get {
+      if let known = choices[problem] { return known }
+      guard let seed = seeds[problem] else { return nil }
+      self[problem] = seed
+      return seed
+    }
     set {
       choices[problem] = newValue
       isDirty = true

@@ -11,6 +11,8 @@ import Pictures
 /// where it was: what is there already is not drawn again.
 public struct SampleFolder {
   public let url: URL
+  /// The folder is this process's alone while a copy lives.
+  private let lock: RunLock
 
   /// Opens or makes the folder.
   ///
@@ -18,9 +20,8 @@ public struct SampleFolder {
   /// - Throws: ``SampleFolderError``, or `FileError`.
   public init(_ url: URL, identity: [String: JSONValue]) throws {
     self.url = url
-    do { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) } catch {
-      throw SampleFolderError.cannotCreate(url.path)
-    }
+    _ = try CreatedDirectory(url)
+    lock = try RunLock(url, command: "sampling")
     AtomicFile.removeLeftovers(in: url)
     let record = url.appending(path: Self.record)
     guard FileManager.default.fileExists(atPath: record.path) else {
@@ -63,12 +64,10 @@ public struct SampleFolder {
 
 /// A folder that samples cannot go to.
 public enum SampleFolderError: Error, Equatable, Sendable, CustomStringConvertible {
-  case cannotCreate(String)
   case other(String, key: String, found: String, wanted: String)
 
   public var description: String {
     switch self {
-    case .cannotCreate(let path): "cannot create the folder \(path): choose one that you may write".onOneLine
     case .other(let path, let key, let found, let wanted):
       "\(path) holds samples of another request: their \(key) is \(found), not \(wanted); name another folder".onOneLine
     }

@@ -10,6 +10,7 @@ import Files
 ///
 /// ```
 /// model_index.json, unet/, scheduler/    the model; its weights are the average
+/// ddpm.json                              the classes' names, and what else the model's condition means
 /// training.json                          the whole configuration
 /// metrics.jsonl, loss.png, loss.svg      the curves
 /// samples/step-00001000.png              drawn from the average with a fixed seed
@@ -35,25 +36,85 @@ public struct RunDirectory: Sendable {
   /// `checkpoints/`.
   public var checkpoints: CheckpointStore { CheckpointStore(url.appending(path: "checkpoints")) }
 
-  /// Whether there is a run or a model in it already.
-  public var isUsed: Bool {
-    ["model_index.json", "training.json", "unet"].contains { exists(url.appending(path: $0)) }
-      || !checkpoints.steps.isEmpty
+  /// The names of everything that a run writes and that is in the folder `root`, be it a run's or anybody else's.
+  private func contents(of root: URL) -> [String] {
+    func names(_ folder: String) -> [String] {
+      (try? FileManager.default.contentsOfDirectory(atPath: root.appending(path: folder).path)) ?? []
+    }
+    var files = ["model_index.json", "ddpm.json", "training.json"]
+    files += ["metrics.jsonl", "loss.png", "loss.svg", "profile.json", "scheduler/scheduler_config.json"]
+    files += ["unet", "mlp"].flatMap { ["\($0)/config.json", "\($0)/diffusion_pytorch_model.safetensors"] }
+    files += names("samples").filter { $0.hasPrefix("step-") && $0.hasSuffix(".png") }.map { "samples/\($0)" }
+    files += names("tensorboard").filter { $0.hasPrefix("events.out.tfevents.") }.map { "tensorboard/\($0)" }
+    // The checkpoints last: until then an earlier run can still be resumed.
+    files += CheckpointStore(root.appending(path: "checkpoints")).steps.map {
+      "checkpoints/\(CheckpointStore.name($0))"
+    }
+    return files.filter { exists(root.appending(path: $0)) }
   }
 
-  /// Removes an earlier run: the files that a run writes, and nothing else that may lie beside them. `tuning/` stays: what was timed is as
-  /// true of the next run.
-  func clear() throws {
-    var files = ["model_index.json", "training.json", "metrics.jsonl", "loss.png", "loss.svg", "profile.json"]
-    files += ["unet", "mlp"].flatMap { ["\($0)/config.json", "\($0)/diffusion_pytorch_model.safetensors"] }
-    files.append("ddpm.json")
-    files.append("scheduler/scheduler_config.json")
-    files += names(in: samples).filter { $0.hasPrefix("step-") && $0.hasSuffix(".png") }.map { "samples/\($0)" }
-    files += names(in: tensorBoard).filter { $0.hasPrefix("events.out.tfevents.") }.map { "tensorboard/\($0)" }
-    // The checkpoints last: until then the earlier run can still be resumed.
-    files += checkpoints.steps.map { "checkpoints/\(CheckpointStore.name($0))" }
-    for file in files.map({ url.appending(path: $0) }) where exists(file) {
-      try FileManager.default.removeItem(at: file)
+  /// Whether there is anything that a new run would overwrite. What a start that was killed left behind does not count.
+  public var isUsed: Bool { !isHalfBorn && !contents(of: url).isEmpty }
+
+  /// What is in the way of a new run, the first of it.
+  var firstObstacle: String? { contents(of: url).first }
+
+  // MARK: Birth
+
+  /// Stands in the folder from a run's first file until it can be resumed.
+  private var birthMark: URL { url.appending(path: ".ddpm-birth") }
+  /// Where the files of the run lie that is being replaced, until the new one can be resumed.
+  private var aside: URL { url.appending(path: ".ddpm-replaced") }
+
+  private var isHalfBorn: Bool { exists(birthMark) }
+
+  /// Begins a new run: what `replaces` is set aside, not removed, until ``endBirth()``.
+  func beginBirth(replacing: Bool) throws {
+    if replacing {
+      for name in contents(of: url) { try move(name, from: url, to: aside) }
+      AtomicFile.synchronise(folder: aside)
+    }
+    try AtomicFile.write("", to: birthMark)
+  }
+
+  /// The run can be resumed: what it replaced goes.
+  func endBirth() throws {
+    try? FileManager.default.removeItem(at: birthMark)
+    AtomicFile.synchronise(folder: url)
+    try? FileManager.default.removeItem(at: aside)
+  }
+
+  /// Mends what a kill in the middle of a birth left: the half-born run goes, and the run that it was to replace comes back.
+  func undoHalfBirth() throws {
+    guard isHalfBorn else {
+      // Killed while setting aside, before the mark: part of the earlier run lies there.
+      if exists(aside) { for name in contents(of: aside) { try move(name, from: aside, to: url) } }
+      try? FileManager.default.removeItem(at: aside)
+      return
+    }
+    if !exists(configuration) || exists(aside) {
+      for name in contents(of: url) { try FileManager.default.removeItem(at: url.appending(path: name)) }
+      for name in contents(of: aside) { try move(name, from: aside, to: url) }
+    }
+    try? FileManager.default.removeItem(at: aside)
+    try? FileManager.default.removeItem(at: birthMark)
+  }
+
+  private func move(_ name: String, from: URL, to: URL) throws {
+    let target = to.appending(path: name)
+    try FileManager.default.createDirectory(at: target.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try FileManager.default.moveItem(at: from.appending(path: name), to: target)
+  }
+
+  private func exists(_ url: URL) -> Bool { FileManager.default.fileExists(atPath: url.path) }
+
+  // MARK: Files
+
+  func create() throws {
+    for folder in [samples, tensorBoard, checkpoints.folder] {
+      do { try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true) } catch {
+        throw FileError(verb: "make the folder", path: folder.path, code: 13)
+      }
     }
   }
 
@@ -62,20 +123,6 @@ public struct RunDirectory: Sendable {
     checkpoints.removeLeftovers()
     for folder in ["", "samples", "unet", "mlp", "scheduler"] {
       AtomicFile.removeLeftovers(in: url.appending(path: folder))
-    }
-  }
-
-  private func exists(_ url: URL) -> Bool { FileManager.default.fileExists(atPath: url.path) }
-
-  private func names(in folder: URL) -> [String] {
-    (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
-  }
-
-  func create() throws {
-    for folder in [url, samples, tensorBoard, checkpoints.folder] {
-      do { try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true) } catch {
-        throw ConfigurationError("cannot create the folder \(folder.path): choose an --out that you may write")
-      }
     }
   }
 

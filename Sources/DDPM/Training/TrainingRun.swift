@@ -33,6 +33,10 @@ public final class TrainingRun {
   public let engine: TrainingEngine
 
   private let network: any StoredArchitecture
+  /// The directory is this run's alone while it lives.
+  private let hold: RunHold
+  /// What a checkpoint belongs to.
+  private let identity: [String: String]
   /// Of the model that is trained on, until they are in the engine.
   private var initialWeights: NetworkWeights?
   private let backend: any Backend
@@ -70,11 +74,19 @@ public final class TrainingRun {
     replaces: Bool = false,
     on backend: any Backend, threads: Int = 1, progress: (@Sendable (Int, Int) -> Void)? = nil
   ) throws {
-    let directory = RunDirectory(output)
-    if directory.isUsed && !replaces { throw TrainingError.outputExists(output.path) }
-    try self.init(
-      configuration, data, directory, start: start, resumes: false, replaces: replaces, on: backend, threads: threads,
-      progress: progress)
+    let hold = try RunHold(output, makesFolder: true)
+    do {
+      if let obstacle = hold.directory.firstObstacle, !replaces {
+        throw TrainingError.outputExists(output.path, obstacle: obstacle)
+      }
+      try self.init(
+        configuration, data, hold, start: start, resumes: false, replaces: replaces, on: backend, threads: threads,
+        progress: progress)
+    } catch {
+      // What could not start leaves nothing behind.
+      hold.undo()
+      throw error
+    }
   }
 
   /// Prepares to go on where the newest checkpoint of a run is. A run that is finished has only its plots written again.
@@ -84,8 +96,9 @@ public final class TrainingRun {
     resuming output: URL, changes: [String: JSONValue] = [:], data: Dataset? = nil, on backend: any Backend,
     threads: Int = 1, progress: (@Sendable (Int, Int) -> Void)? = nil
   ) throws {
-    let directory = RunDirectory(output)
-    let earlier = try directory.readConfiguration()
+    guard FileManager.default.fileExists(atPath: output.path) else { throw TrainingError.nothingToResume(output.path) }
+    let hold = try RunHold(output, makesFolder: false)
+    let earlier = try hold.directory.readConfiguration()
     let configuration = try TrainingConfiguration(over: earlier, layers: [("the changes", changes)])
     let (before, after) = (earlier.object, configuration.object)
     for key in TrainingConfiguration.CodingKeys.allCases where before[key.rawValue] != after[key.rawValue] {
@@ -96,17 +109,18 @@ public final class TrainingRun {
       }
     }
     try self.init(
-      configuration, data, directory, start: nil, resumes: true, replaces: false, on: backend, threads: threads,
+      configuration, data, hold, start: nil, resumes: true, replaces: false, on: backend, threads: threads,
       progress: progress)
     try restore(threads: threads)
   }
 
   private init(
-    _ configuration: TrainingConfiguration, _ given: Dataset?, _ directory: RunDirectory, start: URL?, resumes: Bool,
+    _ configuration: TrainingConfiguration, _ given: Dataset?, _ hold: RunHold, start: URL?, resumes: Bool,
     replaces: Bool, on backend: any Backend, threads: Int, progress: (@Sendable (Int, Int) -> Void)?
   ) throws {
     try configuration.validate()
-    self.directory = directory
+    self.hold = hold
+    directory = hold.directory
     self.backend = backend
     self.resumes = resumes
     self.replaces = replaces
@@ -118,6 +132,7 @@ public final class TrainingRun {
           imageSize: configuration.imageSize, channels: configuration.channels,
           skipBadImages: configuration.skipBadImages, seed: UInt64(configuration.seed), progress: progress))
 
+    identity = ["data": try data.digest()]
     // What was left open is now known.
     var resolved = configuration
     resolved.flip = configuration.flip ?? data.isMirrorable
@@ -188,7 +203,7 @@ public final class TrainingRun {
   }
 
   private func restore(threads: Int) throws {
-    let (checkpoint, warning) = try directory.checkpoints.newest(network: network)
+    let (checkpoint, warning) = try directory.checkpoints.newest(network: network, identity: identity)
     if let warning { warnings.append(warning) }
     state = checkpoint.state
     try checkpoint.load(into: engine.states, network: network)
@@ -322,11 +337,15 @@ public final class TrainingRun {
 
   /// Makes the directory ready, and for a new run draws the first weights.
   private func begin() throws {
-    if replaces { try directory.clear() }
-    try directory.create()
     directory.removeLeftovers()
-    try directory.write(configuration)
-    guard !resumes else { return }
+    guard !resumes else {
+      try directory.create()
+      try directory.write(configuration)
+      // The model may be of another step than the checkpoint, where the run was killed between the two.
+      return try saveModel()
+    }
+    try directory.beginBirth(replacing: replaces)
+    try directory.create()
     try engine.start(
       from: initialWeights
         ?? NetworkWeights(
@@ -334,17 +353,58 @@ public final class TrainingRun {
     initialWeights = nil
     // So that a run that is killed before its first checkpoint can be resumed, and its model opened.
     _ = try save()
+    try directory.write(configuration)
+    try directory.endBirth()
   }
 
   /// Writes a checkpoint, and the average as the model.
   private func save() throws -> URL {
-    let url = try directory.checkpoints.write(step: state.step) { folder in
-      try Checkpoint.write(state, engine.states, network: network, history: draw.importance, to: folder)
+    let last = directory.checkpoints.steps.last.map { directory.checkpoints.url(step: $0).path }
+    let url: URL
+    do {
+      url = try directory.checkpoints.write(step: state.step) { folder in
+        try Checkpoint.write(
+          state, engine.states, network: network, history: draw.importance, identity: identity, to: folder)
+      }
+    } catch TrainingError.weightsNotFinite(let step, let tensor, _) {
+      throw TrainingError.weightsNotFinite(step: step, tensor: tensor, checkpoint: last)
     }
+    try saveModel()
+    directory.checkpoints.prune(keeping: configuration.keepCheckpoints)
+    return url
+  }
+
+  private func saveModel() throws {
     let average = try NetworkWeights.sources(in: engine.states, of: network, prefix: StateName.ema)
     try PipelineDirectory(network: network, scheduler: model.scheduler.members, card: engine.card)
       .write(average, to: directory.url)
-    directory.checkpoints.prune(keeping: configuration.keepCheckpoints)
-    return url
+  }
+}
+
+/// A run's directory, held for this process: made where it was missing, and locked.
+final class RunHold {
+  let directory: RunDirectory
+  private var created: CreatedDirectory?
+  private let lock: RunLock
+
+  /// - Throws: `RunLockError` naming who holds it, or `FileError`.
+  init(_ url: URL, makesFolder: Bool) throws {
+    directory = RunDirectory(url)
+    var created = makesFolder ? try CreatedDirectory(url) : nil
+    do { lock = try RunLock(url, command: "training") } catch {
+      created?.remove()
+      throw error
+    }
+    self.created = created
+    try directory.undoHalfBirth()
+  }
+
+  /// Removes the directory again, if it was made for a run that does not start.
+  func undo() {
+    lock.release()
+    guard created?.isNew == true else { return }
+    // What the engine timed for it.
+    try? FileManager.default.removeItem(at: directory.url.appending(path: "tuning"))
+    created?.remove()
   }
 }

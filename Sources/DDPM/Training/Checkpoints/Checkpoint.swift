@@ -18,10 +18,20 @@ enum Checkpoint {
 
   /// Fills the folder with what the states hold.
   static func write(
-    _ state: TrainingState, _ states: any States, network: any Architecture, history: LossHistory?, to folder: URL
+    _ state: TrainingState, _ states: any States, network: any Architecture, history: LossHistory?,
+    identity: [String: String], to folder: URL
   ) throws {
     for (file, prefix) in tensors {
-      let weights = try NetworkWeights.sources(in: states, of: network, prefix: prefix)
+      let weights = try network.parameters().map { parameter in
+        TensorSource(parameter.name, shape: parameter.shape.dimensions) {
+          let floats = try states.read(prefix + parameter.name).floats
+          // A checkpoint of such numbers is worse than none.
+          guard floats.allSatisfy(\.isFinite) else {
+            throw TrainingError.weightsNotFinite(step: state.step, tensor: prefix + parameter.name, checkpoint: nil)
+          }
+          return floats
+        }
+      }
       try Safetensors.write(weights, to: folder.appending(path: "\(file).safetensors"))
     }
     if let history {
@@ -33,6 +43,9 @@ enum Checkpoint {
     }
     let json = try JSONValue(parsing: Array(JSONEncoder().encode(state)))
     try AtomicFile.write(json.canonicalText, to: folder.appending(path: "state.json"))
+    var files = tensors.map { "\($0.file).safetensors" } + ["state.json"]
+    if history != nil { files.append("timesteps.safetensors") }
+    try Manifest(of: folder, files: files, identity: identity).write()
   }
 }
 
@@ -43,8 +56,12 @@ struct OpenCheckpoint {
   private let weights: [(prefix: String, weights: NetworkWeights)]
 
   /// - Throws: ``TrainingError/damagedCheckpoint(_:_:)`` where a file is not one of ours, and what opening the tensors throws.
-  init(folder: URL, step: Int, network: any Architecture) throws {
+  init(folder: URL, step: Int, network: any Architecture, identity: [String: String]) throws {
     self.folder = folder
+    // Checkpoints of earlier versions have no manifest.
+    if FileManager.default.fileExists(atPath: folder.appending(path: Manifest.fileName).path) {
+      try Manifest(readingFrom: folder).verify(identity: identity)
+    }
     state = try Self.state(in: folder)
     guard state.step == step else {
       throw TrainingError.damagedCheckpoint(folder.path, "state.json: step is \(state.step)")

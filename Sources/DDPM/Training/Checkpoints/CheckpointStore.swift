@@ -57,12 +57,14 @@ public struct CheckpointStore: Sendable {
   /// The newest checkpoint that is whole. Where newer ones are damaged, the older one is taken, and a warning says so.
   ///
   /// - Throws: ``TrainingError/nothingToResume(_:)``, or what is wrong with the newest where none is whole.
-  func newest(network: any Architecture) throws -> (checkpoint: OpenCheckpoint, warning: String?) {
+  func newest(
+    network: any Architecture, identity: [String: String]
+  ) throws -> (checkpoint: OpenCheckpoint, warning: String?) {
     let steps = steps
     var first: (any Error)?
     for step in steps.reversed() {
       do {
-        let checkpoint = try OpenCheckpoint(folder: url(step: step), step: step, network: network)
+        let checkpoint = try OpenCheckpoint(folder: url(step: step), step: step, network: network, identity: identity)
         return (checkpoint, first.map { "\($0); going on from step \(step) instead" })
       } catch {
         first = first ?? error

@@ -181,9 +181,10 @@ extension TrainingConfiguration {
     emaWarmup ? min(emaDecay, (1 + Double(k)) / (10 + Double(k))) : emaDecay
   }
 
-  /// What a resumed run may change: how long it is, and what it records.
+  /// What a resumed run may change: how long it is, what it records, and what may help where it diverged.
   static let changeable: Set<CodingKeys> = [
-    .steps, .threads, .logEvery, .checkpointEvery, .keepCheckpoints, .sampleEvery, .sampleCount, .sampleSteps, .data,
+    .steps, .threads, .learningRate, .warmupSteps, .gradientClip, .logEvery, .checkpointEvery, .keepCheckpoints,
+    .sampleEvery, .sampleCount, .sampleSteps, .data,
   ]
 }
 

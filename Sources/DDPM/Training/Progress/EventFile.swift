@@ -23,7 +23,8 @@ public final class EventFile {
     file = try AppendingFile(folder.appending(path: name))
     try write(step: 0) { $0.add(3, string: "brain.Event:2") }  // file_version
     // session_log { status: START }
-    try write(step: firstStep) { event in event.add(7) { $0.add(1, integer: 1) } }
+    // Events from that step on are new: TensorBoard drops what earlier files say of them.
+    try write(step: firstStep == 0 ? 0 : firstStep + 1) { event in event.add(7) { $0.add(1, integer: 1) } }
   }
 
   /// One number of a curve.
