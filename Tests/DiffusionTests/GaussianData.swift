@@ -16,7 +16,8 @@ struct GaussianData: Denoiser {
   func predict(_ xt: Images, at t: [Timestep], given condition: Condition) -> Images {
     var ε = xt.scalars
     for n in 0..<xt.shape.count {
-      let (signal, noise) = (schedule.sqrtᾱ[t[n]], schedule.sqrtOneMinusᾱ[t[n]])
+      let level = schedule.level(t[n])
+      let (signal, noise) = (level.sqrtᾱ, level.sqrtOneMinusᾱ)
       // M = ᾱ C + (1−ᾱ) I
       let (ma, mb, md) = (signal * signal * a + noise * noise, signal * signal * b, signal * signal * d + noise * noise)
       let determinant = ma * md - mb * mb
@@ -61,5 +62,23 @@ struct ScalarGaussianData: Denoiser {
     return 0.5 * log(2 * Double.pi * M_E * variance)
       + gaussianKL(
         mean1: ᾱ.squareRoot() * mean, logVariance1: log(ᾱ * variance + 1 - ᾱ), mean2: 0, logVariance2: 0)
+  }
+}
+
+extension GaussianData {
+  /// The probability-flow ODE's way from one level to another: along each axis of C the deviation from the mean keeps its rank.
+  func flow(_ x: (Double, Double), from: NoiseLevel<Double>, to: NoiseLevel<Double>) -> [Double] {
+    // C has eigenvalues (a + d)/2 ± r along (cos φ, sin φ) and (−sin φ, cos φ).
+    let r = ((a - d) * (a - d) / 4 + b * b).squareRoot()
+    let φ = atan2(b, (a - d) / 2) / 2
+    let deviation = (x.0 - from.sqrtᾱ * m.0, x.1 - from.sqrtᾱ * m.1)
+    // √(ᾱ_s c + 1 − ᾱ_s)/√(ᾱ_t c + 1 − ᾱ_t)
+    let scale = { (c: Double) -> Double in
+      let spread = { (l: NoiseLevel<Double>) in l.sqrtᾱ * l.sqrtᾱ * c + l.sqrtOneMinusᾱ * l.sqrtOneMinusᾱ }
+      return (spread(to) / spread(from)).squareRoot()
+    }
+    let u = scale((a + d) / 2 + r) * (cos(φ) * deviation.0 + sin(φ) * deviation.1)
+    let v = scale((a + d) / 2 - r) * (cos(φ) * deviation.1 - sin(φ) * deviation.0)
+    return [to.sqrtᾱ * m.0 + cos(φ) * u - sin(φ) * v, to.sqrtᾱ * m.1 + sin(φ) * u + cos(φ) * v]
   }
 }

@@ -48,7 +48,7 @@ import Testing
     let cases: [(String, any Sampler, ReverseVariance, [Timestep])] = [
       ("ancestral, fixed large", Ancestral(), .fixedLarge, schedule.timesteps.reversed()),
       ("ancestral, fixed small", Ancestral(), .fixedSmall, schedule.timesteps.reversed()),
-      ("DDIM, η = 1", DDIM(η: 1), .fixedSmall, try TimestepSpacing.trailing.timesteps(250, of: 1000)),
+      ("DDIM, η = 1", DDIM(eta: 1), .fixedSmall, try TimestepSpacing.trailing.timesteps(250, of: 1000)),
     ]
     for (name, sampler, variance, timesteps) in cases {
       let process = try ReverseProcess(schedule: schedule, variance: variance, limit: .none)

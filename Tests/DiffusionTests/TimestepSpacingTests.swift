@@ -20,7 +20,7 @@ import Testing
       let spacing = try #require(TimestepSpacing(rawValue: row.spacing))
       let counting: TimestepSpacing.Counting = row.counting == "levels" ? .levels : .intervals
       let list = { (n: Int) throws -> [Int] in
-        try spacing.timesteps(n, of: row.T, counting: counting, offset: row.offset).map(\.zeroBased)
+        try spacing.timesteps(n, of: row.T, counting: counting, offset: row.offset, asDiffusers: true).map(\.zeroBased)
       }
       #expect(try list(13) == row.thirteen)
       for expected in row.lists {
@@ -41,6 +41,12 @@ import Testing
       }
     }
     #expect(compared > 1500)
+  }
+
+  /// One level is the noisiest, however levels are spaced; diffusers' is the cleanest where it counts from there.
+  @Test(arguments: TimestepSpacing.allCases) func oneLevelIsNoise(_ spacing: TimestepSpacing) throws {
+    #expect(try spacing.timesteps(1, of: 40, offset: 1) == [40])
+    #expect(try spacing.timesteps(1, of: 40, asDiffusers: true) == [spacing == .trailing ? 40 : 1])
   }
 
   @Test func impossibleCountsAreRefused() {

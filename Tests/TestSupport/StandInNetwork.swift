@@ -10,7 +10,7 @@ import Diffusion
 package func standInNetwork(learned: Bool) -> DenoiserFunction {
   DenoiserFunction { x, t in
     let parts = (0..<x.shape.count).map { n in
-      let t = Float(t[n].zeroBased)
+      let t = Float(t[n].networkTime)
       let one = x[sample: n]
       let y = one.map { t / 1000 * $0 + 0.2 * sin(3 * $0 + t / 100) }
       return learned ? y.scalars + one.scalars.map { sin(2 * $0 + t / 300) } : y.scalars

@@ -50,7 +50,7 @@ public final class NetworkDenoiser: Denoiser, Sendable {
   ) throws -> Images {
     let missing = batchSize - samples.count
     // The network counts from 0.
-    let timesteps = t[samples].map { Float($0.zeroBased) } + [Float](repeating: 0, count: missing)
+    let timesteps = t[samples].map { Float($0.networkTime) } + [Float](repeating: 0, count: missing)
     var inputs = [
       "sample": filled(xt, samples, missing), "timestep": TensorData(timesteps, shape: [batchSize]),
     ]

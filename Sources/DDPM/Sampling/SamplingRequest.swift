@@ -67,7 +67,8 @@ extension Model {
     guard (0...1).contains(eta) else { throw SamplingError.eta(eta) }
     guard eta == 0 || method == .ddim else { throw SamplingError.etaWithout(method) }
     return SamplingPlan(
-      process: process, sampler: method.sampler(scheduler, η: eta), timesteps: try scheduler.timesteps(steps))
+      process: process, sampler: try method.sampler(scheduler, steps: steps, eta: eta),
+      timesteps: try scheduler.timesteps(steps))
   }
 
   /// The classes of samples where nothing else is asked: each in turn.

@@ -63,15 +63,16 @@ extension NoiseLevel<Double> {
 }
 
 extension NoiseSchedule {
-  /// √ᾱ_t and √(1−ᾱ_t).
+  /// √ᾱ_t and √(1−ᾱ_t); between two timesteps ln σ̄ is a line.
   public func level(_ t: Timestep) -> NoiseLevel<Double> {
-    NoiseLevel(sqrtAlphaBar: sqrtᾱ[t], sqrtOneMinusAlphaBar: sqrtOneMinusᾱ[t])
+    t.fraction > 0
+      ? levelBetween(t) : NoiseLevel(sqrtAlphaBar: sqrtᾱ[t], sqrtOneMinusAlphaBar: sqrtOneMinusᾱ[t])
   }
 
   /// As `level`, with ᾱ = 2⁻²⁴ where there is no signal at all: ODE solvers divide by √ᾱ, which zero terminal SNR makes 0. (diffusers does
   /// the same, under `rescale_betas_zero_snr` alone.)
   package func finiteLevel(_ t: Timestep) -> NoiseLevel<Double> {
-    if ᾱ[t] > 0 { return level(t) }
+    if t.fraction > 0 || ᾱ[t] > 0 { return level(t) }
     return NoiseLevel(sqrtAlphaBar: 0x1p-12, sqrtOneMinusAlphaBar: (1 - 0x1p-24).squareRoot())
   }
 }

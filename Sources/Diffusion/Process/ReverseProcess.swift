@@ -49,7 +49,7 @@ public struct ReverseProcess: Sendable {
     let (output, variance) = variance.isLearned ? output.splitChannels() : (output, nil)
     let level = level ?? schedule.level(t)
     // The network learned μ̃ of the full chain, whatever the sampler's next step.
-    let posterior = schedule.posterior(t)
+    let posterior = schedule.posterior(Timestep(t.number))
     return Denoised(
       x0: limit(prediction.x0(output, xt: xt, level: level, posterior: posterior)),
       ε: prediction.epsilon(output, xt: xt, level: level, posterior: posterior),

@@ -7,17 +7,22 @@ public struct DDIM: Sampler {
   public let rederivesNoise: Bool
   /// What the last step aims at: the data, or level 1 (diffusers' `set_alpha_to_one` false).
   public let final: Timestep
+  /// How many levels a step descends, whatever level is visited next: diffusers' rule, with T/n rounded down. To the next unless given.
+  public let stride: Int?
 
-  public init(η: Double = 0, rederivesNoise: Bool = false, final: Timestep = .data) {
-    precondition(η >= 0 && η <= 1, "η = \(η) lies outside [0, 1]")
-    self.η = η
+  public init(eta: Double = 0, rederivesNoise: Bool = false, final: Timestep = .data, stride: Int? = nil) {
+    precondition(eta >= 0 && eta <= 1, "η = \(eta) lies outside [0, 1]")
+    η = eta
     self.rederivesNoise = rederivesNoise
     self.final = final
+    self.stride = stride
   }
+
+  public var eta: Double { η }
 
   public func transitions(_ timesteps: [Timestep]) -> [Transition] {
     // A chain that visits level 1 already has nowhere left to go, as in diffusers: its last step then changes the level by nothing.
-    zip(timesteps, timesteps.dropFirst() + [final]).map { Transition(from: $0, to: $1) }
+    Transition.chain(timesteps, to: final, stride: stride)
   }
 
   public func step(
@@ -34,7 +39,7 @@ public struct DDIM: Sampler {
     let towards = max(0, 1 - schedule.ᾱ[s] - σ * σ).squareRoot()
     var x = NoiseLevel(sqrtAlphaBar: schedule.sqrtᾱ[s], sqrtOneMinusAlphaBar: towards).xt(x0: denoised.x0, epsilon: ε)
     if σ > 0 { x = x + σ * (try context.drawNoise(like: xt)) }
-    return StepResult(x: x, x0: denoised.x0, decoderLogVariance: context.decoderLogVariance(denoised))
+    return context.result(x, denoised)
   }
 }
 

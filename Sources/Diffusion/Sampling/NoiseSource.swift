@@ -10,7 +10,8 @@ public protocol NoiseSource {
 
 /// Noise with an address: sample i at step t is a function of (seed, i, t) alone, whatever the batch it is drawn in.
 ///
-/// x_T has the counter's step word 0; the step that leaves t has t. See `Philox4x32` for the convention.
+/// x_T has the counter's step word 0; the step that leaves t has t, and the fraction of a level between two in the bits that 10⁶ steps leave
+/// free. See `Philox4x32` for the convention.
 public struct CounterNoise: NoiseSource, Sendable {
   public let seed: UInt64
   /// The index, in the whole run, of the batch's first sample.
@@ -26,19 +27,21 @@ public struct CounterNoise: NoiseSource, Sendable {
 
   public func initialNoise(shape: Images.Shape) -> Images { noise(step: 0, shape: shape) }
 
-  public func stepNoise(leaving t: Timestep, shape: Images.Shape) -> Images { noise(step: t.number, shape: shape) }
+  public func stepNoise(leaving t: Timestep, shape: Images.Shape) -> Images {
+    noise(step: UInt32(truncatingIfNeeded: t.number) | UInt32(t.fraction * 4096) << 20, shape: shape)
+  }
 
   /// Uniform numbers in [0, 1), one a scalar: what `DiscretizedDecoder.pixels` draws pixels with, under the stream `.decoder`.
   public func uniforms(shape: Images.Shape) -> [Float] {
     each(shape) { Philox4x32.fill(uniforms: $0, seed: seed, sample: $1, step: 0, stream: stream) }
   }
 
-  private func noise(step: Int, shape: Images.Shape) -> Images {
+  private func noise(step: UInt32, shape: Images.Shape) -> Images {
     Images(
       shape: shape,
       scalars: each(shape) {
         Philox4x32.fill(
-          normals: $0, seed: seed, sample: $1, step: UInt32(truncatingIfNeeded: step), stream: stream)
+          normals: $0, seed: seed, sample: $1, step: step, stream: stream)
       })
   }
 

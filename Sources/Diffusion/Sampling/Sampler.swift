@@ -16,6 +16,18 @@ public struct Transition: Sendable, Hashable {
     self.from = from
     self.to = to
   }
+
+  /// From each level to the next.
+  ///
+  /// - Parameters:
+  ///   - final: what the last step aims at.
+  ///   - stride: so many levels down instead, whatever level comes next; below level 1 to `final`.
+  public static func chain(_ timesteps: [Timestep], to final: Timestep = .data, stride: Int? = nil) -> [Transition] {
+    let next =
+      stride.map { stride in timesteps.map { $0.number > stride ? Timestep($0.number - stride) : final } }
+      ?? Array(timesteps.dropFirst()) + [final]
+    return zip(timesteps, next).map { Transition(from: $0, to: $1) }
+  }
 }
 
 /// What a step has to work with.
@@ -34,9 +46,24 @@ public struct StepContext<D: Denoiser, Noise: NoiseSource> {
 
   /// Asks the denoiser about `x` at `t`.
   public func denoise(_ x: Images, at t: Timestep) throws -> Denoised {
-    let output = try denoiser.predict(x, at: [Timestep](repeating: t, count: x.shape.count), given: condition)
-    return process.denoised(output, xt: x, at: t)
+    process.denoised(try predict(x, at: t), xt: x, at: t)
   }
+
+  /// As `denoise`, for solvers of the probability-flow ODE: with the finite `level` of t, and with the ε̂ that explains x together with the
+  /// limited x̂_0.
+  public func explain(_ x: Images, at t: Timestep) throws -> Denoised {
+    let level = level(t)
+    let denoised = process.denoised(try predict(x, at: t), xt: x, at: t, level: level)
+    if process.limit == .none { return denoised }
+    return Denoised(x0: denoised.x0, ε: level.epsilon(x0: denoised.x0, xt: x), variance: denoised.variance)
+  }
+
+  private func predict(_ x: Images, at t: Timestep) throws -> Images {
+    try denoiser.predict(x, at: [Timestep](repeating: t, count: x.shape.count), given: condition)
+  }
+
+  /// √ᾱ and √(1−ᾱ) at a level, also between two timesteps, and finite σ̄ and λ also where zero terminal SNR leaves no signal.
+  public func level(_ t: Timestep) -> NoiseLevel<Double> { schedule.finiteLevel(t) }
 
   /// z ~ N(0, I) for this step.
   public mutating func drawNoise(like x: Images) throws -> Images {
@@ -44,8 +71,14 @@ public struct StepContext<D: Denoiser, Noise: NoiseSource> {
   }
 
   /// ln σ² of the decoder p_θ(x_0 | x_t), where this step leads to the data.
-  func decoderLogVariance(_ denoised: Denoised) -> LogVariance? {
-    transition.to == .data ? process.logVariance(denoised, at: transition.from, to: .data) : nil
+  public func decoderLogVariance(_ denoised: Denoised) -> LogVariance? {
+    transition.to == .data && transition.from.fraction == 0
+      ? process.logVariance(denoised, at: transition.from, to: .data) : nil
+  }
+
+  /// The step's result: x_s, and what `denoised` says of x_0.
+  public func result(_ x: Images, _ denoised: Denoised) -> StepResult {
+    StepResult(x: x, x0: denoised.x0, decoderLogVariance: decoderLogVariance(denoised))
   }
 }
 
@@ -81,7 +114,7 @@ public struct SamplingProgress: Sendable {
 
 extension Sampler {
   public func transitions(_ timesteps: [Timestep]) -> [Transition] {
-    zip(timesteps, timesteps.dropFirst() + [.data]).map { Transition(from: $0, to: $1) }
+    Transition.chain(timesteps)
   }
 
   /// Walks the chain.

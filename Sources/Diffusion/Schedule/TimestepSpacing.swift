@@ -1,4 +1,4 @@
-/// Which n of the T noise levels a sampler visits (Lin et al. 2023, table 2), exactly as diffusers rounds them.
+/// Which n of the T noise levels a sampler visits (Lin et al. 2023, table 2), exactly as diffusers rounds them. A single level is T.
 public enum TimestepSpacing: String, Sendable, CaseIterable {
   /// Multiples of ⌊T/n⌋ from the data's end; the sampler need not start at T.
   case leading
@@ -20,11 +20,13 @@ public enum TimestepSpacing: String, Sendable, CaseIterable {
   /// - Parameters:
   ///   - offset: diffusers' `steps_offset`, added to the levels of `.leading`.
   ///   - last: the noisiest level allowed (DPM-Solver's `lambda_min_clipped`); T unless given.
+  ///   - asDiffusers: whether a single level is the one nearest to the data, as diffusers has it, not T.
   /// - Throws: `SpacingError` where n levels do not fit.
   public func timesteps(
-    _ n: Int, of T: Int, counting: Counting = .levels, offset: Int = 0, last: Timestep? = nil
+    _ n: Int, of T: Int, counting: Counting = .levels, offset: Int = 0, last: Timestep? = nil, asDiffusers: Bool = false
   ) throws(SpacingError) -> [Timestep] {
     guard n >= 1 && n <= T else { throw .count(n, T: T) }
+    if n == 1 && counting == .levels && !asDiffusers { return [Timestep(T)] }
     let last = last?.number ?? T
     let indices: [Int]
     switch (self, counting) {
