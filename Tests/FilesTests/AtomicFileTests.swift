@@ -13,7 +13,7 @@ import Testing
   import Darwin
 #endif
 
-@Suite(.timeLimit(.minutes(1))) struct AtomicFileTests {
+@Suite(.timeLimit(.minutes(10))) struct AtomicFileTests {
   @Test func writesWholeAndReplaces() throws {
     try withTemporaryFolder { folder in
       let url = folder.appending(path: "a.bin")

@@ -54,7 +54,7 @@ import Testing
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct ManifestTests {
+@Suite struct ManifestTests {
   private static let files = ["state.json": "{}", "unet/moments.bin": "0123456789", "weights.bin": ""]
 
   /// A checkpoint of three files, with its manifest.

@@ -1,7 +1,7 @@
 import Files
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct YAMLTests {
+@Suite struct YAMLTests {
   /// What PyYAML 6 reads them as, but for the numbers and words in which YAML 1.1 differs (`1e-4`, `yes`).
   @Test(arguments: [
     ("", "{}"), ("# nothing\n\n", "{}"), ("---\na: 1\n", #"{"a":1}"#),

@@ -14,7 +14,7 @@ package enum PillowFiles {
     UInt8((37 * x + 59 * y + 101 * c + 7 * x * y) % 256)
   }
 
-  private static func decode(_ text: String) -> [UInt8] {
+  static func decode(_ text: String) -> [UInt8] {
     Array(Data(base64Encoded: String(text.filter { !$0.isWhitespace })) ?? Data())
   }
 

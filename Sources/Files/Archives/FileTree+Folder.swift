@@ -34,6 +34,7 @@ private struct FolderWalk {
   let isRecursive: Bool
   /// Paths inside the folder; those behind links wait until everything else was seen.
   private var pending = [""], linked: [String] = []
+  private var linksDone = 0
   private var seen: Set<Identity> = []
   private var entries = 0
 
@@ -44,9 +45,10 @@ private struct FolderWalk {
     while true {
       if let path = pending.popLast() {
         try visit(path, isBehindLink: isBehindLink, into: &tree, wanted: wanted)
-      } else if let path = linked.popLast() {
+      } else if linksDone < linked.count {
         isBehindLink = true
-        take(path, isLink: true, into: &tree, wanted: wanted)
+        linksDone += 1
+        take(linked[linksDone - 1], isLink: true, into: &tree, wanted: wanted)
       } else {
         return
       }
@@ -70,8 +72,8 @@ private struct FolderWalk {
           .unsupported, file: "\(folder)/\(path.isEmpty ? "" : path + "/")\(name)", "its name is not UTF-8",
           remedy: "rename it"))
     }
-    // From the last to the first, since the last that is put on a pile is the first that is taken.
-    for name in names.valid.sorted(by: >) where FileTree.isVisible(name) {
+    let earlier = pending.count
+    for name in names.valid.sorted() where FileTree.isVisible(name) {
       let inside = path.isEmpty ? name : "\(path)/\(name)"
       var status = stat()
       guard lstat("\(folder)/\(inside)", &status) == 0 else { continue }
@@ -81,6 +83,8 @@ private struct FolderWalk {
         take(inside, isLink: isBehindLink, into: &tree, wanted: wanted)
       }
     }
+    // What is put on a pile last is taken first.
+    pending[earlier...].reverse()
   }
 
   /// Lists a file, or remembers a folder for later.
