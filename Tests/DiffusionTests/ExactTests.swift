@@ -49,14 +49,14 @@ import Testing
       let d = mixture.dimension
       let data = try mixture.data { .full(Array(mixture.covariances[$0 * d * d..<($0 + 1) * d * d])) }
       for row in mixture.cases {
-        let marginal = data.marginal(ᾱ: row.abar)
+        let marginal = data.marginal(alphaBar: row.abar)
         let posterior = marginal.posterior(of: row.x)
         worst.density = max(
           worst.density, abs(marginal.logDensity(row.x) - row.logDensity), abs(posterior.logDensity - row.logDensity))
         worst.score = max(worst.score, relativeL2(marginal.score(row.x), row.score))
         worst.mean = max(worst.mean, relativeL2(posterior.mean, row.mean))
         worst.variance = max(worst.variance, abs(posterior.variance - row.variance) / row.variance)
-        worst.tweedie = max(worst.tweedie, relativeL2(posterior.score(of: row.x, ᾱ: row.abar), row.score))
+        worst.tweedie = max(worst.tweedie, relativeL2(posterior.score(of: row.x, alphaBar: row.abar), row.score))
         #expect(relativeL2(marginal.responsibilities(row.x), row.responsibilities) < 1e-9)
         #expect(relativeL2(posterior.classes, row.responsibilities) < 1e-9)
         let entropy = row.responsibilities.reduce(0) { $1 > 0 ? $0 - $1 * log($1) : $0 }
@@ -83,10 +83,11 @@ import Testing
       for row in mixture.cases {
         let x = row.x
         for other in [b, mixed] {
-          let (p, q) = (a.posteriors(of: x, ᾱ: row.abar)[0], other.posteriors(of: x, ᾱ: row.abar)[0])
+          let (p, q) = (a.posteriors(of: x, alphaBar: row.abar)[0], other.posteriors(of: x, alphaBar: row.abar)[0])
           #expect(abs(p.logDensity - q.logDensity) < 1e-12 && relativeL2(p.mean, q.mean) < 1e-12)
           #expect(abs(p.variance - q.variance) < 1e-12)
-          #expect(relativeL2(a.marginal(ᾱ: row.abar).score(x), other.marginal(ᾱ: row.abar).score(x)) < 1e-12)
+          #expect(
+            relativeL2(a.marginal(alphaBar: row.abar).score(x), other.marginal(alphaBar: row.abar).score(x)) < 1e-12)
         }
       }
       #expect(abs(a.secondMoment - b.secondMoment) < 1e-12)
@@ -101,7 +102,7 @@ import Testing
       for block in [1, 7, n] {
         let data = EmpiricalData(images, labels: set.labels, block: block)
         for row in set.cases {
-          let posterior = data.posteriors(of: row.x, ᾱ: row.abar)[0]
+          let posterior = data.posteriors(of: row.x, alphaBar: row.abar)[0]
           worst.density = max(worst.density, abs(posterior.logDensity - row.logDensity))
           worst.mean = max(worst.mean, relativeL2(posterior.mean, row.mean))
           worst.variance = max(worst.variance, abs(posterior.variance - row.variance))
@@ -110,9 +111,9 @@ import Testing
         }
         // All at once is one by one.
         let rows = set.cases.filter { $0.abar == 0.5 }
-        let together = data.posteriors(of: rows.flatMap(\.x), ᾱ: 0.5)
+        let together = data.posteriors(of: rows.flatMap(\.x), alphaBar: 0.5)
         for (one, row) in zip(together, rows) {
-          #expect(one.mean == data.posteriors(of: row.x, ᾱ: 0.5)[0].mean)
+          #expect(one.mean == data.posteriors(of: row.x, alphaBar: 0.5)[0].mean)
         }
       }
     }
@@ -132,7 +133,7 @@ import Testing
       (0..<30).map { .init(mean: points[sample: $0].doubles, covariance: .isotropic(0)) })
     for ᾱ in [0.9999, 0.5, 0.0] {
       let x = [0.3, -0.4]
-      let (a, b) = (set.posteriors(of: x, ᾱ: ᾱ)[0], mixture.posteriors(of: x, ᾱ: ᾱ)[0])
+      let (a, b) = (set.posteriors(of: x, alphaBar: ᾱ)[0], mixture.posteriors(of: x, alphaBar: ᾱ)[0])
       #expect(abs(a.logDensity - b.logDensity) < 1e-9 && relativeL2(a.mean, b.mean) < 1e-9)
       #expect(abs(a.variance - b.variance) < 1e-9 && abs(a.causeEntropy - b.causeEntropy) < 1e-9)
     }
@@ -150,7 +151,7 @@ import Testing
     #expect(output.shape == .init(5, 4, 1, 1))
     let process = try ReverseProcess(schedule: schedule, prediction: prediction, variance: .learned, limit: .none)
     for n in t.indices {
-      let exact = data.posteriors(of: xt[sample: n].doubles, ᾱ: schedule.ᾱ[t[n]])[0]
+      let exact = data.posteriors(of: xt[sample: n].doubles, alphaBar: schedule.ᾱ[t[n]])[0]
       let read = process.denoised(output[sample: n], xt: xt[sample: n], at: t[n])
       // What Float loses in dividing by √ᾱ.
       let bound = 1e-6 / schedule.sqrtᾱ[t[n]] * (prediction == .mean ? 1 / schedule.posterior(t[n]).x0Coefficient : 1)
@@ -173,8 +174,8 @@ import Testing
     let set = EmpiricalData(points, labels: (0..<20).map { $0 % 3 == 0 ? 0 : 1 }, block: 4)
     let x = normals(.init(3, 2, 1, 1), seed: 2).doubles
     func expectSame(_ whole: some KnownData, _ part: some KnownData, _ label: Int) {
-      let mixed = whole.posteriors(of: x, ᾱ: 0.6, classes: [label, nil, label])
-      let (alone, all) = (part.posteriors(of: x, ᾱ: 0.6), whole.posteriors(of: x, ᾱ: 0.6))
+      let mixed = whole.posteriors(of: x, alphaBar: 0.6, classes: [label, nil, label])
+      let (alone, all) = (part.posteriors(of: x, alphaBar: 0.6), whole.posteriors(of: x, alphaBar: 0.6))
       for n in 0..<3 {
         let (a, b) = (mixed[n], n == 1 ? all[n] : alone[n])
         #expect(abs(a.logDensity - b.logDensity) < 1e-12 && relativeL2(a.mean, b.mean) < 1e-12)

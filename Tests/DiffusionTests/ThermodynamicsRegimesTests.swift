@@ -19,7 +19,7 @@ import Testing
       let mixture = try points.mixture
       let γ = try #require(Regimes.speciation(halfDistance: points.m, variance: points.s²))
       let curvature = { (γ: Double) -> Double in
-        let (marginal, h) = (mixture.marginal(ᾱ: γ / (1 + γ)), 1e-3)
+        let (marginal, h) = (mixture.marginal(alphaBar: γ / (1 + γ)), 1e-3)
         return -(marginal.logDensity([h]) - 2 * marginal.logDensity([0]) + marginal.logDensity([-h])) / (h * h)
       }
       #expect(curvature(0.99 * γ) > 0 && curvature(1.01 * γ) < 0)
@@ -132,7 +132,7 @@ import Testing
     var error = 0.0
     for t: Timestep in [20, 100, 300, 600, 1000] {
       let ᾱ = schedule.ᾱ[t]
-      let open = points.mean(ᾱ) { set.posteriors(of: [$0], ᾱ: ᾱ)[0].causeEntropy }
+      let open = points.mean(ᾱ) { set.posteriors(of: [$0], alphaBar: ᾱ)[0].causeEntropy }
       let information = points.entropy(ᾱ) - 0.5 * log(2 * .pi * M_E * (1 - ᾱ))
       error = max(error, abs(open - (log(2.0) - information)))
     }
@@ -148,7 +148,7 @@ import Testing
     let tC = try #require(schedule.timestep(whereSNR: γ))
     let x0 = Images(joining: (0..<40).map { normals(shape, seed: 5)[sample: $0] })
     let open = { (t: Double) in
-      set.measured(x0, ε: normals(x0.shape, seed: 6), at: Timestep(Int(t)), schedule: schedule).causeEntropy
+      set.measured(x0, epsilon: normals(x0.shape, seed: 6), at: Timestep(Int(t)), schedule: schedule).causeEntropy
     }
     let whole = log(Double(N))
     // On the noise's side the sample is as good as its distribution: ln N − (D/2) ln(1 + γ s²) is open.

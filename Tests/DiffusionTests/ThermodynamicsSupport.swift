@@ -124,3 +124,17 @@ struct Cholesky {
   /// L z.
   func times(_ z: [Double]) -> [Double] { z.indices.map { i in (0...i).reduce(0) { $0 + L[i][$1] * z[$1] } } }
 }
+
+extension VariationalBound {
+  /// L of each sample in its KL form, in nats of the whole sample, with one noise for each t.
+  func bounds(_ x0: Images, denoiser: some Denoiser, noise: CounterNoise) throws -> [Double] {
+    var bounds = prior(x0)
+    for t in process.schedule.timesteps {
+      let ε = noise.stepNoise(leaving: t, shape: x0.shape)
+      let all = [Timestep](repeating: t, count: x0.shape.count)
+      let output = try denoiser.predict(ForwardProcess(process.schedule).noised(x0, at: t, epsilon: ε), at: all)
+      for (n, term) in terms(x0, epsilon: ε, output: output, at: all).enumerated() { bounds[n] += term.nats }
+    }
+    return bounds.map { $0 * Double(x0.shape.dimension) }
+  }
+}

@@ -113,6 +113,11 @@ import Testing
           abs(thermodynamics.freeEnergy(entropy: H, at: $0) + log(2 * .pi) - gaussian.divergence(schedule.ᾱ[$0])))
       }, atMost: 1e-11, "F and KL(q_t ‖ π), Gaussian")
     expect(
+      worst(schedule.timesteps) {
+        let ᾱ = schedule.ᾱ[$0]
+        return thermodynamics.priorDivergence(at: $0) - gaussian.information(ᾱ) - gaussian.divergence(ᾱ)
+      }, atMost: 1e-11, "E KL(q(x_t | x_0) ‖ π) = I + KL, Gaussian")
+    expect(
       worst(some) {
         let ᾱ = schedule.ᾱ[$0]
         // KL straight from its definition: E ln q_t/π
@@ -152,13 +157,13 @@ import Testing
     expect(
       worst(inside) {
         let ᾱ = schedule.ᾱ[$0]
-        let rate = thermodynamics.productionRate(εError: gaussian.εError(ᾱ), at: $0)
+        let rate = thermodynamics.productionRate(epsilonError: gaussian.εError(ᾱ), at: $0)
         return (rate - slope(ᾱ, gaussian.divergence)) / max(rate, 1e-3)
       }, atMost: 1e-6, "−dKL/dτ, Gaussian, relative")
     expect(
       worst(inside) {
         let ᾱ = schedule.ᾱ[$0]
-        let rate = line.productionRate(εError: schedule.snr[$0] * points.mmse(ᾱ), at: $0)
+        let rate = line.productionRate(epsilonError: schedule.snr[$0] * points.mmse(ᾱ), at: $0)
         #expect(abs(rate - points.mean(ᾱ) { (points.score($0, ᾱ) + $0) * (points.score($0, ᾱ) + $0) }) < 1e-9)
         return (rate - slope(ᾱ, points.divergence)) / max(rate, 1e-3)
       }, atMost: 1e-6, "−dKL/dτ, two points, relative")
@@ -169,12 +174,12 @@ import Testing
     expect(
       worst(schedule.timesteps) {
         let ᾱ = schedule.ᾱ[$0]
-        return thermodynamics.fisherInformation(εError: gaussian.εError(ᾱ), at: $0) / gaussian.fisher(ᾱ) - 1
+        return thermodynamics.fisherInformation(epsilonError: gaussian.εError(ᾱ), at: $0) / gaussian.fisher(ᾱ) - 1
       }, atMost: 1e-11, "J, Gaussian, relative")
     expect(
       worst(some) {
         let ᾱ = schedule.ᾱ[$0]
-        return line.fisherInformation(εError: schedule.snr[$0] * points.mmse(ᾱ), at: $0) - points.fisher(ᾱ)
+        return line.fisherInformation(epsilonError: schedule.snr[$0] * points.mmse(ᾱ), at: $0) - points.fisher(ᾱ)
       }, atMost: 1e-9, "J, two points")
   }
 
@@ -290,7 +295,7 @@ import Testing
       shape: .init(n, 1, 1, 1), scalars: z.indices.map { Float(points.m) * ($0 % 2 == 0 ? 1 : -1) + 0.2 * z[$0] })
     let mixture = try points.mixture
     for t: Timestep in [50, 200, 400] {
-      let row = mixture.measured(x0, ε: normals(x0.shape, seed: 5), at: t, schedule: schedule)
+      let row = mixture.measured(x0, epsilon: normals(x0.shape, seed: 5), at: t, schedule: schedule)
       let ᾱ = schedule.ᾱ[t]
       let binary = points.mean(ᾱ) { x in
         let p = points.plus(x, ᾱ)

@@ -42,7 +42,7 @@ public struct EmpiricalData: KnownData {
     }
   }
 
-  public func posteriors(of xt: [Double], ᾱ: Double, classes: [Int?]) -> [ExactPosterior] {
+  public func posteriors(of xt: [Double], alphaBar ᾱ: Double, classes: [Int?]) -> [ExactPosterior] {
     precondition(ᾱ >= 0 && ᾱ < 1, "ᾱ = \(ᾱ) lies outside [0, 1)")
     precondition(
       xt.count == classes.count * dimension, "\(xt.count) values for \(classes.count) points of ℝ^\(dimension)")

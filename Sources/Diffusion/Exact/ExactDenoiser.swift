@@ -38,7 +38,7 @@ public struct ExactDenoiser<Data: KnownData>: Denoiser {
     var scalars = [Float](repeating: 0, count: shape.scalarCount)
     for (t, members) in Dictionary(grouping: 0..<count, by: { t[$0] }) {
       let x = members.flatMap { n in xt.scalars[xt.range(ofSample: n)].map(Double.init) }
-      let posteriors = data.posteriors(of: x, ᾱ: schedule.ᾱ[t], classes: members.map { classes[$0] })
+      let posteriors = data.posteriors(of: x, alphaBar: schedule.ᾱ[t], classes: members.map { classes[$0] })
       for (place, known) in posteriors.enumerated() {
         let output = output(known, xt: x[place * d..<(place + 1) * d], at: t)
         let start = members[place] * shape.dimension

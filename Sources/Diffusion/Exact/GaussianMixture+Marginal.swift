@@ -5,15 +5,15 @@
 #endif
 
 extension GaussianMixture: KnownData {
-  public func posteriors(of xt: [Double], ᾱ: Double, classes: [Int?]) -> [ExactPosterior] {
-    let marginal = marginal(ᾱ: ᾱ)
+  public func posteriors(of xt: [Double], alphaBar ᾱ: Double, classes: [Int?]) -> [ExactPosterior] {
+    let marginal = marginal(alphaBar: ᾱ)
     return classes.indices.map { n in
       marginal.posterior(of: Array(xt[n * dimension..<(n + 1) * dimension]), given: classes[n])
     }
   }
 
   /// q_t at a noise level; ᾱ = 1 is the data, whose eigenvalues must then be positive.
-  public func marginal(ᾱ: Double) -> Marginal { Marginal(self, ᾱ: ᾱ) }
+  public func marginal(alphaBar ᾱ: Double) -> Marginal { Marginal(self, ᾱ: ᾱ) }
 
   /// q_t = Σ_k w_k N(√ᾱ m_k, U_k v U_kᵀ) with v = ᾱ λ + 1 − ᾱ.
   public struct Marginal: Sendable {

@@ -14,13 +14,13 @@ public protocol KnownData: Sendable {
   ///   - xt: N · d values, one x_t after another.
   ///   - ᾱ: in [0, 1), the same for all.
   ///   - classes: of each x_t the class that its x_0 is known to be of, one that exists; nil for any.
-  func posteriors(of xt: [Double], ᾱ: Double, classes: [Int?]) -> [ExactPosterior]
+  func posteriors(of xt: [Double], alphaBar ᾱ: Double, classes: [Int?]) -> [ExactPosterior]
 }
 
 extension KnownData {
   /// What each x_t says of its x_0, whatever its class.
-  public func posteriors(of xt: [Double], ᾱ: Double) -> [ExactPosterior] {
-    posteriors(of: xt, ᾱ: ᾱ, classes: Array(repeating: nil, count: xt.count / dimension))
+  public func posteriors(of xt: [Double], alphaBar ᾱ: Double) -> [ExactPosterior] {
+    posteriors(of: xt, alphaBar: ᾱ, classes: Array(repeating: nil, count: xt.count / dimension))
   }
 }
 
@@ -40,7 +40,7 @@ public struct ExactPosterior: Sendable {
 
 extension ExactPosterior {
   /// ∇ln q_t(x_t) = (√ᾱ E[x_0 | x_t] − x_t) / (1 − ᾱ) (Miyasawa 1961; Efron 2011, "Tweedie's formula").
-  public func score(of xt: [Double], ᾱ: Double) -> [Double] {
+  public func score(of xt: [Double], alphaBar ᾱ: Double) -> [Double] {
     zip(mean, xt).map { (ᾱ.squareRoot() * $0 - $1) / (1 - ᾱ) }
   }
 }

@@ -44,6 +44,7 @@ public struct CloningExperiment {
         sampler.sample(
           shape: shape, timesteps: timesteps.filter { $0 <= level }, process: process, denoiser: denoiser,
           noise: &noise, start: xt))
+      // φ(t) = P(c(x_0) = c(x_0')), x_0 and x_0' from one x_t
       result[level] = zip(original, copy).map { $0 == $1 }
     }
     return result

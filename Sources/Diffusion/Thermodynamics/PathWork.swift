@@ -68,11 +68,10 @@ public struct PathWork: Sendable {
       return sample.reduce(0) { sum, i in
         let forward = logNormal(xt[i], mean: keep * before[i], logVariance: logβ)
         let j = i - sample.lowerBound
-        let backward =
-          t == 1
-          ? decoder.logLikelihood(before[i], mean: kernel.mean[j], logVariance: kernel.logVariance[j])
-          : logNormal(before[i], mean: kernel.mean[j], logVariance: kernel.logVariance[j])
-        return sum + forward - backward
+        // The decoder's bins lie about the 256 values, which arrive rounded to Float.
+        let x = t == 1 && decoder == .discretized ? DiscretizedDecoder.value(nearest: before[i]) : before[i]
+        return sum + forward
+          - (t == 1 ? decoder : .density).logLikelihood(x, mean: kernel.mean[j], logVariance: kernel.logVariance[j])
       }
     }
   }
@@ -86,20 +85,8 @@ public struct PathWork: Sendable {
 }
 
 /// ln N(x; μ, σ²).
-func logNormal(_ x: Double, mean: Double, logVariance: Double) -> Double {
-  -0.5 * (log(2 * .pi) + logVariance + (x - mean) * (x - mean) * exp(-logVariance))
-}
-
-extension VariationalBound.Decoder {
-  /// ln p_θ(x_0 | x_1) of one coordinate.
-  func logLikelihood(_ x0: Double, mean: Double, logVariance: Double) -> Double {
-    switch self {
-    case .discretized:
-      DiscretizedDecoder.logLikelihood(
-        pixel: DiscretizedDecoder.pixel(nearest: x0), mean: mean, logSigma: logVariance / 2)
-    case .density: logNormal(x0, mean: mean, logVariance: logVariance)
-    }
-  }
+private func logNormal(_ x: Double, mean: Double, logVariance: Double) -> Double {
+  VariationalBound.Decoder.density.logLikelihood(x, mean: mean, logVariance: logVariance)
 }
 
 extension ReverseProcess {

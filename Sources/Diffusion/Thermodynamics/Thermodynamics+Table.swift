@@ -12,6 +12,7 @@ extension Thermodynamics {
     public let logSNR: Double
     /// E‖ε − ε̂‖².
     public let εError: Measured
+    public var epsilonError: Measured { εError }
     /// I(x_0; x_t).
     public let information: Information
     /// H(x_t).
@@ -47,8 +48,8 @@ extension Thermodynamics {
         t: t, logSNR: 2 * schedule.level(t).λ, εError: error, information: information[t.number - 1], entropy: H,
         freeEnergy: Measured(freeEnergy(entropy: H.value, at: t), error: H.error),
         divergence: Measured(divergence(entropy: H.value, at: t), error: H.error),
-        fisherInformation: Measured(fisherInformation(εError: error.value, at: t), error: fisherError),
-        productionRate: Measured(productionRate(εError: error.value, at: t), error: fisherError),
+        fisherInformation: Measured(fisherInformation(epsilonError: error.value, at: t), error: fisherError),
+        productionRate: Measured(productionRate(epsilonError: error.value, at: t), error: fisherError),
         production: t == 1 ? nil : production(entropyBefore: entropies[t.number - 2].value, entropy: H.value, at: t))
     }
   }
@@ -60,6 +61,7 @@ public struct KnownRow: Sendable {
   public let entropy: Measured
   /// mmse_ε(t) = γ E Var(x_0 | x_t), without drawing an error.
   public let εError: Measured
+  public var epsilonError: Measured { εError }
   /// H(k | x_t): of the points of a finite set or the components of a mixture.
   public let causeEntropy: Measured
   /// H(c | x_t): of the classes.
@@ -68,10 +70,10 @@ public struct KnownRow: Sendable {
 
 extension KnownData {
   /// The quantities of this data at t, over draws x_t = √ᾱ_t x_0 + √(1−ᾱ_t) ε.
-  public func measured(_ x0: Images, ε: Images, at t: Timestep, schedule: NoiseSchedule) -> KnownRow {
+  public func measured(_ x0: Images, epsilon ε: Images, at t: Timestep, schedule: NoiseSchedule) -> KnownRow {
     let level = schedule.level(t)
     let xt = zip(x0.scalars, ε.scalars).map { level.xt(x0: Double($0), epsilon: Double($1)) }
-    let known = posteriors(of: xt, ᾱ: schedule.ᾱ[t])
+    let known = posteriors(of: xt, alphaBar: schedule.ᾱ[t])
     return KnownRow(
       entropy: Measured(mean: known.map { -$0.logDensity }),
       εError: Measured(mean: known.map { schedule.snr[t] * $0.variance }),

@@ -61,15 +61,15 @@ public struct Thermodynamics: Sendable {
   }
 
   /// J(q_t) = E‖∇ln q_t‖², the Fisher information.
-  public func fisherInformation(εError: Double, at t: Timestep) -> Double {
+  public func fisherInformation(epsilonError εError: Double, at t: Timestep) -> Double {
     // J = (D − mmse_ε) / (1 − ᾱ_t), since ∇ln q_t = −E[ε | x_t]/√(1 − ᾱ_t)
     (D - εError) / (1 - schedule.ᾱ[t])
   }
 
   /// −dKL(q_t ‖ π)/dτ in the time τ = −½ ln ᾱ, in which x_t obeys dx = −x dτ + √2 dW.
-  public func productionRate(εError: Double, at t: Timestep) -> Double {
+  public func productionRate(epsilonError εError: Double, at t: Timestep) -> Double {
     // −dKL/dτ = E‖∇ln q_t + x_t‖² = J − 2D + E‖x_t‖²
-    fisherInformation(εError: εError, at: t) - 2 * D + secondMoment(at: t)
+    fisherInformation(epsilonError: εError, at: t) - 2 * D + secondMoment(at: t)
   }
 
   /// E KL(q(x_t | x_0) ‖ π): the bound's L_T, at any t. It is I(x_0; x_t) + KL(q_t ‖ π).
