@@ -1,13 +1,15 @@
-/// XLA's `CompileOptionsProto`, serialised by hand: three of its fields are all that is needed.
+/// XLA's `CompileOptionsProto`, serialised by hand: few of its fields are needed.
 struct CompileOptions: Hashable {
-  /// Devices that run the same program, each on its part of a batch.
-  var replicas = 1
+  /// The numbers of the devices that run the program, each on its part of a batch.
+  var devices: [Int]
   /// Flags of the compiler for this program alone, by the names that `XLA_FLAGS` has.
   var flags: [String: PJRTOption] = [:]
 
   var serialized: [UInt8] {
-    // executable_build_options (3) { num_replicas (4), num_partitions (5) }
-    var result = message(3, number(4, replicas) + number(5, 1))
+    // DeviceAssignmentProto { replica_count (1), computation_count (2), computation_devices (3) { replica_device_ids (1) } }
+    let assignment = number(1, devices.count) + number(2, 1) + message(3, devices.flatMap { number(1, $0) })
+    // executable_build_options (3) { num_replicas (4), num_partitions (5), device_assignment (9) }
+    var result = message(3, number(4, devices.count) + number(5, 1) + message(9, assignment))
     // env_option_overrides (7): a map of name (1) to value (2) { string (1), bool (2), int64 (3), double (4) }
     for (name, option) in flags.sorted(by: { $0.key < $1.key }) {
       let value: [UInt8] =

@@ -103,3 +103,6 @@ extension PJRT_Executable_DeserializeAndLoad_Args: PJRTArguments {
 extension PJRT_Executable_Destroy_Args: PJRTArguments {
   static var function: PJRTFunction { .init(\.PJRT_Executable_Destroy, Int(PJRT_Executable_Destroy_Args_STRUCT_SIZE)) }
 }
+extension PJRT_DeviceDescription_Id_Args: PJRTArguments {
+  static var function: PJRTFunction { .init(\.PJRT_DeviceDescription_Id, Int(PJRT_DeviceDescription_Id_Args_STRUCT_SIZE)) }
+}

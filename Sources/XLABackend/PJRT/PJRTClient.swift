@@ -27,6 +27,8 @@ final class PJRTClient: @unchecked Sendable {
 
   struct Device {
     let handle: OpaquePointer
+    /// The number by which a program's devices are assigned.
+    let id: Int
     /// `NVIDIA H200`, `cpu`, ….
     let kind: String
   }
@@ -57,7 +59,12 @@ final class PJRTClient: @unchecked Sendable {
         let kind = try table.call(PJRT_DeviceDescription_Kind_Args.self) {
           $0.device_description = description.device_description
         }
-        devices.append(Device(handle: device, kind: String(bytes: kind.device_kind, count: kind.device_kind_size)))
+        let id = try table.call(PJRT_DeviceDescription_Id_Args.self) {
+          $0.device_description = description.device_description
+        }
+        devices.append(
+          Device(
+            handle: device, id: Int(id.id), kind: String(bytes: kind.device_kind, count: kind.device_kind_size)))
       }
       self.devices = devices
     } catch {
