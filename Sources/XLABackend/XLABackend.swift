@@ -44,7 +44,9 @@ public struct XLABackend: Backend {
   }
 
   /// `$XDG_CACHE_HOME/swift-ddpm/xla`, or `~/.cache/swift-ddpm/xla`.
-  public static var defaultCacheFolder: URL? { PluginSearch().cacheFolder.map { URL(filePath: $0).appending(path: "xla") } }
+  public static var defaultCacheFolder: URL? {
+    PluginSearch().cacheFolder.map { URL(filePath: $0).appending(path: "xla") }
+  }
 
   /// The StableHLO text of `program`, as it would be compiled.
   public static func text(_ program: Program, precision: XLAPrecision = .float32, replicas: Int = 1) -> String {
@@ -67,16 +69,18 @@ public struct XLABackend: Backend {
     let options = CompileOptions(devices: indices.map { client.devices[$0].id }).serialized
     let cache = cacheFolder.map(CompiledCache.init)
     let key = cache == nil ? [] : Array(identity.utf8) + options + Array(module.text.utf8)
-    if let bytes = cache?.bytes(for: key), let known = try? PJRTExecutable(serialized: bytes, on: client) { return known }
-    do {
-      let made = try PJRTExecutable(module.text, options: options, on: client)
-      // Not every plugin can put a program into bytes.
-      if let cache, let bytes = try? made.serialized() { cache.keep(bytes, for: key) }
-      return made
-    } catch let XLAError.call(_, plugin, code, message) where code != XLAError.outOfMemory {
+    if let bytes = cache?.bytes(for: key), let known = try? PJRTExecutable(serialized: bytes, on: client) {
+      return known
+    }
+    let made: PJRTExecutable
+    do { made = try PJRTExecutable(module.text, options: options, on: client) } catch {
+      guard case .call(_, let plugin, let code, let message) = error, code != XLAError.outOfMemory else { throw error }
       throw XLAError.compilation(
         operator: module.operatorNamed(in: message), plugin: plugin, version: client.plugin.version, message: message)
     }
+    // Not every plugin can put a program into bytes.
+    if let cache, let bytes = try? made.serialized() { cache.keep(bytes, for: key) }
+    return made
   }
 
   /// What a compiled program depends on beside its text: the plugin's version and file, and the devices.

@@ -24,7 +24,8 @@ public final class XLAExecutable: Executable {
     let module = Module(program, options)
     executable = try backend.compile(module)
     results =
-      program.updates.map { StateStorage(program.types[$0.value]).stored } + program.outputs.map { program.types[$0.value] }
+      program.updates.map { StateStorage(program.types[$0.value]).stored }
+      + program.outputs.map { program.types[$0.value] }
 
     let memory = try executable.memory()
     memoryPlan = MemoryPlan(
@@ -41,62 +42,82 @@ public final class XLAExecutable: Executable {
       : backend.indices.map { _ in [] }
   }
 
-  public func run(_ inputs: [String: TensorData]) throws -> [String: TensorData] {
+  /// Starts the program and does not wait for it: the outputs' `data()` does. So the next run's inputs are sent, and the next run is
+  /// queued, while this one computes.
+  ///
+  /// With n devices an input may be given whole, the same for all of them, or with n times the program's rows; outputs have n times the
+  /// program's rows, scalars are the first device's.
+  public func run(onDevice inputs: [String: any DeviceTensor]) throws -> [String: any DeviceTensor] {
     try checkInputs(inputs)
-    let given = try storage.indices.enumerated().map { replica, device in
-      try program.inputs.map { input in
-        guard let data = inputs[input.name] else { preconditionFailure("input \(input.name) was checked and is missing") }
-        return try client.buffer(part(of: data, program.types[input.value], replica), on: device)
-      } + zero[replica]
+    let given = try program.inputs.map { input in
+      guard let tensor = inputs[input.name] else {
+        preconditionFailure("input \(input.name) was checked and is missing")
+      }
+      return try buffers(of: tensor, program.types[input.value])
     }
     let made = try storage.run(program.states.map(\.name), replacing: program.updates.map(\.name)) { states in
-      try executable.execute(zip(states, given).map { $0 + $1 }, results: results)
+      try executable.execute(
+        states.indices.map { device in states[device] + given.map { $0[device] } + zero[device] }, results: results)
     }
-    let first = program.updates.count
-    let readings = try program.outputs.indices.map { index in
-      // A scalar is the same on every device.
-      let isScalar = program.types[program.outputs[index].value].shape.rank == 0
-      return try (isScalar ? made.prefix(1) : made[...]).map { try PJRTBuffer.Reading(of: $0[first + index]) }
+    var outputs: [String: any DeviceTensor] = [:]
+    for (index, output) in program.outputs.enumerated() {
+      outputs[output.name] = XLATensor(made.map { $0[program.updates.count + index] }, storage)
     }
-    var outputs: [String: TensorData] = [:]
-    for (output, parts) in zip(program.outputs, readings) { outputs[output.name] = try joined(parts.map { try $0.finish() }) }
     return outputs
   }
 
-  // MARK: Batches over devices
-
-  /// Checks that inputs are those of the program, or with as many times the rows as there are devices.
-  private func checkInputs(_ inputs: [String: TensorData]) throws {
-    let replicas = storage.indices.count
-    try check(
-      replicas == 1
-        ? inputs
-        : inputs.mapValues { data in data }
-    )
+  private func checkInputs(_ inputs: [String: any DeviceTensor]) throws(ExecutionError) {
+    try check(inputs, replicas: storage.indices.count)
     for limit in rowCounts {
-      guard case .int32(let rows)? = inputs[limit.input]?.scalars else { continue }
+      // Only what lies on the host can be looked at.
+      guard case .int32(let rows)? = (inputs[limit.input] as? TensorData)?.scalars else { continue }
       for row in rows where !(0..<limit.count).contains(Int(row)) {
-        throw ExecutionError.indexOutOfRange(op: limit.op, index: Int(row), count: limit.count)
+        throw .indexOutOfRange(op: limit.op, index: Int(row), count: limit.count)
       }
     }
   }
 
-  /// The rows that belong to a device, or all of what every device is given.
-  private func part(of data: TensorData, _ type: TensorType, _ replica: Int) -> TensorData {
-    guard data.shape != type.shape else { return data }
-    let count = type.shape.count
-    let range = replica * count..<(replica + 1) * count
-    switch data.scalars {
+  /// The buffers of an input, one a device.
+  private func buffers(of tensor: any DeviceTensor, _ type: TensorType) throws -> [PJRTBuffer] {
+    if let known = tensor as? XLATensor, known.isOf(storage), known.buffers[0].type == type { return known.buffers }
+    let data = try tensor.data()
+    return try storage.indices.enumerated().map { replica, device in
+      try client.buffer(data.type == type ? data : data.rows(of: type, replica), on: device)
+    }
+  }
+}
+
+/// A tensor on accelerators: the rows of a batch, divided over them.
+public final class XLATensor: DeviceTensor {
+  public let type: TensorType
+  let buffers: [PJRTBuffer]
+  private let client: PJRTClient
+  private let indices: [Int]
+
+  fileprivate init(_ buffers: [PJRTBuffer], _ states: XLAStates) {
+    type = buffers[0].type.repeated(buffers.count)
+    self.buffers = buffers
+    (client, indices) = (states.client, states.indices)
+  }
+
+  fileprivate func isOf(_ states: XLAStates) -> Bool { client === states.client && indices == states.indices }
+
+  /// Waits for the numbers. Of a scalar that each device has, the first device's.
+  public func data() throws -> TensorData {
+    let readings = try (type.shape.rank == 0 ? buffers.prefix(1) : buffers[...]).map { try PJRTBuffer.Reading(of: $0) }
+    let parts = try readings.map { try $0.finish() }
+    return parts.count == 1 ? parts[0] : TensorData(parts.flatMap(\.floats), shape: type.shape)
+  }
+}
+
+extension TensorData {
+  /// The rows that belong to one of several devices.
+  fileprivate func rows(of type: TensorType, _ replica: Int) -> TensorData {
+    let range = replica * type.shape.count..<(replica + 1) * type.shape.count
+    switch scalars {
     case .float(let floats): return TensorData(Array(floats[range]), shape: type.shape)
     case .int32(let integers): return TensorData(Array(integers[range]), shape: type.shape)
     }
-  }
-
-  private func joined(_ parts: [TensorData]) -> TensorData {
-    guard parts.count > 1 else { return parts[0] }
-    var shape = parts[0].shape
-    shape[0] *= parts.count
-    return TensorData(parts.flatMap(\.floats), shape: shape)
   }
 }
 

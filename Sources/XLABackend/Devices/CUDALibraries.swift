@@ -13,7 +13,8 @@
 enum CUDALibraries {
   /// As JAX opens them: what others depend on first.
   private static let names = [
-    "libcudart", "libnvrtc", "libcublasLt", "libcublas", "libnccl", "libcupti", "libnvJitLink", "libcusparse", "libcusolver", "libcufft",
+    "libcudart", "libnvrtc", "libcublasLt", "libcublas", "libnccl", "libcupti", "libnvJitLink", "libcusparse",
+    "libcusolver", "libcufft",
     "libnvshmem_host", "libcudnn",
   ]
 

@@ -51,7 +51,8 @@ struct PluginSearch {
     // The first `python3` on the path, as it is called and as it is: a virtual environment's is a link.
     let python = (variable("PATH") ?? "").split(separator: ":").map { "\($0)/python3" }.first(where: isFile)
     let resolved = python.map { URL(filePath: $0).resolvingSymlinksInPath().path }
-    let prefixes = [variable("VIRTUAL_ENV"), variable("CONDA_PREFIX"), home] + [python, resolved].map { $0.flatMap(prefix) }
+    let prefixes =
+      [variable("VIRTUAL_ENV"), variable("CONDA_PREFIX"), home] + [python, resolved].map { $0.flatMap(prefix) }
     var folders: [String] = []
     for prefix in prefixes.compactMap({ $0 }) + ["/usr/local"] {
       for version in names(in: "\(prefix)/lib") where version.hasPrefix("python3") {

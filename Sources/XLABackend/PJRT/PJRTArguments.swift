@@ -53,56 +53,84 @@ extension PJRT_Client_Destroy_Args: PJRTArguments {
   static var function: PJRTFunction { .init(\.PJRT_Client_Destroy, Int(PJRT_Client_Destroy_Args_STRUCT_SIZE)) }
 }
 extension PJRT_Client_PlatformName_Args: PJRTArguments {
-  static var function: PJRTFunction { .init(\.PJRT_Client_PlatformName, Int(PJRT_Client_PlatformName_Args_STRUCT_SIZE)) }
+  static var function: PJRTFunction {
+    .init(\.PJRT_Client_PlatformName, Int(PJRT_Client_PlatformName_Args_STRUCT_SIZE))
+  }
 }
 extension PJRT_Client_PlatformVersion_Args: PJRTArguments {
-  static var function: PJRTFunction { .init(\.PJRT_Client_PlatformVersion, Int(PJRT_Client_PlatformVersion_Args_STRUCT_SIZE)) }
+  static var function: PJRTFunction {
+    .init(\.PJRT_Client_PlatformVersion, Int(PJRT_Client_PlatformVersion_Args_STRUCT_SIZE))
+  }
 }
 extension PJRT_Client_AddressableDevices_Args: PJRTArguments {
-  static var function: PJRTFunction { .init(\.PJRT_Client_AddressableDevices, Int(PJRT_Client_AddressableDevices_Args_STRUCT_SIZE)) }
+  static var function: PJRTFunction {
+    .init(\.PJRT_Client_AddressableDevices, Int(PJRT_Client_AddressableDevices_Args_STRUCT_SIZE))
+  }
 }
 extension PJRT_Client_Compile_Args: PJRTArguments {
   static var function: PJRTFunction { .init(\.PJRT_Client_Compile, Int(PJRT_Client_Compile_Args_STRUCT_SIZE)) }
 }
 extension PJRT_Client_BufferFromHostBuffer_Args: PJRTArguments {
-  static var function: PJRTFunction { .init(\.PJRT_Client_BufferFromHostBuffer, Int(PJRT_Client_BufferFromHostBuffer_Args_STRUCT_SIZE)) }
+  static var function: PJRTFunction {
+    .init(\.PJRT_Client_BufferFromHostBuffer, Int(PJRT_Client_BufferFromHostBuffer_Args_STRUCT_SIZE))
+  }
 }
 extension PJRT_Device_GetDescription_Args: PJRTArguments {
-  static var function: PJRTFunction { .init(\.PJRT_Device_GetDescription, Int(PJRT_Device_GetDescription_Args_STRUCT_SIZE)) }
+  static var function: PJRTFunction {
+    .init(\.PJRT_Device_GetDescription, Int(PJRT_Device_GetDescription_Args_STRUCT_SIZE))
+  }
 }
 extension PJRT_Device_MemoryStats_Args: PJRTArguments {
   static var function: PJRTFunction { .init(\.PJRT_Device_MemoryStats, Int(PJRT_Device_MemoryStats_Args_STRUCT_SIZE)) }
 }
 extension PJRT_DeviceDescription_Kind_Args: PJRTArguments {
-  static var function: PJRTFunction { .init(\.PJRT_DeviceDescription_Kind, Int(PJRT_DeviceDescription_Kind_Args_STRUCT_SIZE)) }
+  static var function: PJRTFunction {
+    .init(\.PJRT_DeviceDescription_Kind, Int(PJRT_DeviceDescription_Kind_Args_STRUCT_SIZE))
+  }
 }
 extension PJRT_Buffer_ToHostBuffer_Args: PJRTArguments {
-  static var function: PJRTFunction { .init(\.PJRT_Buffer_ToHostBuffer, Int(PJRT_Buffer_ToHostBuffer_Args_STRUCT_SIZE)) }
+  static var function: PJRTFunction {
+    .init(\.PJRT_Buffer_ToHostBuffer, Int(PJRT_Buffer_ToHostBuffer_Args_STRUCT_SIZE))
+  }
 }
 extension PJRT_Buffer_Destroy_Args: PJRTArguments {
   static var function: PJRTFunction { .init(\.PJRT_Buffer_Destroy, Int(PJRT_Buffer_Destroy_Args_STRUCT_SIZE)) }
 }
 extension PJRT_LoadedExecutable_GetExecutable_Args: PJRTArguments {
-  static var function: PJRTFunction { .init(\.PJRT_LoadedExecutable_GetExecutable, Int(PJRT_LoadedExecutable_GetExecutable_Args_STRUCT_SIZE)) }
+  static var function: PJRTFunction {
+    .init(\.PJRT_LoadedExecutable_GetExecutable, Int(PJRT_LoadedExecutable_GetExecutable_Args_STRUCT_SIZE))
+  }
 }
 extension PJRT_LoadedExecutable_Execute_Args: PJRTArguments {
-  static var function: PJRTFunction { .init(\.PJRT_LoadedExecutable_Execute, Int(PJRT_LoadedExecutable_Execute_Args_STRUCT_SIZE)) }
+  static var function: PJRTFunction {
+    .init(\.PJRT_LoadedExecutable_Execute, Int(PJRT_LoadedExecutable_Execute_Args_STRUCT_SIZE))
+  }
 }
 extension PJRT_LoadedExecutable_Destroy_Args: PJRTArguments {
-  static var function: PJRTFunction { .init(\.PJRT_LoadedExecutable_Destroy, Int(PJRT_LoadedExecutable_Destroy_Args_STRUCT_SIZE)) }
+  static var function: PJRTFunction {
+    .init(\.PJRT_LoadedExecutable_Destroy, Int(PJRT_LoadedExecutable_Destroy_Args_STRUCT_SIZE))
+  }
 }
 extension PJRT_Executable_GetCompiledMemoryStats_Args: PJRTArguments {
-  static var function: PJRTFunction { .init(\.PJRT_Executable_GetCompiledMemoryStats, Int(PJRT_Executable_GetCompiledMemoryStats_Args_STRUCT_SIZE)) }
+  static var function: PJRTFunction {
+    .init(\.PJRT_Executable_GetCompiledMemoryStats, Int(PJRT_Executable_GetCompiledMemoryStats_Args_STRUCT_SIZE))
+  }
 }
 extension PJRT_Executable_Serialize_Args: PJRTArguments {
-  static var function: PJRTFunction { .init(\.PJRT_Executable_Serialize, Int(PJRT_Executable_Serialize_Args_STRUCT_SIZE)) }
+  static var function: PJRTFunction {
+    .init(\.PJRT_Executable_Serialize, Int(PJRT_Executable_Serialize_Args_STRUCT_SIZE))
+  }
 }
 extension PJRT_Executable_DeserializeAndLoad_Args: PJRTArguments {
-  static var function: PJRTFunction { .init(\.PJRT_Executable_DeserializeAndLoad, Int(PJRT_Executable_DeserializeAndLoad_Args_STRUCT_SIZE)) }
+  static var function: PJRTFunction {
+    .init(\.PJRT_Executable_DeserializeAndLoad, Int(PJRT_Executable_DeserializeAndLoad_Args_STRUCT_SIZE))
+  }
 }
 extension PJRT_Executable_Destroy_Args: PJRTArguments {
   static var function: PJRTFunction { .init(\.PJRT_Executable_Destroy, Int(PJRT_Executable_Destroy_Args_STRUCT_SIZE)) }
 }
 extension PJRT_DeviceDescription_Id_Args: PJRTArguments {
-  static var function: PJRTFunction { .init(\.PJRT_DeviceDescription_Id, Int(PJRT_DeviceDescription_Id_Args_STRUCT_SIZE)) }
+  static var function: PJRTFunction {
+    .init(\.PJRT_DeviceDescription_Id, Int(PJRT_DeviceDescription_Id_Args_STRUCT_SIZE))
+  }
 }

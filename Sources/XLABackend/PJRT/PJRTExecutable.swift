@@ -16,7 +16,9 @@ final class PJRTExecutable: @unchecked Sendable {
           var program = PJRT_Program()
           program.struct_size = Int(PJRT_Program_STRUCT_SIZE)
           // Not written to, whatever the header's type says.
-          program.code = code.baseAddress.map { UnsafeMutableRawPointer(mutating: $0).assumingMemoryBound(to: CChar.self) }
+          program.code = code.baseAddress.map {
+            UnsafeMutableRawPointer(mutating: $0).assumingMemoryBound(to: CChar.self)
+          }
           program.code_size = code.count
           program.format = format
           program.format_size = 4

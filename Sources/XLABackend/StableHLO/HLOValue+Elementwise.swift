@@ -33,7 +33,9 @@ extension HLOValue {
   func absolute() -> HLOValue { apply("abs") }
   func sigmoid() -> HLOValue { apply("logistic") }
 
-  enum Comparison: String { case equal = "EQ", notEqual = "NE", less = "LT", lessOrEqual = "LE", greater = "GT", greaterOrEqual = "GE" }
+  enum Comparison: String {
+    case equal = "EQ", notEqual = "NE", less = "LT", lessOrEqual = "LE", greater = "GT", greaterOrEqual = "GE"
+  }
 
   func `is`(_ comparison: Comparison, _ other: HLOValue) -> HLOValue {
     let kind = element == .f32 || element == .bf16 ? "FLOAT" : element == .i32 ? "SIGNED" : "UNSIGNED"
