@@ -70,7 +70,9 @@ let package = Package(
     ),
     .testTarget(
       name: "CPUBackendTests", dependencies: ["CPUBackend", "CKernels", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "XLABackendTests", dependencies: ["XLABackend", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "XLABackendTests", dependencies: ["XLABackend", "CPUBackend", "Networks", "TestSupport"],
+      swiftSettings: strict),
     .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "PicturesTests", dependencies: ["Pictures", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"], swiftSettings: strict),

@@ -65,15 +65,17 @@ public struct XLABackend: Backend {
   // MARK: Compiling
 
   /// Compiles a module, or takes it from the cache.
-  func compile(_ module: Module) throws -> PJRTExecutable {
-    let options = CompileOptions(devices: indices.map { client.devices[$0].id }).serialized
+  ///
+  /// - Parameter text: Instead of the module's own.
+  func compile(_ module: Module, text: String? = nil) throws -> PJRTExecutable {
+    let text = text ?? module.text
     let cache = cacheFolder.map(CompiledCache.init)
-    let key = cache == nil ? [] : Array(identity.utf8) + options + Array(module.text.utf8)
+    let key = cache == nil ? [] : cacheKey(text)
     if let bytes = cache?.bytes(for: key), let known = try? PJRTExecutable(serialized: bytes, on: client) {
       return known
     }
     let made: PJRTExecutable
-    do { made = try PJRTExecutable(module.text, options: options, on: client) } catch {
+    do { made = try PJRTExecutable(text, options: compileOptions, on: client) } catch {
       guard case .call(_, let plugin, let code, let message) = error, code != XLAError.outOfMemory else { throw error }
       throw XLAError.compilation(
         operator: module.operatorNamed(in: message), plugin: plugin, version: client.plugin.version, message: message)
@@ -82,6 +84,10 @@ public struct XLABackend: Backend {
     if let cache, let bytes = try? made.serialized() { cache.keep(bytes, for: key) }
     return made
   }
+
+  private var compileOptions: [UInt8] { CompileOptions(devices: indices.map { client.devices[$0].id }).serialized }
+
+  func cacheKey(_ text: String) -> [UInt8] { Array(identity.utf8) + compileOptions + Array(text.utf8) }
 
   /// What a compiled program depends on beside its text: the plugin's version and file, and the devices.
   private var identity: String {

@@ -18,6 +18,10 @@ struct OperatorTests {
       #expect(result.shape == reference.shape)
       if operatorCase.isSpecial {
         expectSameKinds(result.floats, reference.floats, name)
+      } else if reference.floats.allSatisfy({ abs($0) < 1e-6 }) {
+        // Zero in exact arithmetic: the gradient of a shift before a norm of one channel a group.
+        let mean = result.floats.reduce(0) { $0 + Double($1 * $1) } / Double(result.floats.count)
+        expect(mean.squareRoot(), atMost: 1e-5, "\(operatorCase.name) \(name), which is zero")
       } else {
         let bound = name.hasPrefix("d.") ? operatorCase.tolerance.gradient : operatorCase.tolerance.forward
         expect(relativeError(result, reference), atMost: bound, "\(operatorCase.name) \(name)")
