@@ -9,7 +9,7 @@ struct TrainingStep {
   var batch = 4
   let side = 8
 
-  /// Inputs `x0` (N, 3, 8, 8), `t` (N), `counters` (N, 2), `key` (2), `schedule` (5); outputs `loss`, `norm` and `losses` (N).
+  /// Inputs `x0` (N, 3, 8, 8), `t` (N), `counters` (N, 2), `key` (2), and Adam's; outputs `loss`, `norm` and `losses` (N).
   func program() throws -> Program {
     let builder = GraphBuilder()
     let unet = try UNet(config, in: builder)
@@ -24,21 +24,11 @@ struct TrainingStep {
     let losses = (ε - predicted).squared().mean([1, 2, 3])
     builder.output("losses", losses)
     let loss = losses.mean()
-    builder.output("loss", loss)
-    let gradients = builder.gradients(of: loss, withRespectTo: unet.trained.map(\.tensor))
-    let norm = sumOfSquares(gradients).squareRoot()
+    builder.output("loss", loss.allReducedMean())
+    let gradients = builder.gradients(of: loss, withRespectTo: unet.trained.map(\.tensor)).map { $0.allReducedMean() }
+    let norm = builder.optimize(
+      unet.trained.map { ($0.parameter.name, $0.tensor) }, gradients: gradients, with: Adam(), clipNorm: 1)
     builder.output("norm", norm)
-    let schedule = builder.input("schedule", [5])
-    for ((parameter, tensor), gradient) in zip(unet.trained, gradients) {
-      let names = ["m.", "v.", "ema."].map { $0 + parameter.name }
-      let next = Adam().step(
-        AdamState(
-          parameter: tensor, m: builder.state(names[0], parameter.shape), v: builder.state(names[1], parameter.shape),
-          ema: builder.state(names[2], parameter.shape)), gradient: gradient, schedule: schedule)
-      for (name, value) in zip([parameter.name] + names, [next.parameter, next.m, next.v, next.ema]) {
-        builder.update(name, value)
-      }
-    }
     return try builder.finish()
   }
 
@@ -54,28 +44,26 @@ struct TrainingStep {
     let pixels = (0..<count * config.inChannels * side * side).map { i in
       Float((i &* 2_654_435_761 &+ step &* 40_503) & 0xFFFF) / 32_768 - 1
     }
-    let corrections = [0.9, 0.999].map { β in Float(1 - (0..<step).reduce(1.0) { power, _ in power * β }) }
-    return [
+    let inputs = [
       "x0": TensorData(pixels, shape: [count, config.inChannels, side, side]),
       "t": TensorData((0..<count).map { Float(($0 * 271 + step * 37) % 1000) }, shape: [count]),
       "counters": TensorData((0..<count).flatMap { [Int32($0), Int32(step)] }, shape: [count, 2]),
       "key": TensorData([Int32(7), -9], shape: [2]),
-      "schedule": TensorData([1e-3] + corrections + [1, 0.99], shape: [5]),
     ]
+    return inputs.merging(Adam().inputs(.init(step: step, learningRate: 1e-3, emaDecay: 0.99))) { first, _ in first }
   }
 
-  /// The losses and gradient norms of the first steps, and the states after them.
+  /// The losses and gradient norms of the first steps, from first weights.
   func train(
-    on backend: some Backend, steps: Int, count: Int? = nil
-  ) throws -> (losses: [Double], norms: [Double], states: any States) {
-    let executable = try backend.compile(program())
+    _ executable: any Executable, steps: Int, count: Int? = nil
+  ) throws -> (losses: [Double], norms: [Double]) {
     try start(executable.states)
-    var (losses, norms): ([Double], [Double]) = ([], [])
+    var result: (losses: [Double], norms: [Double]) = ([], [])
     for step in 1...steps {
       let outputs = try executable.run(inputs(step: step, count: count ?? batch))
-      losses += outputs["losses"].map { [$0.floats.reduce(0) { $0 + Double($1) } / Double($0.floats.count)] } ?? []
-      norms += outputs["norm"].map { $0.floats.map(Double.init) } ?? []
+      result.losses += outputs["loss"]?.floats.map(Double.init) ?? []
+      result.norms += outputs["norm"]?.floats.map(Double.init) ?? []
     }
-    return (losses, norms, executable.states)
+    return result
   }
 }

@@ -10,33 +10,65 @@ import XLABackend
 struct TrainingTests {
   private static let cpu = CPUBackend(.init(threads: 1, tuning: .fixed, cacheFolder: nil))
 
-  @Test(arguments: [0, 0.3]) func followsTheProcessor(dropout: Double) throws {
+  /// The step without dropout, ten times, as other tests compare with it. Compiled twice: the second time from the disk.
+  private static let wide = Result {
+    let folder = try TemporaryFolder()
+    let backend = try TestPlugin.backend(cacheFolder: folder.url)
+    return try (0..<2).map { _ in try TrainingStep().train(backend.compile(TrainingStep().program()), steps: 10) }
+  }
+
+  @Test func followsTheProcessor() throws {
     var step = TrainingStep()
-    step.config.dropout = dropout
-    let expected = try step.train(on: Self.cpu, steps: 10)
-    let found = try step.train(on: TestPlugin.backend(), steps: 10)
-    expect(maximumRelativeError(found.losses, expected.losses), atMost: 2e-5, "ten losses, dropout \(dropout)")
-    expect(maximumRelativeError(found.norms, expected.norms), atMost: 2e-4, "ten norms, dropout \(dropout)")
+    step.config.dropout = 0.3
+    let program = try step.program()
+    let (processor, accelerator) = (try Self.cpu.compile(program), try TestPlugin.backend().compile(program))
+    let expected = try step.train(processor, steps: 10)
+    let found = try step.train(accelerator, steps: 10)
+    expect(maximumRelativeError(found.losses, expected.losses), atMost: 2e-5, "ten losses")
+    expect(maximumRelativeError(found.norms, expected.norms), atMost: 2e-4, "ten norms")
     for name in ["conv_in.weight", "ema.mid_block.attentions.0.to_q.weight"] {
-      let error = try relativeError(found.states.read(name), expected.states.read(name))
-      expect(error, atMost: 1e-3, "\(name) after ten steps, dropout \(dropout)")
+      let error = try relativeError(accelerator.states.read(name), processor.states.read(name))
+      expect(error, atMost: 1e-3, "\(name) after ten steps")
     }
   }
 
-  @Test func repeatsBitForBit() throws {
-    let runs = try (0..<2).map { _ in try TrainingStep().train(on: TestPlugin.backend(), steps: 3) }
-    #expect(runs[0].losses == runs[1].losses && runs[0].norms == runs[1].norms)
-    #expect(try runs[0].states.read("conv_in.weight") == runs[1].states.read("conv_in.weight"))
+  @Test func aSecondStartRepeatsBitForBit() throws {
+    let runs = try Self.wide.get()
+    #expect(runs[0] == runs[1])
   }
 
   /// 16 bits where they are meant to be, and no further: the loss follows that of 32.
-  @Test(arguments: [(XLAPrecision.fast32, 1e-4), (.bfloat16, 0.01)])
-  func narrowProductsFollowWideOnes(_ precision: XLAPrecision, bound: Double) throws {
-    let expected = try TrainingStep().train(on: TestPlugin.backend(), steps: 10)
-    let found = try TrainingStep().train(on: TestPlugin.backend(precision: precision), steps: 10)
-    expect(maximumRelativeError(found.losses, expected.losses), atMost: bound, "losses in \(precision)")
-    expect(maximumRelativeError(found.norms, expected.norms), atMost: 10 * bound, "norms in \(precision)")
-    #expect(precision != .bfloat16 || found.losses != expected.losses)
+  @Test func narrowProductsFollowWideOnes() throws {
+    let expected = try Self.wide.get()[0]
+    let program = try TrainingStep().program()
+    let found = try TrainingStep().train(TestPlugin.backend(precision: .bfloat16).compile(program), steps: 10)
+    expect(maximumRelativeError(found.losses, expected.losses), atMost: 0.01, "losses in bfloat16")
+    expect(maximumRelativeError(found.norms, expected.norms), atMost: 0.05, "norms in bfloat16")
+    #expect(found.losses != expected.losses)
+  }
+
+  /// Two devices with half of a batch each do what one does with all of it.
+  @Test func devicesShareABatch() throws {
+    let expected = try Self.wide.get()[0]
+    var half = TrainingStep()
+    half.batch = 2
+    let executable = try TestPlugin.backend(indices: [0, 1]).compile(half.program())
+    let found = try half.train(executable, steps: 10, count: 4)
+    expect(maximumRelativeError(found.losses, expected.losses), atMost: 2e-5, "losses of two devices")
+    expect(maximumRelativeError(found.norms, expected.norms), atMost: 2e-4, "norms of two devices")
+    let losses = try #require(try executable.run(half.inputs(step: 11, count: 4))["losses"])
+    #expect(losses.shape == [4] && Set(losses.floats).count == 4)
+    // Neither rows for one device nor for three.
+    #expect(throws: ExecutionError.self) { try executable.run(half.inputs(step: 11, count: 3)) }
+  }
+
+  /// Another device than the first.
+  @Test func theSecondDeviceAlone() throws {
+    let builder = GraphBuilder()
+    builder.update("s", builder.state("s", [2]) + builder.input("x", [2]))
+    let executable = try TestPlugin.backend(indices: [1]).compile(builder.finish())
+    for _ in 0..<2 { _ = try executable.run(["x": TensorData([1, 2] as [Float], shape: [2])]) }
+    #expect(try executable.states.read("s").floats == [2, 4])
   }
 
   /// The noise has the reference's bits, those of every other backend.

@@ -64,6 +64,7 @@ final class Lowering {
     case .unary(let function): return [unary(function, x[0])]
     case .binary(let function): return [binary(function, x[0], x[1], to: y)]
     case .toFloat: return [x[0].converted(to: .f32)]
+    case .detach: return [x[0]]
 
     case .matmul(let transposeA, let transposeB): return [matmul(x[0], transposeA, x[1], transposeB)]
     case .convolution(let c): return [convolution(c, x[0], kernel: x[1], bias: x.dropFirst(2).first, to: y)]
@@ -108,6 +109,10 @@ final class Lowering {
       return [gaussianNoise(counters: x[0], key: x[1], sample: sample, stream: stream)]
     case .dropoutMask(let sample, let rate, let stream):
       return [dropoutMask(counters: x[0], key: x[1], sample: sample, rate: rate, stream: stream)]
+
+    case .allReduceMean:
+      let n = options.replicas
+      return [n == 1 ? x[0] : wide(x[0]).allReduced(replicas: n) * (1 / Double(n))]
 
     case .adam(let adam):
       return self.adam(adam, p: x[0], g: wide(x[1]), m: x[2], v: x[3], ema: x[4], schedule: x[5])
