@@ -10,13 +10,15 @@ import Files
 ///
 /// A file begins with a checksum and its whole key, the program's text included, and is used only where both are right: a name that two
 /// keys share, a half-written or a damaged file cost a compilation, never a wrong result. The folder may be deleted at any time.
-struct CompiledCache {
+package struct CompiledCache {
   let folder: URL
+
+  package init(folder: URL) { self.folder = folder }
 
   private static let magic = Array("ddpm-xla".utf8)
 
   /// What was compiled from `key`, or nil.
-  func bytes(for key: [UInt8]) -> [UInt8]? {
+  package func bytes(for key: [UInt8]) -> [UInt8]? {
     guard let file = try? FileBytes.read(url(for: key).path) else { return nil }
     let start = Self.magic.count + 4
     guard file.count >= start + key.count, file.starts(with: Self.magic) else { return nil }
@@ -26,7 +28,7 @@ struct CompiledCache {
   }
 
   /// Keeps `bytes`. That it fails costs time at the next start, no more.
-  func keep(_ bytes: [UInt8], for key: [UInt8]) {
+  package func keep(_ bytes: [UInt8], for key: [UInt8]) {
     try? FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     try? AtomicFile.write(Self.magic + checksum(key + bytes) + key + bytes, to: url(for: key))
   }
@@ -36,7 +38,7 @@ struct CompiledCache {
   }
 
   /// Named by the FNV-1a hash of the key.
-  func url(for key: [UInt8]) -> URL {
+  private func url(for key: [UInt8]) -> URL {
     let hash = key.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
     return folder.appending(path: "\(String(hash, radix: 16)).xla")
   }

@@ -1,5 +1,4 @@
 import Files
-import Synchronization
 import TensorGraph
 
 #if canImport(FoundationEssentials)
@@ -17,7 +16,7 @@ public struct XLABackend: Backend {
   public let indices: [Int]
   /// Where compiled programs are kept; nil keeps none.
   public let cacheFolder: URL?
-  let client: PJRTClient
+  package let client: PJRTClient
 
   /// - Parameters:
   ///   - device: `cuda`, `tpu` or `xla-cpu` (for tests), for which a plugin is looked for, or `xla:PATH` of one.
@@ -67,7 +66,7 @@ public struct XLABackend: Backend {
   /// Compiles a module, or takes it from the cache.
   ///
   /// - Parameter text: Instead of the module's own.
-  func compile(_ module: Module, text: String? = nil) throws -> PJRTExecutable {
+  package func compile(_ module: Module, text: String? = nil) throws -> PJRTExecutable {
     let text = text ?? module.text
     let cache = cacheFolder.map(CompiledCache.init)
     let key = cache == nil ? [] : cacheKey(text)
@@ -76,7 +75,9 @@ public struct XLABackend: Backend {
     }
     let made: PJRTExecutable
     do { made = try PJRTExecutable(text, options: compileOptions, on: client) } catch {
-      guard case .call(_, let plugin, let code, let message) = error, code != XLAError.outOfMemory else { throw error }
+      guard case XLAError.call(_, let plugin, let code, let message) = error, code != XLAError.outOfMemory else {
+        throw error
+      }
       throw XLAError.compilation(
         operator: module.operatorNamed(in: message), plugin: plugin, version: client.plugin.version, message: message)
     }
@@ -85,9 +86,9 @@ public struct XLABackend: Backend {
     return made
   }
 
-  private var compileOptions: [UInt8] { CompileOptions(devices: indices.map { client.devices[$0].id }).serialized }
+  private var compileOptions: [UInt8] { CompileOptions.serialized(devices: indices.map { client.devices[$0].id }) }
 
-  func cacheKey(_ text: String) -> [UInt8] { Array(identity.utf8) + compileOptions + Array(text.utf8) }
+  package func cacheKey(_ text: String) -> [UInt8] { Array(identity.utf8) + compileOptions + Array(text.utf8) }
 
   /// What a compiled program depends on beside its text: the plugin's version and file, and the devices.
   private var identity: String {
@@ -101,26 +102,5 @@ public struct XLABackend: Backend {
         .filter { $0.hasPrefix("model name") || $0.hasPrefix("flags") || $0.hasPrefix("CPU part") }.prefix(2)
         .joined(separator: "\n") : ""
     return [client.plugin.version, client.platformVersion, file, devices, processor].joined(separator: "\n") + "\n"
-  }
-}
-
-extension PJRTClient {
-  private struct Weak { weak var client: PJRTClient? }
-  private struct Key: Hashable {
-    var path: String
-    var options: [String: PJRTOption]
-  }
-  private static let clients = Mutex<[Key: Weak]>([:])
-
-  /// The process's client of the plugin at `path`: a second one would take the device's memory a second time.
-  static func shared(_ path: String, device: String, count: Int) throws -> PJRTClient {
-    let key = Key(path: path, options: PluginKind.clientOptions(for: device, devices: count))
-    return try clients.withLock { clients in
-      if let known = clients[key]?.client { return known }
-      if device == "cuda" { CUDALibraries.prepare(for: path) }
-      let client = try PJRTClient(PJRTPlugin.open(path), options: key.options)
-      clients[key] = Weak(client: client)
-      return client
-    }
   }
 }

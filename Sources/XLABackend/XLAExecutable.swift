@@ -29,7 +29,7 @@ public final class XLAExecutable: Executable {
 
     let memory = try executable.memory()
     memoryPlan = MemoryPlan(
-      states: states.byteCount, prepared: memory.code, activations: memory.temporary + memory.results - memory.aliased,
+      states: states.byteCount, prepared: memory.code, activations: memory.temporary + memory.results,
       unsharedActivations: memory.temporary, scratch: 0)
     for index in backend.indices {
       guard let device = backend.client.memory(of: index) else { continue }

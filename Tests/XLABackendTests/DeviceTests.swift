@@ -1,8 +1,7 @@
 import TensorGraph
 import TestSupport
 import Testing
-
-@testable import XLABackend
+import XLABackend
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -113,13 +112,12 @@ struct DeviceTests {
   }
 
   @Test func optionsAreSerialised() {
-    // A program of one and of two devices, as `protoc` writes it: replicas 4, partitions 5, assignment 9.
+    // For one and for two devices, as `protoc` writes it: replicas 4, partitions 5, assignment 9.
     #expect(
-      CompileOptions(devices: [0]).serialized
+      CompileOptions.serialized(devices: [0])
         == [0x1A, 14, 0x20, 1, 0x28, 1, 0x4A, 8, 0x08, 1, 0x10, 1, 0x1A, 2, 0x08, 0])
     #expect(
-      CompileOptions(devices: [1, 300], flags: ["f": .bool(true), "s": .string("x")]).serialized
-        == [0x1A, 17, 0x20, 2, 0x28, 1, 0x4A, 11, 0x08, 2, 0x10, 1, 0x1A, 5, 0x08, 1, 0x08, 0xAC, 0x02]
-        + [0x3A, 7, 0x0A, 1, 0x66, 0x12, 2, 0x10, 1] + [0x3A, 8, 0x0A, 1, 0x73, 0x12, 3, 0x0A, 1, 0x78])
+      CompileOptions.serialized(devices: [1, 300])
+        == [0x1A, 17, 0x20, 2, 0x28, 1, 0x4A, 11, 0x08, 2, 0x10, 1, 0x1A, 5, 0x08, 1, 0x08, 0xAC, 0x02])
   }
 }

@@ -1,8 +1,7 @@
 import TensorGraph
 import TestSupport
 import Testing
-
-@testable import XLABackend
+import XLABackend
 
 /// States on an accelerator, and what a run does with them.
 @Suite("States on XLA", .needsPlugin)

@@ -1,7 +1,6 @@
 import TensorGraph
 import Testing
-
-@testable import XLABackend
+import XLABackend
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials

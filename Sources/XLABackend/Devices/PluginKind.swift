@@ -1,13 +1,13 @@
 /// A kind of accelerator, and the plugin that drives it.
-struct PluginKind: Sendable, Equatable {
+package struct PluginKind: Sendable, Equatable {
   /// As `--device` has it.
-  let device: String
+  package let device: String
   /// Where Python's packages put the plugin, seen from `site-packages`; the best first.
   let files: [String]
   /// The line that installs it.
-  let install: String
+  package let install: String
 
-  static let all = [
+  package static let all = [
     PluginKind(
       device: "cuda",
       files: ["jax_plugins/xla_cuda13/xla_cuda_plugin.so", "jax_plugins/xla_cuda12/xla_cuda_plugin.so"],

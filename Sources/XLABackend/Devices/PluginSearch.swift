@@ -7,13 +7,13 @@
 /// Where plugins are looked for, in this order: `DDPM_PJRT_PLUGIN` (a file), `PJRT_NAMES_AND_LIBRARY_PATHS` (`cuda:/file,tpu:/file`, the
 /// convention of other programs), the user's cache (`swift-ddpm/plugins/DEVICE/`), and Python's packages: those of the virtual
 /// environment, of conda, of the user, and of the `python3` on the path.
-struct PluginSearch {
+package struct PluginSearch {
   let environment: [String: String]
 
-  init(environment: [String: String] = ProcessInfo.processInfo.environment) { self.environment = environment }
+  package init(environment: [String: String] = ProcessInfo.processInfo.environment) { self.environment = environment }
 
   /// A plugin's file, or nil; and the places that were looked at.
-  func find(_ kind: PluginKind) -> (path: String?, searched: [String]) {
+  package func find(_ kind: PluginKind) -> (path: String?, searched: [String]) {
     var searched: [String] = []
     for place in places(of: kind) {
       searched.append(place.name)

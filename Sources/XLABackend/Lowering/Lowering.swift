@@ -10,10 +10,14 @@ public enum XLAPrecision: String, Sendable, CaseIterable {
   case bfloat16
 }
 
-struct LoweringOptions: Hashable, Sendable {
-  var precision = XLAPrecision.float32
+package struct LoweringOptions: Hashable, Sendable {
+  var precision: XLAPrecision
   /// Devices that run the program, each on its part of a batch.
-  var replicas = 1
+  var replicas: Int
+
+  package init(precision: XLAPrecision = .float32, replicas: Int = 1) {
+    (self.precision, self.replicas) = (precision, replicas)
+  }
 }
 
 /// Writes each operator of a program as operators of StableHLO.

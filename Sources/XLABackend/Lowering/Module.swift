@@ -1,14 +1,14 @@
 import TensorGraph
 
 /// A program as StableHLO: `main(states…, inputs…, [zero]) -> (updates…, outputs…)`, where an updated state's memory becomes the update's.
-struct Module {
-  let text: String
+package struct Module {
+  package let text: String
   /// Whether the last argument is the scalar int32 0 (see `Lowering.rounded`).
   let takesZero: Bool
   /// The program's operators by the line of `text` that begins with what they compute; nil outside of operators.
   private let operators: [String?]
 
-  init(_ program: Program, _ options: LoweringOptions) {
+  package init(_ program: Program, _ options: LoweringOptions) {
     let lowering = Lowering(program, options)
     var arguments: [String] = []
     func argument(_ type: HLOType, _ attributes: String = "") -> HLOValue {

@@ -11,10 +11,7 @@ final class PJRTBuffer: @unchecked Sendable {
     (self.client, self.handle, self.type) = (client, handle, type)
   }
 
-  deinit { client.table.free(PJRT_Buffer_Destroy_Args.self) { [handle] in $0.buffer = handle } }
-
-  /// The numbers, once the device has them.
-  func read() throws(XLAError) -> TensorData { try Reading(of: self).finish() }
+  deinit { client.plugin.free(\.PJRT_Buffer_Destroy, PJRT_Buffer_Destroy_Args.self) { [handle] in $0.buffer = handle } }
 
   /// A copy to the host that is under way: start many, then finish them, and the device is waited for once.
   final class Reading {
@@ -22,31 +19,29 @@ final class PJRTBuffer: @unchecked Sendable {
     private let bytes: UnsafeMutableRawBufferPointer
     private var event: OpaquePointer?
 
-    init(of buffer: PJRTBuffer) throws(XLAError) {
+    init(of buffer: PJRTBuffer) throws {
       self.buffer = buffer
       let shape = buffer.type.shape
       bytes = .allocate(byteCount: 4 * shape.count, alignment: 16)
       // Row-major: without a host layout the numbers would come in the device's own order.
       let order = (0..<shape.rank).reversed().map(Int64.init)
-      let started = order.withUnsafeBufferPointer { [bytes] order in
-        var layout = PJRT_Buffer_MemoryLayout()
-        layout.struct_size = Int(PJRT_Buffer_MemoryLayout_STRUCT_SIZE)
-        layout.type = PJRT_Buffer_MemoryLayout_Type_Tiled
-        layout.tiled.struct_size = Int(PJRT_Buffer_MemoryLayout_Tiled_STRUCT_SIZE)
-        layout.tiled.minor_to_major = order.baseAddress
-        layout.tiled.minor_to_major_size = order.count
-        return withUnsafeMutablePointer(to: &layout) { layout in
-          Result { () throws(XLAError) in
-            try buffer.client.table.call(PJRT_Buffer_ToHostBuffer_Args.self) {
-              $0.src = buffer.handle
-              $0.host_layout = layout
-              $0.dst = bytes.baseAddress
-              $0.dst_size = bytes.count
-            }
+      event = try order.withUnsafeBufferPointer { [bytes] order in
+        var layout = sized(PJRT_Buffer_MemoryLayout.self) {
+          $0.type = PJRT_Buffer_MemoryLayout_Type_Tiled
+          $0.tiled = sized(PJRT_Buffer_MemoryLayout_Tiled.self) {
+            $0.minor_to_major = order.baseAddress
+            $0.minor_to_major_size = order.count
           }
         }
+        return try withUnsafeMutablePointer(to: &layout) { layout in
+          try buffer.client.plugin.call(\.PJRT_Buffer_ToHostBuffer, PJRT_Buffer_ToHostBuffer_Args.self) {
+            $0.src = buffer.handle
+            $0.host_layout = layout
+            $0.dst = bytes.baseAddress
+            $0.dst_size = bytes.count
+          }.event
+        }
       }
-      event = try started.get().event
     }
 
     deinit {
@@ -55,7 +50,7 @@ final class PJRTBuffer: @unchecked Sendable {
       bytes.deallocate()
     }
 
-    func finish() throws(XLAError) -> TensorData {
+    func finish() throws -> TensorData {
       try wait()
       let shape = buffer.type.shape
       switch buffer.type.dtype {
@@ -64,9 +59,9 @@ final class PJRTBuffer: @unchecked Sendable {
       }
     }
 
-    private func wait() throws(XLAError) {
+    private func wait() throws {
       defer { event = nil }
-      try buffer.client.table.wait(event, of: "PJRT_Buffer_ToHostBuffer")
+      try buffer.client.plugin.wait(event)
     }
   }
 }
