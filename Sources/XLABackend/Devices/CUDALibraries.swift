@@ -1,8 +1,3 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 #if canImport(Glibc)
   import Glibc
 #else
@@ -12,7 +7,7 @@
 /// NVIDIA's libraries as Python's packages bring them, beside the plugin: opened by their full path, so that the plugin finds them open.
 enum CUDALibraries {
   /// As JAX opens them: what others depend on first.
-  private static let names = [
+  private static let libraries = [
     "libcudart", "libnvrtc", "libcublasLt", "libcublas", "libnccl", "libcupti", "libnvJitLink", "libcusparse",
     "libcusolver", "libcufft",
     "libnvshmem_host", "libcudnn",
@@ -24,23 +19,22 @@ enum CUDALibraries {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count > 3 else { return }
     let nvidia = parts.dropLast(3).joined(separator: "/") + "/nvidia"
-    let version = parts[parts.count - 2].hasSuffix("12") ? "12" : "13"
-    let packages = version == "13" ? ["cu13", "nccl", "nvshmem", "cudnn"] : folders(in: nvidia)
-    let files = packages.flatMap { package in
-      folders(in: "\(nvidia)/\(package)/lib").map { (name: $0, path: "\(nvidia)/\(package)/lib/\($0)") }
-    }
-    for name in names {
-      for file in files where file.name.hasPrefix(name + ".so.") { _ = dlopen(file.path, RTLD_NOW | RTLD_LOCAL) }
+    let isVersion12 = parts[parts.count - 2].hasSuffix("12")
+    // The packages of both versions may be there; those of 13 share a folder.
+    let packages = isVersion12 ? names(in: nvidia).filter { $0 != "cu13" } : ["cu13", "nccl", "nvshmem", "cudnn"]
+    let folders = packages.map { "\(nvidia)/\($0)/lib" }
+    for library in libraries {
+      for folder in folders {
+        for file in names(in: folder) where file.hasPrefix(library + ".so.") {
+          _ = dlopen("\(folder)/\(file)", RTLD_NOW | RTLD_LOCAL)
+        }
+      }
     }
 
-    // `ptxas` and libdevice, without which nothing can be compiled.
-    let toolkit = version == "13" ? "\(nvidia)/cu13" : "\(nvidia)/cuda_nvcc"
+    // `ptxas` and libdevice, without which nothing can be compiled. Where Python has no package of them, the plugin looks for a toolkit.
+    let toolkit = isVersion12 ? "\(nvidia)/cuda_nvcc" : "\(nvidia)/cu13"
     let flags = getenv("XLA_FLAGS").map { String(cString: $0) } ?? ""
-    guard !flags.contains("xla_gpu_cuda_data_dir"), !folders(in: toolkit).isEmpty else { return }
+    guard !flags.contains("xla_gpu_cuda_data_dir"), names(in: "\(toolkit)/bin").contains("ptxas") else { return }
     setenv("XLA_FLAGS", (flags.isEmpty ? "" : flags + " ") + "--xla_gpu_cuda_data_dir=\(toolkit)", 1)
-  }
-
-  private static func folders(in folder: String) -> [String] {
-    ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
   }
 }

@@ -78,12 +78,13 @@ package struct PluginSearch {
 
   private func variable(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
 
-  private func names(in folder: String) -> [String] {
-    ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
-  }
-
   private func isFile(_ path: String) -> Bool {
     var isFolder: Bool = false
     return FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) && !isFolder
   }
+}
+
+/// The names of what a folder holds, sorted; none where there is no such folder.
+func names(in folder: String) -> [String] {
+  ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).sorted()
 }
