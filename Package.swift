@@ -38,6 +38,10 @@ let package = Package(
     .target(name: "TensorGraph", swiftSettings: strict),
     .target(name: "CPUBackend", dependencies: ["TensorGraph", "Threads", "CDNNL", "CKernels"], swiftSettings: strict),
 
+    // Accelerators: XLA through the PJRT C API, of which the header is all there is; a plugin is opened at run time.
+    .systemLibrary(name: "CPJRT"),
+    .target(name: "XLABackend", dependencies: ["TensorGraph", "Files", "CPJRT"], swiftSettings: strict),
+
     // Bytes: files, pictures, and the data made of them.
     .target(name: "Files", dependencies: ["CArchive", "CZlib"], swiftSettings: strict),
     .target(name: "Pictures", dependencies: ["Files", "CCodecs", "CZlib", "CWebP", "CGIF"], swiftSettings: strict),
@@ -67,6 +71,9 @@ let package = Package(
     ),
     .testTarget(
       name: "CPUBackendTests", dependencies: ["CPUBackend", "CKernels", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "XLABackendTests", dependencies: ["XLABackend", "CPUBackend", "Networks", "TestSupport"],
+      swiftSettings: strict),
     .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "PicturesTests", dependencies: ["Pictures", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"], swiftSettings: strict),

@@ -7,7 +7,7 @@ public enum OperatorKind: String, CaseIterable, Sendable {
   case groupNorm, groupNormGradient, softmax, attention, attentionGradient
   case reshape, transpose, concat, slice, pad, broadcast, upsampleNearest, averagePool
   case sum, sumOfSquares, gatherRows, scatterAddRows, sinusoidalEmbedding
-  case gaussianNoise, dropoutMask, adam
+  case gaussianNoise, dropoutMask, allReduceMean, adam
 
   public init(_ op: Op) {
     self =
@@ -43,6 +43,7 @@ public enum OperatorKind: String, CaseIterable, Sendable {
       case .sinusoidalEmbedding: .sinusoidalEmbedding
       case .gaussianNoise: .gaussianNoise
       case .dropoutMask: .dropoutMask
+      case .allReduceMean: .allReduceMean
       case .adam: .adam
       }
   }

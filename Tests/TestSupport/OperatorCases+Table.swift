@@ -72,6 +72,7 @@ extension OperatorCase {
       let hidden = x[0].convolved(x[1], padding: .init(1))
       return [(hidden.detached() * hidden).convolved(x[2]), x[1].detached().sum()]
     },
+    OperatorCase("allReduceMean on one device", [.data("x", [2, 3])]) { _, x in [x[0].exp().allReducedMean()] },
     OperatorCase("constant", [.data("x", [2, 3])]) { builder, x in
       [x[0] * builder.constant([1, -2, 0.5], shape: [3]), builder.constant([4, 5], shape: [2])]
     },

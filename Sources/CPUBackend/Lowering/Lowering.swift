@@ -71,7 +71,8 @@ final class Lowering {
     case .unary(let function): lowerUnary(function, node)
     case .binary(let function): lowerBinary(function, node)
     case .toFloat: lowerToFloat(node)
-    case .detach: lowerDetach(node)
+    // One process is one device here.
+    case .detach, .allReduceMean: lowerDetach(node)
     case .matmul(let transposeA, let transposeB): lowerMatmul(node, transposeA, transposeB)
     case .convolution(let c): try lowerConvolution(node, c, adding: nil, to: node.results[0])
     case .convolutionInputGradient(let c, _):

@@ -77,6 +77,9 @@ extension GradientContext {
     case .sinusoidalEmbedding: return [nil]
     case .gaussianNoise, .dropoutMask: return [nil, nil]
 
+    // Every device's y holds 1/n of each x.
+    case .allReduceMean: return [dy.allReducedMean()]
+
     case .convolutionInputGradient, .convolutionWeightGradient, .groupNormGradient, .attentionGradient, .adam:
       // Nobody differentiates a training step twice.
       builder.fail(.notDifferentiable(op: node.op.name))

@@ -55,6 +55,9 @@ extension Tensor {
 
   /// The same tensor, through which no gradient flows.
   public func detached() -> Tensor { apply(.detach) }
+
+  /// The mean over the devices that share a batch.
+  public func allReducedMean() -> Tensor { apply(.allReduceMean) }
 }
 
 // MARK: - Linear algebra

@@ -91,12 +91,14 @@ extension Program {
 }
 
 extension Executable {
-  /// Checks that `inputs` are exactly those that the program declares.
-  package func check(_ inputs: [String: any DeviceTensor]) throws(ExecutionError) {
+  /// Checks that `inputs` are exactly those that the program declares, or have `replicas` times their rows.
+  package func check(_ inputs: [String: any DeviceTensor], replicas: Int = 1) throws(ExecutionError) {
     for input in program.inputs {
       let expected = program.types[input.value]
       guard let given = inputs[input.name] else { throw .missingInput(input.name, expected) }
-      guard given.type == expected else { throw .wrongType(name: input.name, expected: expected, found: given.type) }
+      guard given.type == expected || given.type == expected.repeated(replicas) else {
+        throw .wrongType(name: input.name, expected: expected, found: given.type)
+      }
     }
     guard inputs.count == program.inputs.count else {
       let known = program.inputs.map(\.name)

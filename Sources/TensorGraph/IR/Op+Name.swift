@@ -33,6 +33,7 @@ extension Op {
     case .sinusoidalEmbedding: "sinusoidalEmbedding"
     case .gaussianNoise: "gaussianNoise"
     case .dropoutMask: "dropoutMask"
+    case .allReduceMean: "allReduceMean"
     case .adam: "adam"
     }
   }

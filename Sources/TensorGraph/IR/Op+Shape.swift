@@ -184,6 +184,9 @@ extension Op {
         throw given.error("wants counters (N, 2) and a key (2)")
       }
       return [TensorType(Shape([counters[0]] + sample.dimensions))]
+    case .allReduceMean:
+      try given.count(1)
+      return [TensorType(try given.float(0))]
     case .adam:
       try given.count(6)
       let p = try given.float(0)

@@ -78,6 +78,10 @@ public enum Op: Hashable, Sendable {
   /// counters int32 (N, 2), key int32 (2) → (N, …): 0 with probability `rate`, else 1 / (1 − rate).
   case dropoutMask(sample: Shape, rate: Double, stream: UInt32)
 
+  // MARK: Several devices
+  /// The mean over the devices that run the program, each on its part of a batch; the operand itself where there is one.
+  case allReduceMean
+
   // MARK: Optimisation
   /// p, g, m, v, ema, schedule (5: learning rate, 1 − β₁ᵏ, 1 − β₂ᵏ, gradient scale, EMA decay) → p′, m′, v′, ema′.
   case adam(Adam)

@@ -82,5 +82,12 @@ public struct TensorType: Hashable, Sendable, CustomStringConvertible {
     self.dtype = dtype
   }
 
+  /// With `count` times the rows; a scalar has none.
+  package func repeated(_ count: Int) -> TensorType {
+    var result = self
+    if shape.rank > 0 { result.shape[0] *= count }
+    return result
+  }
+
   public var description: String { dtype == .float ? shape.description : "\(dtype)\(shape)" }
 }

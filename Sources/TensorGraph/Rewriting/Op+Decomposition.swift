@@ -4,7 +4,8 @@ extension Op {
   /// For backends that lack it (`Program.decomposed`). No decomposition uses an operator whose own leads back to it.
   public var decomposition: (([Tensor]) -> [Tensor])? {
     switch self {
-    case .detach: { $0 }
+    // A backend without it is one device.
+    case .detach, .allReduceMean: { $0 }
     case .unary(let function): function.decomposition.map { apply in { x in [apply(x[0])] } }
     case .groupNorm(let norm): norm.forward
     case .groupNormGradient(let norm): norm.gradient

@@ -15,7 +15,7 @@ enum Reference {
 
     case .unary(let function): return [x[0].elements.map { function($0) }]
     case .binary(let function): return [binary(function, x[0], x[1], to: y)]
-    case .toFloat, .detach, .reshape: return [x[0].elements]
+    case .toFloat, .detach, .allReduceMean, .reshape: return [x[0].elements]
 
     case .matmul(let transposeA, let transposeB): return [matmul(x[0], transposeA, x[1], transposeB, to: y)]
     case .convolution(let convolution):

@@ -1,0 +1,140 @@
+import CPJRT
+import Synchronization
+import TensorGraph
+
+/// The devices of a plugin that this process may use. Buffers and executables hold it, so that it is destroyed after them.
+///
+/// The C API is safe to call from several threads; nothing here changes after `init`.
+package final class PJRTClient: @unchecked Sendable {
+  let plugin: PJRTPlugin
+  let handle: OpaquePointer
+  package let devices: [Device]
+  /// `cpu`, `cuda`, `tpu`, ….
+  let platform: String
+  /// The compiler's version, as far as the plugin tells.
+  let platformVersion: String
+
+  package struct Device {
+    let handle: OpaquePointer
+    /// The number by which a program's devices are assigned.
+    let id: Int
+    /// `NVIDIA H200`, `cpu`, ….
+    let kind: String
+  }
+
+  private init(_ plugin: PJRTPlugin, options: [String: PJRTOption]) throws {
+    self.plugin = plugin
+    let created = try withNamedValues(options) { values in
+      try plugin.call(\.PJRT_Client_Create, PJRT_Client_Create_Args.self) {
+        $0.create_options = values.baseAddress
+        $0.num_options = values.count
+      }.client
+    }
+    guard let client = created else { throw plugin.error("PJRT_Client_Create", PJRT_Error_Code_INTERNAL, "no client") }
+    handle = client
+    do {
+      let name = try plugin.call(\.PJRT_Client_PlatformName, PJRT_Client_PlatformName_Args.self) { $0.client = client }
+      platform = String(name.platform_name, name.platform_name_size)
+      let version = try plugin.call(\.PJRT_Client_PlatformVersion, PJRT_Client_PlatformVersion_Args.self) {
+        $0.client = client
+      }
+      platformVersion = String(version.platform_version, version.platform_version_size)
+      let found = try plugin.call(\.PJRT_Client_AddressableDevices, PJRT_Client_AddressableDevices_Args.self) {
+        $0.client = client
+      }
+      devices = try UnsafeBufferPointer(start: found.addressable_devices, count: found.num_addressable_devices)
+        .compactMap { try $0.map { try Device($0, plugin) } }
+    } catch {
+      plugin.free(\.PJRT_Client_Destroy, PJRT_Client_Destroy_Args.self) { $0.client = client }
+      throw error
+    }
+  }
+
+  deinit { plugin.free(\.PJRT_Client_Destroy, PJRT_Client_Destroy_Args.self) { [handle] in $0.client = handle } }
+
+  // MARK: One a process
+
+  private struct Key: Hashable {
+    var path: String
+    var options: [String: PJRTOption]
+  }
+  private struct Weak { weak var client: PJRTClient? }
+  private static let clients = Mutex<[Key: Weak]>([:])
+
+  /// The process's client of the plugin at `path`: a second one would take the device's memory a second time.
+  ///
+  /// - Parameters:
+  ///   - device: Of which kind it is.
+  ///   - count: The devices that will be used.
+  static func shared(_ path: String, device: String, count: Int) throws -> PJRTClient {
+    let key = Key(path: path, options: PluginKind.clientOptions(for: device, devices: count))
+    return try clients.withLock { clients in
+      if let known = clients[key]?.client { return known }
+      if device == "cuda" { CUDALibraries.prepare(for: path) }
+      let client = try PJRTClient(PJRTPlugin.open(path), options: key.options)
+      clients[key] = Weak(client: client)
+      return client
+    }
+  }
+
+  // MARK: Memory
+
+  /// The bytes that a device has and that are taken; nil where the plugin does not tell.
+  func memory(of device: Int) -> (limit: Int, used: Int)? {
+    let found = try? plugin.call(\.PJRT_Device_MemoryStats, PJRT_Device_MemoryStats_Args.self) {
+      $0.device = devices[device].handle
+    }
+    guard let found, found.bytes_limit_is_set else { return nil }
+    return (Int(found.bytes_limit), Int(found.bytes_in_use))
+  }
+
+  /// Copies numbers in row-major order to a device. `data` may be freed when this returns; the copy may still be under way.
+  func buffer(_ data: TensorData, on device: Int) throws -> PJRTBuffer {
+    let made = try data.shape.dimensions.map(Int64.init).withUnsafeBufferPointer { dimensions in
+      try data.withBytes { bytes in
+        let made = try plugin.call(\.PJRT_Client_BufferFromHostBuffer, PJRT_Client_BufferFromHostBuffer_Args.self) {
+          $0.client = handle
+          $0.data = bytes.baseAddress
+          $0.type = data.type.dtype == .float ? PJRT_Buffer_Type_F32 : PJRT_Buffer_Type_S32
+          $0.dims = dimensions.baseAddress
+          $0.num_dims = dimensions.count
+          $0.host_buffer_semantics = PJRT_HostBufferSemantics_kImmutableOnlyDuringCall
+          $0.device = devices[device].handle
+        }
+        try plugin.wait(made.done_with_host_buffer)
+        return made.buffer
+      }
+    }
+    guard let made else {
+      throw plugin.error("PJRT_Client_BufferFromHostBuffer", PJRT_Error_Code_INTERNAL, "no buffer")
+    }
+    return PJRTBuffer(self, made, data.type)
+  }
+}
+
+extension PJRTClient.Device {
+  fileprivate init(_ device: OpaquePointer, _ plugin: PJRTPlugin) throws {
+    handle = device
+    let description = try plugin.call(\.PJRT_Device_GetDescription, PJRT_Device_GetDescription_Args.self) {
+      $0.device = device
+    }.device_description
+    id = try Int(
+      plugin.call(\.PJRT_DeviceDescription_Id, PJRT_DeviceDescription_Id_Args.self) {
+        $0.device_description = description
+      }.id)
+    let kind = try plugin.call(\.PJRT_DeviceDescription_Kind, PJRT_DeviceDescription_Kind_Args.self) {
+      $0.device_description = description
+    }
+    self.kind = String(kind.device_kind, kind.device_kind_size)
+  }
+}
+
+extension TensorData {
+  /// The elements as they lie in memory.
+  fileprivate func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    switch scalars {
+    case .float(let floats): try floats.withUnsafeBytes(body)
+    case .int32(let integers): try integers.withUnsafeBytes(body)
+    }
+  }
+}

@@ -1,0 +1,106 @@
+import Files
+import TensorGraph
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// Runs tensor programs on an accelerator: XLA by way of a PJRT plugin, which is opened at run time.
+public struct XLABackend: Backend {
+  /// As it was asked for: `cuda`, `tpu`, `xla:PATH`.
+  public let device: String
+  public let precision: XLAPrecision
+  /// Which of the plugin's devices share each batch, counted from 0.
+  public let indices: [Int]
+  /// Where compiled programs are kept; nil keeps none.
+  public let cacheFolder: URL?
+  package let client: PJRTClient
+
+  /// - Parameters:
+  ///   - device: `cuda`, `tpu` or `xla-cpu` (for tests), for which a plugin is looked for, or `xla:PATH` of one.
+  ///   - indices: The devices to use. A program of batch N runs on each, so that n devices take batches of n · N.
+  ///   - cacheFolder: Where compiled programs are kept; nil keeps none.
+  /// - Throws: `XLAError`: `.noPlugin` with the places that were looked at and the line that installs one.
+  public init(
+    device: String, precision: XLAPrecision = .float32, indices: [Int] = [0],
+    cacheFolder: URL? = XLABackend.defaultCacheFolder
+  ) throws {
+    precondition(!indices.isEmpty && Set(indices).count == indices.count, "the devices \(indices) are not distinct")
+    let (path, kind) = try Self.plugin(for: device)
+    (self.device, self.precision, self.indices, self.cacheFolder) = (device, precision, indices, cacheFolder)
+    client = try PJRTClient.shared(path, device: kind, count: (indices.max() ?? 0) + 1)
+    for index in indices where !client.devices.indices.contains(index) {
+      throw XLAError.noDevice(plugin: path, index: index, count: client.devices.count)
+    }
+  }
+
+  public var name: String {
+    let kinds = Set(indices.map { client.devices[$0].kind }).sorted().joined(separator: ", ")
+    let count = indices.count == 1 ? "" : "\(indices.count) × "
+    return "XLA \(client.platform) (\(count)\(kinds)), \(client.plugin.version), \(precision.rawValue)"
+  }
+
+  /// `$XDG_CACHE_HOME/swift-ddpm/xla`, or `~/.cache/swift-ddpm/xla`.
+  public static var defaultCacheFolder: URL? {
+    PluginSearch().cacheFolder.map { URL(filePath: $0).appending(path: "xla") }
+  }
+
+  /// The StableHLO text of `program`, as it would be compiled.
+  public static func text(_ program: Program, precision: XLAPrecision = .float32, replicas: Int = 1) -> String {
+    Module(program, LoweringOptions(precision: precision, replicas: replicas)).text
+  }
+
+  public func makeStates(for programs: [Program]) throws -> any States { try XLAStates(for: programs, on: self) }
+
+  public func compile(_ program: Program, states: any States) throws -> any Executable {
+    guard let states = states as? XLAStates, states.client === client, states.indices == indices else {
+      throw ExecutionError.foreignStates(expected: "\(XLAStates.self) of \(name)", found: "\(type(of: states))")
+    }
+    return try XLAExecutable(program, self, states)
+  }
+
+  // MARK: Compiling
+
+  /// Compiles a module, or takes it from the cache.
+  ///
+  /// - Parameter text: Instead of the module's own.
+  package func compile(_ module: Module, text: String? = nil) throws -> PJRTExecutable {
+    let text = text ?? module.text
+    let cache = cacheFolder.map(CompiledCache.init)
+    let key = cache == nil ? [] : cacheKey(text)
+    if let bytes = cache?.bytes(for: key), let known = try? PJRTExecutable(serialized: bytes, on: client) {
+      return known
+    }
+    let made: PJRTExecutable
+    do { made = try PJRTExecutable(text, options: compileOptions, on: client) } catch {
+      guard case XLAError.call(_, let plugin, let code, let message) = error, code != XLAError.outOfMemory else {
+        throw error
+      }
+      throw XLAError.compilation(
+        operator: module.operatorNamed(in: message), plugin: plugin, version: client.plugin.version, message: message)
+    }
+    // Not every plugin can put a program into bytes.
+    if let cache, let bytes = try? made.serialized() { cache.keep(bytes, for: key) }
+    return made
+  }
+
+  private var compileOptions: [UInt8] { CompileOptions.serialized(devices: indices.map { client.devices[$0].id }) }
+
+  package func cacheKey(_ text: String) -> [UInt8] { Array(identity.utf8) + compileOptions + Array(text.utf8) }
+
+  /// What a compiled program depends on beside its text: the plugin's version and file, and the devices.
+  private var identity: String {
+    let attributes = try? FileManager.default.attributesOfItem(atPath: client.plugin.path)
+    let file = [attributes?[.size], attributes?[.modificationDate]].map { "\($0 ?? "")" }.joined(separator: " ")
+    let devices = indices.map { client.devices[$0].kind }.joined(separator: ", ")
+    // Code for one processor may hold instructions that another lacks.
+    let processor =
+      client.platform == "cpu"
+      ? ((try? String(contentsOf: URL(filePath: "/proc/cpuinfo"), encoding: .utf8)) ?? "").split(separator: "\n")
+        .filter { $0.hasPrefix("model name") || $0.hasPrefix("flags") || $0.hasPrefix("CPU part") }.prefix(2)
+        .joined(separator: "\n") : ""
+    return [client.plugin.version, client.platformVersion, file, devices, processor].joined(separator: "\n") + "\n"
+  }
+}

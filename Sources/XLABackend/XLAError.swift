@@ -1,0 +1,33 @@
+/// What can go wrong between a tensor program and an accelerator.
+public enum XLAError: Error, CustomStringConvertible {
+  /// A name that stands for no accelerator.
+  case unknownDevice(String, known: [String])
+  /// No plugin for a device: where it was looked for, and the line that installs it.
+  case noPlugin(device: String, searched: [String], install: String)
+  /// A file that is no PJRT plugin, or one that cannot be used here.
+  case unusablePlugin(path: String, reason: String)
+  /// A plugin has fewer devices than were asked for.
+  case noDevice(plugin: String, index: Int, count: Int)
+  /// A function of the PJRT C API failed. `code` is the API's.
+  case call(String, plugin: String, code: Int, message: String)
+  /// A program that the plugin's compiler refused, with the operator at fault where the compiler names a line.
+  case compilation(operator: String?, plugin: String, version: String, message: String)
+
+  /// The API's code for memory that ran out.
+  static let outOfMemory = 8
+
+  public var description: String {
+    switch self {
+    case .unknownDevice(let name, let known): "there is no device \(name); choose \(known.joined(separator: ", "))"
+    case .noPlugin(let device, let searched, let install):
+      "no plugin for \(device) was found (looked at \(searched.joined(separator: ", "))); install one with `\(install)`, or name its file: xla:PATH"
+    case .unusablePlugin(let path, let reason): "\(path) cannot be used as a PJRT plugin: \(reason)"
+    case .noDevice(let plugin, let index, let count):
+      "\(plugin) has no device \(index): it has \(count), counted from 0"
+    case .call(let function, let plugin, let code, let message):
+      "\(function) of \(plugin) failed\(code == Self.outOfMemory ? " for want of memory (a smaller batch needs less)" : ""): \(message)"
+    case .compilation(let op, let plugin, let version, let message):
+      "\(plugin) (\(version)) cannot compile \(op ?? "the program"): \(message)"
+    }
+  }
+}

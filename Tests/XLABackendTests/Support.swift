@@ -1,0 +1,34 @@
+import TensorGraph
+import Testing
+import XLABackend
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// The plugin that the tests run on: the file in `DDPM_PJRT_PLUGIN`, or that of `xla-cpu` where it is found.
+enum TestPlugin {
+  static let path: String? = {
+    let kind = PluginKind.all.first { $0.device == "xla-cpu" }
+    return kind.flatMap { PluginSearch().find($0).path }
+  }()
+
+  /// With two devices where it is a processor's. One client serves them all.
+  static func backend(
+    precision: XLAPrecision = .float32, indices: [Int] = [0], cacheFolder: URL? = nil
+  ) throws -> XLABackend {
+    try XLABackend(
+      device: "xla:\(try #require(path))", precision: precision, indices: indices, cacheFolder: cacheFolder)
+  }
+}
+
+extension Trait where Self == ConditionTrait {
+  /// Skips a test where no plugin is found.
+  static var needsPlugin: Self {
+    .enabled(
+      if: TestPlugin.path != nil,
+      "needs a PJRT plugin: pip install --no-deps xla-cpu-pjrt, or set DDPM_PJRT_PLUGIN to the file of one")
+  }
+}
