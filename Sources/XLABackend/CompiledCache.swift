@@ -19,7 +19,7 @@ package struct CompiledCache {
 
   /// What was compiled from `key`, or nil.
   package func bytes(for key: [UInt8]) -> [UInt8]? {
-    guard let file = try? FileBytes.read(url(for: key).path) else { return nil }
+    guard let file = try? FileBytes.read(url(for: key).path, limit: 1 << 32) else { return nil }
     let start = Self.magic.count + 4
     guard file.count >= start + key.count, file.starts(with: Self.magic) else { return nil }
     let body = Array(file[start...])

@@ -1,5 +1,6 @@
 import ArgumentParser
 import DDPM
+import Diffusers
 import Datasets
 import Files
 import Pictures
@@ -36,8 +37,8 @@ struct NeighboursCommand: AsyncParsableCommand {
   var count = 8
   @Option(help: ArgumentHelp("Neighbours of each.", valueName: "n"))
   var top = 6
-  @Option(help: "Of a model: \(SamplingMethod.allCases.map(\.rawValue).joined(separator: ", ")).")
-  var sampler = SamplingMethod.ddpm
+  @Option(help: "Of a model: \(SamplerChoice.allCases.map(\.rawValue).joined(separator: ", ")).")
+  var sampler = SamplerChoice.ddpm
   @Option(help: ArgumentHelp("Of a model: steps of the sampler.", valueName: "n"))
   var steps: Int?
   @Option(help: ArgumentHelp("Of a model: seed of all noise.", valueName: "n"))

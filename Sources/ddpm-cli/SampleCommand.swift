@@ -1,5 +1,6 @@
 import ArgumentParser
 import DDPM
+import Diffusers
 import Diffusion
 import Files
 import Pictures
@@ -44,8 +45,8 @@ struct SampleCommand: AsyncParsableCommand {
   var first = 0
   @Option(help: ArgumentHelp("Images computed together: speed and memory, never the images.", valueName: "n"))
   var batchSize = 16
-  @Option(help: "\(SamplingMethod.allCases.map(\.rawValue).joined(separator: ", ")).")
-  var sampler = SamplingMethod.ddpm
+  @Option(help: "\(SamplerChoice.allCases.map(\.rawValue).joined(separator: ", ")).")
+  var sampler = SamplerChoice.ddpm
   @Option(help: ArgumentHelp("Steps; fewer than T skip levels.", valueName: "n"))
   var steps: Int?
   @Option(help: "\(TimestepSpacing.help)")
@@ -205,7 +206,7 @@ enum DecoderChoice: String, CaseIterable, ExpressibleByArgument {
   }
 }
 
-extension SamplingMethod: ExpressibleByArgument {}
+extension SamplerChoice: ExpressibleByArgument {}
 extension TimestepSpacing: ExpressibleByArgument {
   fileprivate static let help = """
     Which levels are visited: leading, linspace or trailing (default: the model's scheduler's, unless that is just its class's \

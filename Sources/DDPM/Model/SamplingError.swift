@@ -1,3 +1,4 @@
+import Diffusers
 import Diffusion
 import Files
 
@@ -8,8 +9,9 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
   case count(Int)
   case batchSize(Int)
   case eta(Double)
-  case etaWithout(SamplingMethod)
-  case varianceWithout(SamplingMethod)
+  case etaWithout(SamplerChoice)
+  case varianceWithout(SamplerChoice)
+  case sigmasWithout(SamplerChoice)
   case variance(String, channels: Int, outChannels: Int)
   case noSize
   case noClasses
@@ -37,6 +39,7 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
     case .batchSize(let size): "the batch size is \(size); choose 1 to \(Self.largestBatch)"
     case .eta(let η): "eta is \(η); it is a fraction of the noise: choose 0 to 1"
     case .etaWithout(let method): "eta belongs to the sampler ddim, not to \(method.rawValue)"
+    case .sigmasWithout(let method): "σ cannot be spaced for the sampler \(method.rawValue), which counts in t"
     case .varianceWithout(let method):
       "variance belongs to the sampler ddpm, not to \(method.rawValue)"
     case .variance(let name, let channels, let outChannels):

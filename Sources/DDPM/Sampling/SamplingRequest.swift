@@ -52,12 +52,18 @@ extension Model {
   ///   - spacing: which levels; nil for the model's own.
   ///   - eta: of DDIM: the noise of each step as a fraction of the ancestral one.
   ///   - variance: of `ddpm`; nil for the model's own.
+  ///   - sigmas: how σ is spaced, in place of t; nil for the sampler's own way.
+  ///   - matchesDiffusers: also where diffusers' own rule is off.
   /// - Throws: ``SamplingError`` for choices that do not fit the method or the model, and `SpacingError`.
   public func plan(
-    _ method: SamplingMethod = .ddpm, steps: Int? = nil, spacing: TimestepSpacing? = nil, eta: Double = 0,
-    variance: ReverseVariance? = nil
+    _ method: SamplerChoice = .ddpm, steps: Int? = nil, spacing: TimestepSpacing? = nil, eta: Double = 0,
+    variance: ReverseVariance? = nil, sigmas: SigmaSpacing? = nil, matchesDiffusers: Bool = false
   ) throws -> SamplingPlan {
-    var scheduler = method.scheduler(for: scheduler)
+    var scheduler = method.scheduler(for: scheduler, matchesDiffusers: matchesDiffusers)
+    if let sigmas {
+      guard method.spacesSigmas else { throw SamplingError.sigmasWithout(method) }
+      scheduler.sigmas = sigmas
+    }
     if let spacing { scheduler.spacing = spacing }
     guard variance == nil || method == .ddpm else { throw SamplingError.varianceWithout(method) }
     if let variance { scheduler.variance = variance }

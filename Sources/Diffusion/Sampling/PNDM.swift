@@ -58,6 +58,6 @@ public struct PNDM: Sampler {
   private func transfer(
     _ x: Images, _ ε: Images, _ t: Timestep, _ s: Timestep, _ context: StepContext<some Denoiser, some NoiseSource>
   ) -> Images {
-    context.level(s).xt(x0: context.level(t).x0(epsilon: ε, xt: x), ε: ε)
+    context.level(s).xt(x0: context.level(t).x0(epsilon: ε, xt: x), epsilon: ε)
   }
 }

@@ -1,5 +1,6 @@
 import CPUBackend
 import DDPM
+import Diffusers
 import Diffusion
 import Files
 import TensorGraph
@@ -10,7 +11,7 @@ import Testing
 @Suite struct SamplerReferenceTests {
   struct Case: Sendable, CustomTestStringConvertible {
     var file: String
-    var method: SamplingMethod
+    var method: SamplerChoice
     var steps: Int
     var η = 0.0
     var spacing: TimestepSpacing?

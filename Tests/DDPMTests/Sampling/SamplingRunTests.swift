@@ -1,5 +1,6 @@
 import CPUBackend
 import DDPM
+import Diffusers
 import Diffusion
 import Pictures
 import TensorGraph
@@ -11,7 +12,7 @@ import Testing
 
   /// Two samples in one batch.
   private func request(
-    _ model: Model, _ method: SamplingMethod = .ddpm, steps: Int? = nil, variance: ReverseVariance? = nil
+    _ model: Model, _ method: SamplerChoice = .ddpm, steps: Int? = nil, variance: ReverseVariance? = nil
   ) throws -> SamplingRequest {
     var request = SamplingRequest(count: 2)
     request.batchSize = 2
@@ -26,8 +27,8 @@ import Testing
       (.euler, nil, [20, 14, 7, 1]), (.dpmSolver, nil, [20, 15, 11, 6]), (.ddpm, "trailing", [20, 15, 10, 5]),
       (.ddim, "trailing", [20, 15, 10, 5]), (.heun, "trailing", [20, 15, 10, 5]),
       (.dpmSolver, "trailing", [20, 15, 10, 5]), (.ddim, "linspace", [20, 14, 7, 1]),
-    ] as [(SamplingMethod, String?, [Int])])
-  func spacingIsTheModels(_ method: SamplingMethod, _ spacing: String?, _ levels: [Int]) throws {
+    ] as [(SamplerChoice, String?, [Int])])
+  func spacingIsTheModels(_ method: SamplerChoice, _ spacing: String?, _ levels: [Int]) throws {
     let folder = try EvaluationFolder()
     let model = try Model(
       folder.model(scheduler: spacing.map { ["timestep_spacing": .string($0)] } ?? [:]), on: backend)
@@ -43,7 +44,7 @@ import Testing
     #expect(try model.plan(.ddim, steps: 4).timesteps.map(\.number) == [17, 12, 7, 2])
   }
 
-  @Test(arguments: SamplingMethod.allCases) func aModelThatGivesNoNumbersIsNamed(_ method: SamplingMethod) async throws
+  @Test(arguments: SamplerChoice.allCases) func aModelThatGivesNoNumbersIsNamed(_ method: SamplerChoice) async throws
   {
     let folder = try EvaluationFolder()
     let model = try Model(folder.model(scaledBy: .nan), on: backend)
@@ -81,7 +82,7 @@ import Testing
   @Test func varianceBelongsToAncestralSampling() throws {
     let folder = try EvaluationFolder()
     let model = try Model(folder.model(), on: backend)
-    for method in SamplingMethod.allCases {
+    for method in SamplerChoice.allCases {
       if method == .ddpm {
         let sequence = try model.sample(request(model, method, steps: 2, variance: .fixedSmall))
         #expect(sequence.plan.process.variance == .fixedSmall)
@@ -94,8 +95,8 @@ import Testing
   }
 
   /// The last step's pixels are drawn with the σ that the network says.
-  @Test(arguments: SamplingMethod.allCases)
-  func pixelsAreDrawnWithTheLearnedVariance(_ method: SamplingMethod) async throws {
+  @Test(arguments: SamplerChoice.allCases)
+  func pixelsAreDrawnWithTheLearnedVariance(_ method: SamplerChoice) async throws {
     let folder = try EvaluationFolder()
     let url = try folder.model(channels: (1, 2), scheduler: ["variance_type": "learned_range"])
     let model = try Model(url, on: backend)

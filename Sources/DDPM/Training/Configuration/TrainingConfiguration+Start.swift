@@ -44,7 +44,7 @@ extension TrainingConfiguration {
   ) throws(ConfigurationError) -> SchedulerConfig {
     let wanted = scheduler
     guard let model else { return wanted }
-    var scheduler = SamplingMethod.ddpm.scheduler(for: model)
+    var scheduler = SamplerChoice.ddpm.scheduler(for: model)
     if !model.saysVariance { scheduler.variance = wanted.variance }
     let (found, ours) = (scheduler.members, wanted.members)
     for (key, name) in [

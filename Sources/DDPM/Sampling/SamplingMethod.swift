@@ -1,4 +1,0 @@
-import Diffusers
-
-/// The samplers by name.
-public typealias SamplingMethod = SamplerChoice
