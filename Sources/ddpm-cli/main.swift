@@ -23,7 +23,7 @@ struct DDPMCommand: AsyncParsableCommand {
       """,
     subcommands: [
       TrainCommand.self, SampleCommand.self, EvaluateCommand.self, InterpolateCommand.self, NeighboursCommand.self,
-      NoiseCommand.self, RunCommand.self, InfoCommand.self,
+      NoiseCommand.self, ScheduleCommand.self, TraceCommand.self, RunCommand.self, InfoCommand.self,
     ])
 }
 

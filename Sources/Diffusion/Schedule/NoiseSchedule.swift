@@ -55,6 +55,13 @@ public struct NoiseSchedule: Sendable, Equatable {
     self = zeroTerminalSNR ? try schedule.withZeroTerminalSNR() : schedule
   }
 
+  /// The tables by names that any keyboard types.
+  public var beta: TimestepTable { β }
+  public var alpha: TimestepTable { α }
+  public var alphaBar: TimestepTable { ᾱ }
+  public var sqrtAlphaBar: TimestepTable { sqrtᾱ }
+  public var sqrtOneMinusAlphaBar: TimestepTable { sqrtOneMinusᾱ }
+
   /// All noise levels, 1…T.
   public var timesteps: [Timestep] { (1...T).map { Timestep($0) } }
 
