@@ -109,17 +109,8 @@ import Testing
     let recorder = Recorder(try Model(url, on: backend).denoiser(batchSize: 2))
     let shape = Images.Shape(2, 1, 16, 16)
     var noise = CounterNoise(seed: 0)
-    let sampler: any Sampler =
-      switch method {
-      case .ddpm: Ancestral()
-      case .ddim: DDIM()
-      case .dpmSolver: DPMSolverPlusPlus2M()
-      case .heun: Heun()
-      case .euler: Euler()
-      }
-    // DPM-Solver does not clip.
-    let process = method == .dpmSolver ? plan.process : try model.process()
-    let mean = try sampler.sample(
+    let process = plan.process
+    let mean = try plan.sampler.sample(
       shape: shape, timesteps: plan.timesteps, process: process, denoiser: recorder, noise: &noise)
     let (output, xt, t) = try #require(recorder.last)
     let logVariance = process.logVariance(process.denoised(output, xt: xt, at: t), at: t, to: .data)
