@@ -35,7 +35,7 @@ let package = Package(
     .target(name: "Threads", swiftSettings: strict),
 
     // The tensor program, and the engine that runs it.
-    .target(name: "TensorGraph", swiftSettings: strict),
+    .target(name: "TensorGraph", dependencies: ["Threads"], swiftSettings: strict),
     .target(name: "CPUBackend", dependencies: ["TensorGraph", "Threads", "CDNNL", "CKernels"], swiftSettings: strict),
 
     // Accelerators: XLA through the PJRT C API, of which the header is all there is; a plugin is opened at run time.

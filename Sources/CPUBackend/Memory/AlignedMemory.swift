@@ -1,6 +1,6 @@
 import Glibc
-import Synchronization
 import TensorGraph
+import Threads
 
 /// Zeroed memory, aligned to cache lines; to huge pages where there is enough of it.
 final class AlignedMemory {
@@ -29,14 +29,14 @@ final class AlignedMemory {
       base = mapped
     }
     let address = UInt(bitPattern: base)
-    AlignedMemory.live.withLock { $0[address] = wanted }
+    AlignedMemory.live.change { $0[address] = wanted }
   }
 
   private let mappedBase: UnsafeMutableRawPointer
 
   deinit {
     let address = UInt(bitPattern: base)
-    AlignedMemory.live.withLock { $0[address] = nil }
+    AlignedMemory.live.change { $0[address] = nil }
     munmap(mappedBase, mappedByteCount)
   }
 
@@ -62,11 +62,11 @@ final class AlignedMemory {
   }
 
   /// The size of each mapping by its address.
-  private static let live = Mutex<[UInt: Int]>([:])
+  private static let live = Monitor<[UInt: Int]>([:])
 
   /// What is mapped and was never touched: the system does not know yet that it will be wanted.
   private static var promisedByteCount: Int {
-    live.withLock { live in
+    live.change { live in
       live.reduce(0) { sum, memory in
         let pages = memory.value.rounded(up: pageByteCount) / pageByteCount
         var resident = [UInt8](repeating: 0, count: pages)

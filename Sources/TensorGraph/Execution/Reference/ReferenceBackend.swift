@@ -1,4 +1,4 @@
-import Synchronization
+import Threads
 
 /// Runs tensor programs in plain Swift and 64-bit arithmetic: slow, obvious, and the oracle that faster backends are tested against.
 ///
@@ -29,11 +29,11 @@ public final class ReferenceStates: States {
   public var byteCount: Int { types.values.reduce(0) { $0 + 8 * $1.shape.count } }
 
   /// Locked for the whole of a run, so that runs and readers take turns.
-  fileprivate let elements: Mutex<[String: [Double]]>
+  fileprivate let elements: Monitor<[String: [Double]]>
 
   init(for programs: [Program]) throws(ExecutionError) {
     types = try Program.stateTypes(of: programs)
-    elements = Mutex(types.mapValues { [Double](repeating: 0, count: $0.shape.count) })
+    elements = Monitor(types.mapValues { [Double](repeating: 0, count: $0.shape.count) })
   }
 
   public func read(_ name: String) throws -> TensorData {
@@ -42,13 +42,13 @@ public final class ReferenceStates: States {
 
   public func write(_ name: String, _ data: TensorData) throws {
     _ = try type(of: name, accepting: data)
-    elements.withLock { $0[name] = data.exact }
+    elements.change { $0[name] = data.exact }
   }
 
   /// The elements of a state in row-major order, all 64 bits of them.
   public func readExact(_ name: String) throws -> [Double] {
     _ = try type(of: name)
-    return elements.withLock { $0[name] ?? [] }
+    return elements.change { $0[name] ?? [] }
   }
 
   /// Replaces the elements of a state.
@@ -57,7 +57,7 @@ public final class ReferenceStates: States {
     guard elements.count == expected.shape.count else {
       throw ExecutionError.wrongType(name: name, expected: expected, found: TensorType([elements.count]))
     }
-    self.elements.withLock { $0[name] = elements }
+    self.elements.change { $0[name] = elements }
   }
 }
 
@@ -110,7 +110,7 @@ public final class ReferenceExecutable: Executable {
   }
 
   private func execute(_ inputs: [String: [Double]]) throws -> [String: [Double]] {
-    try exactStates.elements.withLock { states in try execute(inputs, &states) }
+    try exactStates.elements.change { states in try execute(inputs, &states) }
   }
 
   private func execute(
