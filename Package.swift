@@ -66,6 +66,10 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["TensorGraph", "Diffusion", "Networks", "Pictures"],
       path: "Tests/TestSupport", swiftSettings: strict),
+    .target(
+      name: "FuzzTargets", dependencies: ["Files", "Pictures", "Datasets", "Diffusers", "Diffusion", "Networks"],
+      path: "Tests/FuzzTargets", swiftSettings: strict),
+    .testTarget(name: "CorpusTests", dependencies: ["FuzzTargets", "Files"], swiftSettings: strict),
     .testTarget(
       name: "TensorGraphTests", dependencies: ["TensorGraph", "TestSupport"], exclude: ["Golden"], swiftSettings: strict
     ),
@@ -89,3 +93,11 @@ let package = Package(
     .testTarget(name: "BookTests", dependencies: ["Diffusion"], swiftSettings: strict),
   ]
 )
+
+// The fuzzer's program (scripts/fuzz) has libFuzzer's main, and so can be built by itself alone.
+if Context.environment["DDPM_FUZZ"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "ddpm-fuzz", dependencies: ["FuzzTargets"], path: "Fuzz",
+      swiftSettings: [.unsafeFlags(["-parse-as-library"])]))
+}

@@ -15,8 +15,8 @@ typedef struct {
   char *error;
 } error_manager;
 
-// A progressive file can ask for the whole picture thousands of times over: refuse that.
-enum { MAXIMUM_SCANS = 500 };
+// A progressive file can ask for the whole picture thousands of times over. Encoders make some ten scans: refuse many more.
+enum { MAXIMUM_SCANS = 100 };
 
 static void on_error(j_common_ptr info) {
   error_manager *manager = (error_manager *)info->err;

@@ -16,7 +16,9 @@ public enum PipelineError: Error, Equatable, Sendable, CustomStringConvertible {
   case config(file: String, String)
   case modelClass(file: String, found: String, known: [String])
 
-  public var description: String {
+  public var description: String { text.onOneLine }
+
+  private var text: String {
     switch self {
     case .notADirectory(let path): "\(path): no such directory; give one that holds model_index.json or config.json"
     case .missingFile(let directory, let names):

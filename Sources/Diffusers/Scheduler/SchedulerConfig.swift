@@ -168,7 +168,9 @@ public enum SchedulerConfigError: Error, Equatable, CustomStringConvertible {
   case unsupported(key: String, found: String, advice: String)
   case unknownKey(String, found: String)
 
-  public var description: String {
+  public var description: String { text.onOneLine }
+
+  private var text: String {
     switch self {
     case .notAnObject: "the scheduler configuration is not a JSON object"
     case .unknownClass(let name):

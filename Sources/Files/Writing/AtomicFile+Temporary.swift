@@ -59,6 +59,11 @@ extension AtomicFile {
     // A number is given to another process in time, and a file is not locked in the instant it is made: believe a lock that can
     // be had once the file is a minute old.
     let isAlive = writer.map { kill($0, 0) == 0 || errno == EPERM } ?? false
-    return !isAlive || (locked == 0 && time(nil) - status.st_mtim.tv_sec > 60)
+    #if canImport(Glibc)
+      let written = status.st_mtim.tv_sec
+    #else
+      let written = status.st_mtimespec.tv_sec
+    #endif
+    return !isAlive || (locked == 0 && time(nil) - written > 60)
   }
 }
