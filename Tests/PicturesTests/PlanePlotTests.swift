@@ -57,7 +57,7 @@ import Testing
     }
   }
 
-  @Test func equalScalesKeepShapes() {
+  @Test func equalScalesKeepShapes() throws {
     // A flat rectangle in a square card, and in a wide one.
     for width in [420, 800] {
       var plot = Plot(
@@ -65,7 +65,7 @@ import Testing
         height: 420)
       plot.hasEqualScales = true
       let p = dots(plot)
-      #expect(p.count == 4)
+      try #require(p.count == 4)
       #expect(abs((p[1].0 - p[0].0) / 4 - (p[1].1 - p[2].1)) < 0.05)
       plot.hasEqualScales = false
       let q = dots(plot)

@@ -30,7 +30,7 @@ enum PointTable {
           labels.append(field)
           continue
         }
-        guard let value = Double(field), value.isFinite, abs(value) < 1e30 else {
+        guard let value = Double(field), abs(value) < 1e30 else {
           throw DataError(
             .corrupt, file: name, "row \(row), column \(column + 1) is '\(field.prefix(40))', no finite number",
             remedy: "give numbers; name a column of classes 'label' in a first line")
