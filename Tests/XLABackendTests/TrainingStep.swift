@@ -34,7 +34,7 @@ struct TrainingStep {
 
   /// Writes first weights.
   func start(_ states: any States) throws {
-    for (index, parameter) in try UNet.parameters(of: config).enumerated() {
+    for (index, parameter) in try config.parameters().enumerated() {
       try states.write(parameter.name, WeightInitialization.diffusers.value(of: parameter, index: index, seed: 1))
     }
   }
