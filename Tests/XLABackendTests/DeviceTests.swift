@@ -50,6 +50,8 @@ struct DeviceTests {
       let named = folder.appending(path: "named.so")
       environment["DDPM_PJRT_PLUGIN"] = named.path
       try expectFirst(named)
+      environment["DDPM_PJRT_PLUGIN"] = "/somewhere/libtpu.so"
+      #expect(PluginSearch(environment: environment).find(cuda).path == listed.path)
       #expect(Set(expected).count == 8)
       // Of two, the newer CUDA's.
       let searched = PluginSearch(environment: ["VIRTUAL_ENV": folder.appending(path: "venv").path])

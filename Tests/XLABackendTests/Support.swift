@@ -10,12 +10,10 @@ import XLABackend
 
 /// The plugin that the tests run on: the file in `DDPM_PJRT_PLUGIN`, or that of `xla-cpu` where it is found.
 enum TestPlugin {
-  static let path: String? = {
-    let kind = PluginKind.all.first { $0.device == "xla-cpu" }
-    return kind.flatMap { PluginSearch().find($0).path }
-  }()
+  static let path: String? =
+    ProcessInfo.processInfo.environment["DDPM_PJRT_PLUGIN"]
+    ?? PluginKind.all.first { $0.device == "xla-cpu" }.flatMap { PluginSearch().find($0).path }
 
-  /// With two devices where it is a processor's. One client serves them all.
   static func backend(
     precision: XLAPrecision = .float32, indices: [Int] = [0], cacheFolder: URL? = nil
   ) throws -> XLABackend {

@@ -32,9 +32,12 @@ package struct PluginKind: Sendable, Equatable {
     }
   }
 
-  /// The kind that a plugin's file name tells.
+  /// What a file's name does not tell.
+  static let unknown = "xla"
+
+  /// The device that a plugin's file name tells.
   static func device(ofFile path: String) -> String {
     let name = path.split(separator: "/").last.map { $0.lowercased() } ?? ""
-    return name.contains("cuda") ? "cuda" : name.contains("tpu") ? "tpu" : name.contains("cpu") ? "xla-cpu" : "xla"
+    return name.contains("cuda") ? "cuda" : name.contains("tpu") ? "tpu" : name.contains("cpu") ? "xla-cpu" : unknown
   }
 }

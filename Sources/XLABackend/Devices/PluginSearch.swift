@@ -28,7 +28,11 @@ package struct PluginSearch {
   }
 
   private func places(of kind: PluginKind) -> [Place] {
-    let named = Place(name: "DDPM_PJRT_PLUGIN") { variable("DDPM_PJRT_PLUGIN").map { [$0] } ?? [] }
+    let named = Place(name: "DDPM_PJRT_PLUGIN") {
+      // A file whose name says another device is not this one's.
+      [variable("DDPM_PJRT_PLUGIN")].compactMap { $0 }
+        .filter { [kind.device, PluginKind.unknown].contains(PluginKind.device(ofFile: $0)) }
+    }
     let listed = Place(name: "PJRT_NAMES_AND_LIBRARY_PATHS") {
       (variable("PJRT_NAMES_AND_LIBRARY_PATHS") ?? "").split(separator: ",").compactMap { entry in
         let parts = entry.split(separator: ":", maxSplits: 1)
