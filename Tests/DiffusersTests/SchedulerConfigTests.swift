@@ -58,7 +58,7 @@ import Testing
     let explicit = try config(#""trained_betas": [0.1, 0.2, 0.5], "num_train_timesteps": 3, "thresholding": true"#)
     #expect(try explicit.schedule().β.values == [0, 0.1, 0.2, 0.5])
     #expect(explicit.limit == .dynamic(ratio: 0.995, maximum: 1))
-    #expect(try config(#""lambda_min_clipped": -Infinity"#, "DPMSolverMultistepScheduler").minimumλ == -.infinity)
+    #expect(try config(#""lambda_min_clipped": -Infinity"#, "DPMSolverMultistepScheduler").minimumLambda == -.infinity)
   }
 
   @Test(

@@ -49,6 +49,9 @@ import Testing
       ("ancestral, fixed large", Ancestral(), .fixedLarge, schedule.timesteps.reversed()),
       ("ancestral, fixed small", Ancestral(), .fixedSmall, schedule.timesteps.reversed()),
       ("DDIM, η = 1", DDIM(eta: 1), .fixedSmall, try TimestepSpacing.trailing.timesteps(250, of: 1000)),
+      ("Euler ancestral", EulerAncestral(), .fixedSmall, karras(200)),
+      ("SDE-DPM-Solver++ 2M", DPMSolverPlusPlus(isStochastic: true), .fixedSmall, karras(60)),
+      ("EDM", EDM(churn: 30, inflation: 1), .fixedSmall, karras(60)),
     ]
     for (name, sampler, variance, timesteps) in cases {
       let process = try ReverseProcess(schedule: schedule, variance: variance, limit: .none)
@@ -63,6 +66,12 @@ import Testing
         data.error(mean: (m0.mean, m1.mean), covariance: (m0.variance, covariance, m1.variance)), atMost: 0.06,
         "\(name), Gaussian data")
     }
+  }
+
+  /// Levels as Karras et al. space them, most of them between two timesteps.
+  private func karras(_ n: Int) -> [Timestep] {
+    SigmaSpacing.karras.sigmas(n, from: schedule.level(1000).σ̄, to: schedule.level(1).σ̄)
+      .map { schedule.timestep(sigmaBar: $0) }
   }
 
   private func sample(
@@ -98,11 +107,11 @@ import Testing
     }
   }
 
-  /// In exact arithmetic Euler on the probability-flow ODE and DPM-Solver++ of order 1 are DDIM.
+  /// What is one method under several names: in exact arithmetic these are DDIM without and with the ancestral noise.
   @Test func firstOrderSamplersAgree() throws {
     let shape = Images.Shape(2, 2, 3, 3)
     let timesteps = try TimestepSpacing.trailing.timesteps(20, of: 1000)
-    let process = try ReverseProcess(schedule: schedule, limit: .clip())
+    let process = try ReverseProcess(schedule: schedule, variance: .fixedSmall, limit: .clip())
     let network = standInNetwork(learned: false)
     let run = { (sampler: any Sampler) throws -> [Double] in
       func go(_ sampler: some Sampler) throws -> [Double] {
@@ -114,8 +123,39 @@ import Testing
       return try go(sampler)
     }
     let ddim = try run(DDIM(rederivesNoise: true))
-    #expect(try relativeL2(run(Euler()), ddim) < 1e-5)
-    #expect(try relativeL2(run(DPMSolverPlusPlus2M(order: 1)), ddim) < 1e-5)
+    for sampler in [
+      Euler(), DPMSolverPlusPlus(order: 1), DPMSolverPlusPlusSinglestep(order: 1), DEIS(order: 1), LMS(order: 1),
+      UniPC(order: 1, uncorrected: Set(0..<20)),
+    ] as [any Sampler] {
+      #expect(try relativeL2(run(sampler), ddim) < 1e-5, "\(sampler)")
+    }
+    let noisy = try run(DDIM(eta: 1, rederivesNoise: true))
+    #expect(relativeL2(noisy, ddim) > 0.1)
+    for sampler in [EulerAncestral(), DPMSolverPlusPlus(order: 1, isStochastic: true), Ancestral()] as [any Sampler] {
+      #expect(try relativeL2(run(sampler), noisy) < 1e-5, "\(sampler)")
+    }
+    #expect(try run(EDM(churn: 0)) == run(Heun()))
+  }
+
+  /// Steps that leave two levels between the same timesteps draw different noise; at whole timesteps the counter is t, as ever.
+  @Test func noiseKnowsTheLevelBetween() {
+    let noise = CounterNoise(seed: 5)
+    let shape = Images.Shape(1, 1, 2, 2)
+    let (a, b) = (Timestep(position: 3.25, networkTime: 2), Timestep(position: 3.5, networkTime: 2))
+    #expect(noise.stepNoise(leaving: a, shape: shape) != noise.stepNoise(leaving: b, shape: shape))
+    #expect(
+      noise.stepNoise(leaving: Timestep(position: 3, networkTime: 2), shape: shape)
+        == noise.stepNoise(leaving: 3, shape: shape))
+  }
+
+  /// What a step's coefficients do is what the step does.
+  @Test func coefficientsAreTheStep() throws {
+    let (x, x0) = (normals(.init(1, 2, 1, 1), seed: 1), normals(.init(1, 2, 1, 1), seed: 2))
+    let c = StepCoefficients(x: 0, predictions: [2, 0.5], z: -1)
+    #expect(c(x, [x0, x], z: x0) == 2 * x0 + 0.5 * x + -1 * x0)
+    #expect(StepCoefficients(x: 0, predictions: [0])(x, [x0]) == 0 * x)
+    // Nothing that is infinite enters with coefficient 0.
+    #expect(StepCoefficients(x: 0, predictions: [1])(Double.infinity, [3]) == 3)
   }
 
   @Test func inversionThenSamplingReturnsTheInput() throws {

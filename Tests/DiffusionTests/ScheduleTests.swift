@@ -2,6 +2,12 @@ import Diffusion
 import TestSupport
 import Testing
 
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
+
 @Suite struct ScheduleTests {
   private func named(_ name: String) throws -> BetaSchedule {
     BetaSchedule(try #require(BetaSchedule.Name(alias: name)))
@@ -68,6 +74,40 @@ import Testing
     #expect(abs(zero.ᾱ[1] - plain.ᾱ[1]) < 1e-15)
     #expect(throws: ReverseProcessError.epsilonAtZeroSNR) { try ReverseProcess(schedule: zero, prediction: .epsilon) }
     #expect(throws: Never.self) { try ReverseProcess(schedule: zero, prediction: .velocity) }
+  }
+
+  /// Between two timesteps ln σ̄ is a line, whatever the schedule, also down to zero SNR.
+  @Test(arguments: [false, true]) func levelsBetweenTimesteps(_ zeroTerminalSNR: Bool) throws {
+    let schedule = try NoiseSchedule(T: 50, zeroTerminalSNR: zeroTerminalSNR)
+    for (t, w) in [(1, 0.5), (17, 0.25), (49, 0.9)] {
+      let level = schedule.level(Timestep(position: Double(t) + w))
+      let ends = [t, t + 1].map { -schedule.finiteLevel(Timestep($0)).λ }
+      #expect(abs(-level.λ - ((1 - w) * ends[0] + w * ends[1])) < 1e-12)
+      #expect(abs(level.sqrtᾱ * level.sqrtᾱ + level.sqrtOneMinusᾱ * level.sqrtOneMinusᾱ - 1) < 1e-15)
+      #expect(abs(schedule.timestep(sigmaBar: level.σ̄).position - (Double(t) + w)) < 1e-9)
+    }
+    for t in schedule.timesteps { #expect(schedule.timestep(sigmaBar: schedule.finiteLevel(t).σ̄) == t) }
+    // Beyond the ends are the ends.
+    #expect(schedule.timestep(sigmaBar: 1e9) == 50 && schedule.timestep(sigmaBar: 1e-9) == 1)
+    #expect(Timestep(position: 7) == 7 && Timestep(position: 7.5) > 7 && Timestep(position: 7.5).networkTime == 6.5)
+    #expect(Timestep(position: 7.5, networkTime: 7).networkTime == 7 && "\(Timestep(position: 7.5))" == "7.5")
+  }
+
+  /// scipy.stats.beta.ppf(p, 0.6, 0.6), and the ends of every spacing.
+  @Test func sigmasAreSpaced() {
+    let sigmas = SigmaSpacing.beta.sigmas(5, from: 3, to: 1).map { ($0 - 1) / 2 }
+    for (ours, scipy) in zip(sigmas, [1, 0.824_319_621_347_3, 0.5, 0.175_680_378_652_7, 0]) {
+      #expect(abs(ours - scipy) < 1e-9)
+    }
+    for spacing in SigmaSpacing.allCases {
+      let sigmas = spacing.sigmas(7, from: 80, to: 0.02)
+      #expect(abs(sigmas[0] - 80) < 1e-12 && abs(sigmas[6] - 0.02) < 1e-12 && sigmas == sigmas.sorted(by: >))
+      #expect(abs(spacing.sigmas(1, from: 80, to: 0.02)[0] - 80) < 1e-12)
+    }
+    // σ̄_i of Karras et al. 2022, eq. 5, at the middle of 3.
+    let middle = (pow(80, 1 / 7.0) + pow(0.02, 1 / 7.0)) / 2
+    #expect(abs(SigmaSpacing.karras.sigmas(3, from: 80, to: 0.02)[1] - pow(middle, 7)) < 1e-12)
+    #expect(abs(SigmaSpacing.exponential.sigmas(3, from: 80, to: 0.02)[1] - (80 * 0.02).squareRoot()) < 1e-12)
   }
 
   /// The trap of few steps: unscaled, 100 linear steps leave a third of the data's variance.

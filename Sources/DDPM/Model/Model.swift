@@ -145,10 +145,10 @@ public final class Model: Sendable {
 }
 
 extension PipelineDirectory {
-  /// What the directory says of the scheduler; nil where it says nothing.
+  /// What the directory says of the scheduler; nil where it says nothing. Whatever its class: a sampler is always named.
   ///
   /// - Throws: `SchedulerConfigError`.
-  func scheduler() throws -> SchedulerConfig? { try schedulerJSON.map { try SchedulerConfig($0) } }
+  func scheduler() throws -> SchedulerConfig? { try schedulerJSON.map { try SchedulerConfig(tolerating: $0) } }
 }
 
 extension ReverseVariance {

@@ -176,7 +176,8 @@ final class SampleDrawing: @unchecked Sendable {
     let draws = CounterNoise(seed: request.seed, firstSample: samples.lowerBound, stream: .decoder)
     let pixels = DiscretizedDecoder.pixels(
       mean: final,
-      logVariance: logVariance ?? .uniform(plan.process.fixedLogVariance(at: plan.timesteps.last ?? 1, to: .data)),
+      logVariance: logVariance
+        ?? .uniform(plan.process.fixedLogVariance(at: Timestep(plan.timesteps.last?.number ?? 1), to: .data)),
       choosing: request.decoder, uniforms: request.decoder == .sample ? draws.uniforms(shape: final.shape) : [])
     return final.pictures(of: pixels)
   }

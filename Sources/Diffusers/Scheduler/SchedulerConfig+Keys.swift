@@ -75,7 +75,7 @@ extension SchedulerConfig {
     } write: {
       .string($0.finalSigmaIsZero ? "zero" : "sigma_min")
     },
-    number("lambda_min_clipped", \.minimumλ, [.dpmSolver, .singlestep]),
+    number("lambda_min_clipped", \.minimumLambda, [.dpmSolver, .singlestep]),
     Key(name: "disable_corrector", kinds: [.unipc]) { config, reader throws(SchedulerConfigError) in
       config.uncorrected = try reader.integers("disable_corrector") ?? config.uncorrected
     } write: {

@@ -77,10 +77,10 @@ extension SchedulerConfig {
     case .dpmSolver, .singlestep:
       // Levels with λ below the bound are skipped.
       let schedule = try schedule()
-      let skipped = schedule.timesteps.count { schedule.finiteLevel($0).λ < minimumλ }
+      let skipped = schedule.timesteps.count { schedule.finiteLevel($0).λ < minimumLambda }
       guard skipped < T else {
         throw SchedulerConfigError.type(
-          key: "lambda_min_clipped", found: "\(minimumλ)",
+          key: "lambda_min_clipped", found: "\(minimumLambda)",
           wanted: "a number that leaves some of the \(T) levels, whose largest λ is \(schedule.finiteLevel(1).λ)")
       }
       return try (kind == .singlestep ? .linspace : spacing).timesteps(

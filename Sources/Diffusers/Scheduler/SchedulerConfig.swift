@@ -78,7 +78,7 @@ public struct SchedulerConfig: Sendable, Equatable {
   /// `final_sigmas_type`: `zero` leads to the data, `sigma_min` to level 1.
   public var finalSigmaIsZero = true
   /// `lambda_min_clipped`: levels with a smaller λ are not visited.
-  public var minimumλ = -Double.infinity
+  public var minimumLambda = -Double.infinity
   /// `disable_corrector` (UniPC): the steps, from 0, whose result is not corrected.
   public var uncorrected: [Int] = []
   /// `use_karras_sigmas`, `use_exponential_sigmas`, `use_beta_sigmas`: how σ̄ is spaced in place of t; nil for `spacing`.

@@ -5,7 +5,7 @@
 #endif
 
 /// DPM-Solver++, multistep: the probability-flow ODE in λ = ln(√ᾱ/√(1−ᾱ)), integrated exactly in its linear part, with x̂_0 extrapolated
-/// from this step and those before (Lu et al. 2022, algorithm 2 for order 2). With noise it solves the reverse SDE instead (section 6).
+/// from this step and those before (Lu et al. 2022, algorithm 2 for order 2). With noise it solves the reverse SDE instead (their SDE-DPM-Solver++).
 public struct DPMSolverPlusPlus: Sampler {
   /// How the second-order term is integrated.
   public enum Correction: String, Sendable, CaseIterable {

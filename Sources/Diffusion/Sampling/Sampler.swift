@@ -70,10 +70,10 @@ public struct StepContext<D: Denoiser, Noise: NoiseSource> {
     try noise.stepNoise(leaving: transition.from, shape: x.shape)
   }
 
-  /// ln σ² of the decoder p_θ(x_0 | x_t), where this step leads to the data.
+  /// ln σ² of the decoder p_θ(x_0 | x_t), where this step leads to the data; between two timesteps that of the lower.
   public func decoderLogVariance(_ denoised: Denoised) -> LogVariance? {
-    transition.to == .data && transition.from.fraction == 0
-      ? process.logVariance(denoised, at: transition.from, to: .data) : nil
+    guard transition.to == .data else { return nil }
+    return process.logVariance(denoised, at: Timestep(transition.from.number), to: .data)
   }
 
   /// The step's result: x_s, and what `denoised` says of x_0.

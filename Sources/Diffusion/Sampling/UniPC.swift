@@ -1,7 +1,7 @@
-/// UniPC (Zhao et al. 2023, algorithms 5 to 8): a multistep predictor like DPM-Solver++, and a corrector that takes each x once more,
+/// UniPC (Zhao et al. 2023, with data prediction): a multistep predictor like DPM-Solver++, and a corrector that takes each x once more,
 /// with the x̂_0 found there, at no further prediction. Order p predicts with p values of x̂_0 and is of order p + 1 with the corrector.
 public struct UniPC: Sampler {
-  /// B(h), the factor of the correction (their table 1). It matters only where few values leave a choice: predicting with two, correcting
+  /// B(h), the factor of what bends the line. It matters only where few values leave a choice: predicting with two, correcting
   /// with one.
   public enum Variant: String, Sendable, CaseIterable {
     /// B(h) = h.

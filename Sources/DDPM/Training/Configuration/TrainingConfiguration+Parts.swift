@@ -87,7 +87,8 @@ extension TrainingConfiguration {
     // A model that has learned pure noise is to be started from it, which leading spacing, the default, leaves out.
     if zeroTerminalSNR { scheduler.spacing = .trailing }
     scheduler.prediction = prediction
-    scheduler.variance = variance
+    // diffusers adds the last step's noise too under trailing spacing, and β is far from small there.
+    scheduler.variance = zeroTerminalSNR && variance == .fixedLarge ? .fixedSmall : variance
     return scheduler
   }
 

@@ -45,7 +45,9 @@ extension TrainingConfiguration {
     let wanted = scheduler
     guard let model else { return wanted }
     var scheduler = SamplerChoice.ddpm.scheduler(for: model)
-    if !model.saysVariance { scheduler.variance = wanted.variance }
+    // A fixed variance at zero SNR was once written as the larger one; it does not enter training.
+    let isOlder = model.zeroTerminalSNR && (model.variance, wanted.variance) == (.fixedLarge, .fixedSmall)
+    if !model.saysVariance || isOlder { scheduler.variance = wanted.variance }
     let (found, ours) = (scheduler.members, wanted.members)
     for (key, name) in [
       ("timesteps", "num_train_timesteps"), ("beta_schedule", "beta_schedule"), ("beta_start", "beta_start"),
