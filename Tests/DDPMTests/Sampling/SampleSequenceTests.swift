@@ -236,12 +236,22 @@ import Testing
     #expect(throws: SampleFolderError.other(url.path, key: "classes", found: "null", wanted: "\"a\"")) {
       try SampleFolder(url, identity: ["seed": 1, "sampler": "ddim", "classes": "a"])
     }
+    // Nobody else fills it at the same time.
+    let held = try SampleFolder(url, identity: ["seed": 1])
+    #expect { try SampleFolder(url, identity: ["seed": 1]) } throws: { "\($0)".contains("in use by process") }
+    withExtendedLifetime(held) {}
+  }
+
+  @Test func foldersThatCannotBeTrustedAreRefused() throws {
+    let folder = try EvaluationFolder()
+    let url = folder.url.appending(path: "drawn")
+    _ = try SampleFolder(url, identity: ["seed": 1])
     // A damaged record belongs to no request.
     try AtomicFile.write("{", to: url.appending(path: ".ddpm-samples.json"))
     #expect(throws: SampleFolderError.self) { try SampleFolder(url, identity: ["seed": 1]) }
     // Where a file is, no folder can be.
     let file = folder.url.appending(path: "file")
     try AtomicFile.write("", to: file)
-    #expect(throws: SampleFolderError.cannotCreate(file.path)) { try SampleFolder(file, identity: [:]) }
+    #expect(throws: FileError.self) { try SampleFolder(file, identity: [:]) }
   }
 }

@@ -61,9 +61,8 @@ import Testing
       try inFolder { broken in
         try train(configuration, output: straight, on: backend)
         // Dies in the fourth step's report, after the checkpoint of step 2; steps 3 and 4 are lost and done again.
-        let run = try TrainingRun(configuration, output: broken, on: backend)
         #expect(throws: Stopped.self) {
-          try run {
+          try TrainingRun(configuration, output: broken, on: backend)() {
             if case .step(let report) = $0, report.step == 4 { throw Stopped() }
             return .goOn
           }
@@ -117,8 +116,8 @@ import Testing
 
         let layer = try TrainingConfiguration.layer(ofModel: first)
         let agreed = try TrainingConfiguration(over: base, layers: [layer])
-        let run = try TrainingRun(agreed, output: second, start: first, on: backend)
-        #expect(try run { _ in .goOn } == .finished)
+        #expect(
+          try TrainingRun(agreed, output: second, start: first, on: backend)(observe: { _ in .goOn }) == .finished)
         let scheduler = "scheduler/scheduler_config.json"
         #expect(try bytes(first.appending(path: scheduler)) == bytes(second.appending(path: scheduler)))
         let written = try RunDirectory(second).readConfiguration()

@@ -44,9 +44,8 @@ import Testing
       (configuration.logEvery, configuration.checkpointEvery) = (3, 3)
       try train(configuration, output: straight, on: backend)
 
-      let run = try TrainingRun(configuration, output: broken, on: backend)
       var (step, later) = (0, 0)
-      let outcome = try run { event in
+      let outcome = try TrainingRun(configuration, output: broken, on: backend)() { event in
         if case .step(let report) = event {
           step = report.step
           later = max(later, step)
