@@ -151,7 +151,10 @@ public final class TrainingRun {
       scheduler = try resolved.agreed(with: pipeline.scheduler(), of: directory.url.path, resumes: true)
       (network, card) = (pipeline.network, pipeline.card)
     } else {
-      scheduler = resolved.scheduler
+      var chosen = resolved.scheduler
+      // Numbers that are no pixels have no range that x̂_0 could be kept in.
+      chosen.clipsSample = data.isPixels
+      scheduler = chosen
       (network, card) = try resolved.network(data)
       if let unet = network as? UNetConfig { resolved.attentionResolutions = unet.attentionSides(of: data.shape) }
       let absent = Set(configuration.attentionResolutions ?? []).subtracting(resolved.attentionResolutions ?? [])

@@ -44,8 +44,7 @@ import Testing
     #expect(try model.plan(.ddim, steps: 4).timesteps.map(\.number) == [17, 12, 7, 2])
   }
 
-  @Test(arguments: SamplerChoice.allCases) func aModelThatGivesNoNumbersIsNamed(_ method: SamplerChoice) async throws
-  {
+  @Test(arguments: SamplerChoice.allCases) func aModelThatGivesNoNumbersIsNamed(_ method: SamplerChoice) async throws {
     let folder = try EvaluationFolder()
     let model = try Model(folder.model(scaledBy: .nan), on: backend)
     let request = try request(model, method, steps: 3)

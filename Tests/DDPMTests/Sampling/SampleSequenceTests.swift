@@ -1,0 +1,257 @@
+import CPUBackend
+import DDPM
+import Diffusion
+import Files
+import Synchronization
+import TestSupport
+import Testing
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// Samples as they are drawn: a sampler and a schedule of one's own, one batch at a time, cancelled, into a folder.
+@Suite struct SampleSequenceTests {
+  private let backend = CPUBackend(CPUBackend.Options(threads: 1, tuning: .fixed, cacheFolder: nil))
+
+  /// A sampler that a user wrote, on β that a user chose: x_s = √ᾱ_s x̂_0 + √(1−ᾱ_s) ε̂.
+  private struct Deterministic: Sampler {
+    mutating func step(
+      _ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
+    ) throws -> StepResult {
+      let s = context.transition.to
+      let denoised = try context.denoise(xt, at: context.transition.from)
+      let x = context.schedule.sqrtᾱ[s] * denoised.x0 + context.schedule.sqrtOneMinusᾱ[s] * denoised.ε
+      return StepResult(x: x, x0: denoised.x0)
+    }
+  }
+
+  @Test func samplersAndSchedulesOfOnesOwn() async throws {
+    let folder = try EvaluationFolder()
+    let model = try Model(folder.model(), on: backend)
+    let betas = (1...20).map { 0.004 * Double($0) }
+    let process = try ReverseProcess(schedule: NoiseSchedule(betas: betas), variance: .fixedSmall)
+    let timesteps: [Timestep] = [20, 13, 5, 2]
+    var request = SamplingRequest(count: 5)
+    (request.batchSize, request.seed) = (2, 6)
+    request.plan = SamplingPlan(process: process, sampler: Deterministic(), timesteps: timesteps)
+    let found = try await draw(model, request)
+    #expect(found.map(\.range) == [0..<2, 2..<4, 4..<5])
+
+    // DDIM is the same rule.
+    var noise = CounterNoise(seed: 6)
+    let expected = try DDIM().sample(
+      shape: .init(5, 1, 16, 16), timesteps: timesteps, process: process, denoiser: model.denoiser(batchSize: 5),
+      noise: &noise)
+    let error = (found.final - expected).scalars.map(abs).max() ?? .infinity
+    #expect(error < 1e-5, "\(error)")
+    // And another schedule gives other images.
+    request.plan = SamplingPlan(process: try model.process(), sampler: Deterministic(), timesteps: timesteps)
+    let others = try await draw(model, request).final
+    #expect(((others - found.final).scalars.map(abs).max() ?? 0) > 1e-3)
+  }
+
+  /// Counts the steps that were taken and the chains that are alive.
+  private final class Watch: Sendable {
+    struct Counts { var steps = 0, begun = 0, alive = 0, mostAlive = 0 }
+    let counts = Mutex(Counts())
+    let onStep: @Sendable (Int) -> Void
+
+    init(onStep: @escaping @Sendable (Int) -> Void = { _ in }) { self.onStep = onStep }
+
+    func stepped() {
+      onStep(
+        counts.withLock {
+          $0.steps += 1; return $0.steps
+        })
+    }
+  }
+
+  /// Alive as long as the chain that holds it.
+  private final class Life: Sendable {
+    let watch: Watch
+
+    init(_ watch: Watch) {
+      self.watch = watch
+      watch.counts.withLock {
+        $0.begun += 1
+        $0.alive += 1
+        $0.mostAlive = max($0.mostAlive, $0.alive)
+      }
+    }
+
+    deinit { watch.counts.withLock { $0.alive -= 1 } }
+  }
+
+  private struct Watched: Sampler {
+    let watch: Watch
+    private var life: Life?
+    private var sampler = DDIM()
+
+    init(_ watch: Watch) { self.watch = watch }
+
+    mutating func step(
+      _ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
+    ) throws -> StepResult {
+      if life == nil { life = Life(watch) }
+      defer { watch.stepped() }
+      return try sampler.step(xt, &context)
+    }
+  }
+
+  private func request(_ model: Model, _ watch: Watch, count: Int, steps: Int) throws -> SamplingRequest {
+    var request = SamplingRequest(count: count)
+    request.batchSize = 2
+    var plan = try model.plan(.ddim, steps: steps)
+    plan.sampler = Watched(watch)
+    request.plan = plan
+    return request
+  }
+
+  /// However many samples are asked for, one batch is held; and none is computed that nobody asks for.
+  @Test func oneBatchAtATime() async throws {
+    let folder = try EvaluationFolder()
+    let model = try Model(folder.model(), on: backend)
+    let watch = Watch()
+    let sequence = try model.sample(request(model, watch, count: 24, steps: 2))
+    #expect(watch.counts.withLock { $0.steps } == 0)
+    var events = 0
+    var iterator: SampleSequence.Iterator? = sequence.makeAsyncIterator()
+    while let event = try await iterator?.next() {
+      events += 1
+      // step, step, samples, step, …
+      switch event {
+      case .step(let step):
+        #expect(step.done == watch.counts.withLock { $0.steps } && step.total == 24)
+        #expect(step.samples == (events - 1) / 3 * 2..<(events - 1) / 3 * 2 + 2)
+      case .samples(let samples):
+        #expect(samples.range == events / 3 * 2 - 2..<events / 3 * 2)
+        #expect(watch.counts.withLock { $0.steps } == events / 3 * 2)
+        #expect(watch.counts.withLock { $0.alive } <= 1)
+      }
+    }
+    iterator = nil
+    let counts = watch.counts.withLock { $0 }
+    #expect(events == 36 && counts.steps == 24 && counts.begun == 12)
+    #expect(counts.mostAlive == 1 && counts.alive == 0, "\(counts)")
+  }
+
+  /// A cancelled task takes no further step: the one on its way is the last.
+  @Test(arguments: [1, 4, 7]) func cancellingStopsWithinAStep(at last: Int) async throws {
+    let folder = try EvaluationFolder()
+    let model = try Model(folder.model(), on: backend)
+    let (started, start) = AsyncStream<Void>.makeStream()
+    let task = Mutex<Task<Int, any Error>?>(nil)
+    let watch = Watch { if $0 == last { task.withLock { $0?.cancel() } } }
+    let request = try request(model, watch, count: 8, steps: 5)
+    let drawing = Task {
+      for await _ in started { break }
+      return try await draw(model, request).count
+    }
+    task.withLock { $0 = drawing }
+    start.finish()
+    await #expect(throws: CancellationError.self) { try await drawing.value }
+    #expect(watch.counts.withLock { $0.steps } == last)
+    #expect(watch.counts.withLock { $0.alive } == 0)
+  }
+
+  /// Images are measured until the task is cancelled.
+  @Test func cancellingStopsAMeasurement() async throws {
+    let folder = try EvaluationFolder()
+    let model = try Model(folder.model(), on: backend)
+    let (started, start) = AsyncStream<Void>.makeStream()
+    let task = Mutex<Task<BoundStatistics, any Error>?>(nil)
+    let asked = Mutex(0)
+    let drawing = Task {
+      for await _ in started { break }
+      return try await model.bound(of: 50, batchSize: 10) { i in
+        if i == 3 { task.withLock { $0?.cancel() } }
+        asked.withLock { $0 = max($0, i) }
+        return EvaluationImage(x0: Images(repeating: 0.5, shape: .init(1, 1, 16, 16)))
+      }
+    }
+    task.withLock { $0 = drawing }
+    start.finish()
+    await #expect(throws: CancellationError.self) { try await drawing.value }
+    // An image has 20 terms, two batches.
+    #expect(asked.withLock { $0 } == 3)
+  }
+
+  // MARK: Folders
+
+  /// What is in a folder is not drawn again, and what is drawn is what would have been.
+  @Test func foldersGoOnWhereTheyWere() async throws {
+    let folder = try EvaluationFolder()
+    let model = try Model(folder.model(), on: backend)
+    let url = folder.url.appending(path: "drawn")
+    let identity: [String: JSONValue] = ["seed": 1, "sampler": "ddim"]
+    var request = SamplingRequest(count: 7)
+    (request.batchSize, request.seed) = (3, 1)
+    request.plan = try model.plan(.ddim, steps: 2)
+    func fill(_ range: Range<Int>) async throws -> Int {
+      let samples = try SampleFolder(url, identity: identity)
+      var drawn = 0
+      for part in samples.missing(in: range) {
+        var request = request
+        request.samples = part
+        for batch in try await draw(model, request) {
+          try samples.write(batch)
+          drawn += batch.range.count
+        }
+      }
+      return drawn
+    }
+    func contents() throws -> [String: [UInt8]] {
+      let found = try names(in: url).filter { $0.hasSuffix(".png") }
+      return Dictionary(
+        uniqueKeysWithValues: try found.map { ($0, try FileBytes.read(url.appending(path: $0).path, limit: 1 << 20)) })
+    }
+    #expect(try await fill(0..<7) == 7)
+    let whole = try contents()
+    #expect(whole.keys.sorted() == (0..<7).map { "0000\($0).png" })
+    #expect(Set(whole.values).count == 7)
+    #expect(try await fill(0..<7) == 0)
+
+    for name in ["00002.png", "00004.png", "00005.png"] {
+      try FileManager.default.removeItem(at: url.appending(path: name))
+    }
+    #expect(try SampleFolder(url, identity: identity).missing(in: 0..<7) == [2..<3, 4..<6])
+    #expect(try SampleFolder(url, identity: identity).missing(in: 5..<9) == [5..<6, 7..<9])
+    #expect(try await fill(0..<7) == 3)
+    #expect(try contents() == whole)
+    // More of the same series.
+    #expect(try await fill(0..<9) == 2)
+  }
+
+  @Test func foldersOfAnotherRequestAreRefused() throws {
+    let folder = try EvaluationFolder()
+    let url = folder.url.appending(path: "drawn")
+    _ = try SampleFolder(url, identity: ["seed": 1, "sampler": "ddim"])
+    _ = try SampleFolder(url, identity: ["sampler": "ddim", "seed": 1])
+    #expect(throws: SampleFolderError.other(url.path, key: "seed", found: "1", wanted: "2")) {
+      try SampleFolder(url, identity: ["seed": 2, "sampler": "ddim"])
+    }
+    #expect(throws: SampleFolderError.other(url.path, key: "classes", found: "null", wanted: "\"a\"")) {
+      try SampleFolder(url, identity: ["seed": 1, "sampler": "ddim", "classes": "a"])
+    }
+    // Nobody else fills it at the same time.
+    let held = try SampleFolder(url, identity: ["seed": 1])
+    #expect { try SampleFolder(url, identity: ["seed": 1]) } throws: { "\($0)".contains("in use by process") }
+    withExtendedLifetime(held) {}
+  }
+
+  @Test func foldersThatCannotBeTrustedAreRefused() throws {
+    let folder = try EvaluationFolder()
+    let url = folder.url.appending(path: "drawn")
+    _ = try SampleFolder(url, identity: ["seed": 1])
+    // A damaged record belongs to no request.
+    try AtomicFile.write("{", to: url.appending(path: ".ddpm-samples.json"))
+    #expect(throws: SampleFolderError.self) { try SampleFolder(url, identity: ["seed": 1]) }
+    // Where a file is, no folder can be.
+    let file = folder.url.appending(path: "file")
+    try AtomicFile.write("", to: file)
+    #expect(throws: FileError.self) { try SampleFolder(file, identity: [:]) }
+  }
+}
