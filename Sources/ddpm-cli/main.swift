@@ -22,7 +22,7 @@ struct DDPMCommand: AsyncParsableCommand {
       """,
     subcommands: [
       TrainCommand.self, SampleCommand.self, EvaluateCommand.self, InterpolateCommand.self, NeighboursCommand.self,
-      NoiseCommand.self, RunCommand.self, InfoCommand.self,
+      EditCommand.self, NoiseCommand.self, RunCommand.self, InfoCommand.self,
     ])
 }
 
