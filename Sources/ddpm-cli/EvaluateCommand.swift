@@ -16,7 +16,7 @@ import Pictures
 struct EvaluateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "evaluate",
-    abstract: "Measure a model on data: likelihood, or rate and distortion.",
+    abstract: "Measure a model on data: likelihood, rate and distortion, or classification.",
     discussion: """
       likelihood is the variational bound on the negative log likelihood of 8-bit pixels (Ho et al. 2020, eq. 5), in bits for \
       each dimension, with its three parts and 95% confidence intervals over images:
@@ -31,6 +31,17 @@ struct EvaluateCommand: ParsableCommand {
       rate-distortion is progressive coding (section 4.3): the bits sent and the error of the predicted image after each \
       reverse step, as a table and a plot.
 
+      A model with classes is told each image's own; --class-given none tells it none, and both measures both ways with the same \
+      noise, and what the class tells: the gap in bits.
+
+        ddpm evaluate runs/mnist --data mnist --limit 64 --timesteps 50 --class-given both
+
+      classification asks which class's bound is least: the diffusion classifier (Li et al. 2023), its accuracy and its \
+      confusion matrix. --timesteps is then how often the network is asked about the classes that stay to the end (default: \
+      64); unlikely classes leave early.
+
+        ddpm evaluate runs/mnist --data mnist --metric classification --limit 500 --plot confusion.png
+
       x0-predictions are clipped to [-1, 1], as in the paper. Images are taken in order and never mirrored, at the model's \
       size. The noise of image i at t depends on the seed, i and t only, so results do not depend on --batch-size.
       """)
@@ -38,6 +49,11 @@ struct EvaluateCommand: ParsableCommand {
   enum Metric: String, CaseIterable, ExpressibleByArgument {
     case likelihood
     case rateDistortion = "rate-distortion"
+    case classification
+  }
+
+  enum ClassGiven: String, CaseIterable, ExpressibleByArgument {
+    case own, none, both
   }
 
   @Argument(help: "A diffusers pipeline directory.")
@@ -45,7 +61,7 @@ struct EvaluateCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("A folder, an archive, an IDX file, or 'glyphs'.", valueName: "path"))
   var data: String
-  @Option(help: "likelihood or rate-distortion.")
+  @Option(help: "likelihood, rate-distortion or classification.")
   var metric = Metric.likelihood
   @Option(help: "train or test.")
   var split = Dataset.Split.test
@@ -55,8 +71,16 @@ struct EvaluateCommand: ParsableCommand {
   var variance: ReverseVariance?
   @Flag(inversion: .prefixedNo, help: "Clip x0-predictions to [-1, 1].")
   var clip = true
-  @Option(help: ArgumentHelp("Estimate from so many timesteps an image (default: all T).", valueName: "K"))
+  @Option(
+    help: ArgumentHelp("Estimate from so many timesteps an image (default: all T; classification: 64).", valueName: "K")
+  )
   var timesteps: Int?
+  @Option(help: "What a model with classes is told of an image: its own class, none, or both in turn.")
+  var classGiven = ClassGiven.own
+  @Option(help: "classification: what a class is measured by: bound, or error (of ε, unweighted).")
+  var score = ClassificationScore.bound
+  @Flag(inversion: .prefixedNo, help: "classification: unlikely classes leave early.")
+  var eliminate = true
   @Option(help: ArgumentHelp("Predictions computed together: speed and memory, never the result.", valueName: "n"))
   var batchSize = 32
   @Option(help: ArgumentHelp("Seed of all noise.", valueName: "n"))
@@ -79,6 +103,12 @@ struct EvaluateCommand: ParsableCommand {
     if metric == .rateDistortion, timesteps != nil {
       throw ValidationError("rate-distortion follows each image through all T: leave out --timesteps")
     }
+    if metric == .classification, classGiven != .own {
+      throw ValidationError("classification asks about every class in turn: leave out --class-given")
+    }
+    if metric == .rateDistortion, classGiven == .both {
+      throw ValidationError("rate-distortion is measured one way at a time: choose --class-given own or none")
+    }
     guard (1...SamplingError.largestBatch).contains(batchSize) else { throw EvaluationError.batchSize(batchSize) }
 
     // Numbers must not depend on what a timer said.
@@ -86,16 +116,21 @@ struct EvaluateCommand: ParsableCommand {
     let process = try model.process(variance: variance, limit: clip ? .clip() : X0Limit.none)
     let T = process.schedule.T
     if let timesteps, !(min(2, T)...T).contains(timesteps) { throw EvaluationError.timesteps(timesteps, T: T) }
-    let visits = TimestepVisits(T: T, count: timesteps)
+    let visits = TimestepVisits(T: T, count: timesteps ?? (metric == .classification ? min(64, T) : nil))
     let data = try model.openData(self.data, split: split)
     let classes = try model.classNumbers(of: data)
+    if metric == .classification || classGiven != .own, model.classCount == nil { throw SamplingError.noClasses }
+    if classGiven != .own, model.card.nullClass == nil { throw SamplingError.noNullClass }
     let count = limit ?? data.count
     guard (1...data.count).contains(count) else { throw EvaluationError.limit(count, available: data.count) }
     let subject = EvaluationSubject(
       model: self.model, data: data.name, split: data.split, variance: process.variance,
       limit: process.limit, seed: seed, timesteps: visits.count, T: T)
 
-    var state = try readState(subject, model, data)
+    if metric == .classification { return try classify(model, process, visits, data, count, subject, terminal) }
+    var state = try readState(subject, model, data, given: classGiven == .none ? .none : .own)
+    // Of the same images under none.
+    var other = classGiven == .both ? try readState(subject, model, data, given: .none) : nil
     let finished = state.statistics.images.count
     guard finished <= count else {
       throw EvaluationError.tooManyImages(resume ?? "", found: finished, wanted: count)
@@ -112,7 +147,12 @@ struct EvaluateCommand: ParsableCommand {
     let run = BoundRun(
       VariationalBound(process, decoder: data.isPixels ? .discretized : .density), denoiser: denoiser, visits: visits,
       path: metric == .rateDistortion ? .trajectory : .independent, seed: seed, batchSize: min(batchSize, pairs))
-    let seconds = try measure(run, &state, data, count, classes, terminal)
+    var seconds = try measure(run, &state, data, count, classes, given: classGiven == .none ? .none : .own, terminal)
+    if var none = other {
+      terminal.print("and now     under no class, with the same noise")
+      seconds += try measure(run, &none, data, count, classes, given: .none, terminal)
+      other = none
+    }
 
     terminal.print(
       "took        \(Text.duration(seconds)) for \(Text.grouped(count - finished)) images of "
@@ -122,7 +162,11 @@ struct EvaluateCommand: ParsableCommand {
     case .likelihood:
       let report = LikelihoodReport(subject, state.statistics)
       show(report, on: terminal)
-      try write(report, seconds, terminal)
+      guard let other else { return try write(report, seconds, terminal) }
+      let both = ConditionalLikelihoodReport(given: report, without: LikelihoodReport(subject, other.statistics))
+      show(both, on: terminal)
+      try write(both, seconds, terminal)
+    case .classification: break
     case .rateDistortion:
       let report = RateDistortionReport(subject, state.statistics)
       show(report, on: terminal)
@@ -130,13 +174,18 @@ struct EvaluateCommand: ParsableCommand {
     }
   }
 
+  /// Where the state is kept; of both ways of `--class-given both` each has its file.
+  func stateFile(_ given: ClassGiven) -> URL? {
+    resume.map { URL(filePath: classGiven == .both && given == .none ? $0 + ".none" : $0) }
+  }
+
   private func readState(
-    _ subject: EvaluationSubject, _ model: Model, _ data: Dataset
+    _ subject: EvaluationSubject, _ model: Model, _ data: Dataset, given: ClassGiven
   ) throws -> EvaluationState {
     let empty = BoundStatistics(T: subject.T)
-    guard let resume else { return EvaluationState(identity: [:], statistics: empty) }
-    let identity = try subject.identity(metric: metric.rawValue, weights: model.fingerprint(), data: data)
-    let url = URL(filePath: resume)
+    guard let url = stateFile(given) else { return EvaluationState(identity: [:], statistics: empty) }
+    let identity = try subject.identity(
+      metric: metric.rawValue + (given == .none ? " under no class" : ""), weights: model.fingerprint(), data: data)
     guard FileManager.default.fileExists(atPath: url.path) else {
       return EvaluationState(identity: identity, statistics: empty)
     }
@@ -148,22 +197,25 @@ struct EvaluateCommand: ParsableCommand {
   /// - Returns: the seconds that it took.
   private func measure(
     _ run: BoundRun<NetworkDenoiser>, _ state: inout EvaluationState, _ data: Dataset, _ count: Int, _ classes: [Int]?,
-    _ terminal: Terminal
+    given: ClassGiven, _ terminal: Terminal
   ) throws -> Double {
     StopSignals.watch()
     let clock = Countdown()
     var lastSaved = 0.0
     var isEstimated = false
     let identity = state.identity
-    let file = resume.map { URL(filePath: $0) }
+    let file = stateFile(given)
     func save(_ statistics: BoundStatistics) throws {
       if let file { try EvaluationState(identity: identity, statistics: statistics).write(to: file) }
     }
     struct Stopped: Error { let signal: Int32 }
 
     do {
-      try run(&state.statistics, upTo: count, image: { try data.evaluationImage($0, classes: classes) }) {
-        done, total, statistics in
+      func image(_ i: Int) throws -> EvaluationImage {
+        let image = try data.evaluationImage(i, classes: classes)
+        return given == .none ? image.withoutClass : image
+      }
+      try run(&state.statistics, upTo: count, image: image) { done, total, statistics in
         let now = clock.elapsed
         let left = clock.left(after: done, of: total)
         if !isEstimated, done < total {
@@ -251,6 +303,13 @@ struct EvaluateCommand: ParsableCommand {
         + "(split \(report.subject.splitName))")
   }
 
+  private func show(_ report: ConditionalLikelihoodReport, on terminal: Terminal) {
+    let (none, gap) = (report.without.statistics.total, Moments(report.gaps))
+    terminal.print("\(number(none.mean, 4)) ± \(number(none.standardError, 4)) bits/dim under no class")
+    terminal.print(
+      "\(number(gap.mean, 5)) ± \(number(gap.standardError, 5)) bits/dim is what the class tells of an image")
+  }
+
   /// 1, 2, 5, 10, … and the last, each by the visited t nearest to it.
   private static func selection(of visited: [Timestep]) -> [Timestep] {
     var wanted = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000]
@@ -259,7 +318,7 @@ struct EvaluateCommand: ParsableCommand {
     return Set(chosen).sorted()
   }
 
-  private func write(_ report: some EvaluationReport, _ seconds: Double, _ terminal: Terminal) throws {
+  func write(_ report: some EvaluationReport, _ seconds: Double, _ terminal: Terminal) throws {
     if let json {
       try report.writeJSON(to: URL(filePath: json), seconds: seconds, batchSize: batchSize)
       terminal.print("wrote \(json)")
@@ -270,11 +329,11 @@ struct EvaluateCommand: ParsableCommand {
     }
   }
 
-  private func number(_ value: Double, _ digits: Int) -> String {
+  func number(_ value: Double, _ digits: Int) -> String {
     value.isFinite ? Text.fixed(value, digits) : "-"
   }
 
-  private func row(_ cells: [String], _ widths: [Int]) -> String {
+  func row(_ cells: [String], _ widths: [Int]) -> String {
     zip(cells, widths).enumerated().map { i, cell in
       // Names at the left, numbers at the right.
       i == 0 && cell.1 > 15 ? Text.flushLeft(cell.0, cell.1) : Text.flushRight(cell.0, cell.1)
@@ -282,4 +341,5 @@ struct EvaluateCommand: ParsableCommand {
   }
 }
 
+extension ClassificationScore: ExpressibleByArgument {}
 extension Dataset.Split: ExpressibleByArgument {}

@@ -46,7 +46,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
 
   private static func isTyped(_ error: any Error) -> Bool {
     error is DataError || error is FileError || error is JSONError || error is YAMLError || error is SafetensorsError
-      || error is PipelineError || error is SchedulerConfigError || error is ScheduleError || error is UNetConfigError
+      || error is PipelineError || error is SchedulerConfigError || error is ScheduleError || error is NetworkConfigError
   }
 
   private func parse(_ bytes: [UInt8]) throws {

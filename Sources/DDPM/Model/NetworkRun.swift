@@ -66,7 +66,7 @@ public struct NetworkRun {
   /// Runs the network.
   ///
   /// - Returns: `output`; where there is a target also `loss`, the mean squared error, and `grad.NAME` for each trained parameter.
-  /// - Throws: `ProgramError`, `UNetConfigError` or `ExecutionError`.
+  /// - Throws: `ProgramError`, `NetworkConfigError` or `ExecutionError`.
   public func callAsFunction(
     _ config: UNetConfig, _ weights: NetworkWeights, on backend: any Backend
   ) throws -> [NamedTensor] {

@@ -42,7 +42,8 @@ public struct SampleSequence: AsyncSequence, Sendable {
   /// Of the whole request.
   public let plan: SamplingPlan
   /// The network that is asked.
-  public let denoiser: NetworkDenoiser
+  public var denoiser: NetworkDenoiser { network.network }
+  let network: GuidedNetwork
   let request: SamplingRequest
   let model: Model
 
@@ -85,8 +86,8 @@ extension Model {
     // Whatever is wrong with the condition is wrong with the first sample's.
     let first = request.samples.lowerBound..<request.samples.lowerBound + 1
     _ = try architecture.rows(of: try condition(of: first, request), card)
-    return SampleSequence(
-      plan: plan, denoiser: try denoiser(batchSize: batch, size: size), request: request, model: self)
+    let network = try guidedNetwork(batchSize: batch, size: size, by: request.guidance, weaker: request.weaker)
+    return SampleSequence(plan: plan, network: network, request: request, model: self)
   }
 
   func condition(of samples: Range<Int>, _ request: SamplingRequest) throws -> Condition {
@@ -98,6 +99,7 @@ extension Model {
 final class SampleDrawing: @unchecked Sendable {
   // Safe to send: one iterator owns it and asks for one event at a time.
   private let sequence: SampleSequence
+  private let denoiser: any Denoiser
   private let batches: [Range<Int>]
   private var index = 0
   private var batch: Batch?
@@ -111,6 +113,7 @@ final class SampleDrawing: @unchecked Sendable {
 
   init(_ sequence: SampleSequence) {
     self.sequence = sequence
+    denoiser = sequence.network.denoiser(sequence.plan.process.schedule)
     let (samples, size) = (sequence.request.samples, sequence.request.batchSize)
     batches = stride(from: samples.lowerBound, to: samples.upperBound, by: size).map {
       $0..<min($0 + size, samples.upperBound)
@@ -144,11 +147,11 @@ final class SampleDrawing: @unchecked Sendable {
       seed: request.seed, firstSample: samples.lowerBound,
       recorded: samples.lowerBound - first..<samples.upperBound - first, initial: request.initialNoise,
       steps: request.stepNoise, records: request.recordsNoise)
-    let size = sequence.denoiser.size
+    let size = sequence.network.size
     let start = try noise.initialNoise(
       shape: .init(samples.count, model.architecture.channels, size.height, size.width))
     return walk(
-      plan.sampler, from: start, noise, given: try model.condition(of: samples, request), sequence.denoiser)
+      plan.sampler, from: start, noise, given: try model.condition(of: samples, request), denoiser)
   }
 
   private func walk(

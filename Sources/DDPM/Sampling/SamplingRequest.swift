@@ -13,6 +13,10 @@ public struct SamplingRequest: Sendable {
   public var plan: SamplingPlan?
   /// What is asked of the samples; nil: for a model with classes, sample i is of class i mod the number of classes.
   public var condition: (@Sendable (Range<Int>) throws -> Condition)?
+  /// How far predictions are drawn away from worse ones; nil: not at all.
+  public var guidance: Guidance?
+  /// A worse model, or an earlier checkpoint, whose prediction takes the place of the one without class (Karras et al. 2024).
+  public var weaker: Model?
   /// Height and width; nil: the model's own.
   public var size: SampleSize?
   /// How the last step's Gaussian becomes 8-bit pixels.

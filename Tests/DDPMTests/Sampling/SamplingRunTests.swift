@@ -108,10 +108,21 @@ import Testing
     let recorder = Recorder(try Model(url, on: backend).denoiser(batchSize: 2))
     let shape = Images.Shape(2, 1, 16, 16)
     var noise = CounterNoise(seed: 0)
-    let process = plan.process
-    let mean = try plan.sampler.sample(
+    let sampler: any Sampler =
+      switch method {
+      case .ddpm: Ancestral()
+      case .ddim: DDIM()
+      case .dpmSolver: DPMSolverPlusPlus2M()
+      case .heun: Heun()
+      case .euler: Euler()
+      default: plan.sampler
+      }
+    // DPM-Solver and its like do not clip.
+    let process = [.ddpm, .ddim, .heun, .euler].contains(method) ? try model.process() : plan.process
+    let mean = try sampler.sample(
       shape: shape, timesteps: plan.timesteps, process: process, denoiser: recorder, noise: &noise)
-    let (output, xt, t) = try #require(recorder.last)
+    let (output, xt, _) = try #require(recorder.last)
+    let t = try #require(plan.timesteps.last)
     let logVariance = process.logVariance(process.denoised(output, xt: xt, at: t), at: t, to: .data)
     let uniforms = CounterNoise(seed: 0, stream: .decoder).uniforms(shape: shape)
     let pixels = DiscretizedDecoder.pixels(

@@ -1,0 +1,37 @@
+import Files
+import Networks
+
+/// A picture that cannot be edited so.
+public enum EditError: Error, Equatable, Sendable, CustomStringConvertible {
+  case size(String, found: SampleSize, wanted: SampleSize, hint: String)
+  case scale(Int, of: SampleSize)
+  case maskSize(String, found: SampleSize, wanted: SampleSize)
+  case mask(String, hidden: Int, of: Int)
+  case grey
+  case strength(Double)
+  case steps(Int, T: Int)
+  case enlarges(scale: Int)
+
+  public var description: String {
+    switch self {
+    case .size(let path, let found, let wanted, let hint):
+      "\(path): is \(found) pixels; this edit with this model takes \(wanted)\(hint)".onOneLine
+    case .scale(let scale, let size):
+      "a scale of \(scale) does not divide the model's \(size): choose one of "
+        + list(
+          (2...max(2, min(size.height, size.width))).filter { size.height % $0 == 0 && size.width % $0 == 0 }.map(
+            String.init))
+    case .maskSize(let path, let found, let wanted):
+      "\(path): a mask of \(found) pixels for a picture of \(wanted)".onOneLine
+    case .mask(let path, let hidden, let count):
+      "\(path): the mask hides \(hidden) of \(count) pixels: white is to be painted, black is kept; draw some of both"
+        .onOneLine
+    case .grey: "colour can be added by a model of colour pictures alone, and this one's have 1 channel"
+    case .strength(let strength):
+      "strength is \(strength); choose above 0, which keeps the picture, to 1, which forgets it"
+    case .steps(let steps, let T): "steps is \(steps); the model has \(T) timesteps: choose 1 to \(T)"
+    case .enlarges(let scale):
+      "the model was trained to enlarge pictures \(scale) times, and does nothing else: give the small picture and no other task"
+    }
+  }
+}
