@@ -3,7 +3,7 @@ import Pictures
 import TestSupport
 import Testing
 
-@testable import Datasets
+import Datasets
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -106,14 +106,14 @@ import Testing
     for i in 0..<30 {
       let x = try Self.draws(source, 30)[i]
       let p = centre + scale * Point(x.x, x.y)
-      let exact =
-        curves.reduce(0.0) { sum, curve in
-          sum
-            + (0..<n).reduce(0.0) { sum, k in
-              let away = (curve.point(curve.quantile((Double(k) + 0.5) / Double(n))) - p).length
-              return sum + exp(-away * away / (2 * noise * noise)) / Double(n)
-            } / (2 * .pi * noise * noise) / Double(curves.count)
-        } * scale * scale
+      let height = curves.reduce(0.0) { sum, curve in
+        sum
+          + (0..<n).reduce(0.0) { (sum: Double, k: Int) -> Double in
+            let away = (curve.point(curve.quantile((Double(k) + 0.5) / Double(n))) - p).length
+            return sum + exp(-away * away / (2 * noise * noise))
+          }
+      }
+      let exact = height / Double(n) / (2 * Double.pi * noise * noise) / Double(curves.count) * scale * scale
       worst = max(worst, abs(Self.density(components, x.x, x.y) - exact))
       largest = max(largest, exact)
     }

@@ -3,7 +3,7 @@ import Files
 import TestSupport
 import Testing
 
-@testable import Pictures
+import Pictures
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials

@@ -1,11 +1,11 @@
 import Files
 
 /// numpy's array file, versions 1 to 3: a magic number, a Python dictionary as text, then the numbers. Little-endian, C order.
-enum NPY {
-  static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)
+package enum NPY {
+  package static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)
 
   /// An array's first axis counts points, the others are coordinates; without others, points lie on a line.
-  static func points(_ bytes: [UInt8], name: String) throws(DataError) -> StoredPoints {
+  package static func points(_ bytes: [UInt8], name: String) throws(DataError) -> StoredPoints {
     guard bytes.count >= 12, bytes.starts(with: magic) else {
       throw DataError(.corrupt, file: name, "does not begin as numpy's files do", remedy: "write it with numpy.save")
     }

@@ -31,7 +31,7 @@ public enum PointFigure: String, Sendable, CaseIterable {
 
   /// Curves blurred by round Gaussian noise of this width, each as likely as another; none for the checkerboard. The number of nodes is
   /// enough for an integral along a curve to be that of the density to 1e-6.
-  var curves: (curves: [Curve], noise: Double, nodes: Int)? {
+  package var curves: (curves: [Curve], noise: Double, nodes: Int)? {
     switch self {
     case .gaussians:
       let angles = (0..<8).map { Double($0) * .pi / 4 }
@@ -64,10 +64,10 @@ public enum PointFigure: String, Sendable, CaseIterable {
   }
 
   /// A curve, and how densely its points lie along its parameter v in [0, 1].
-  struct Curve: Sendable {
+  package struct Curve: Sendable {
     var quantile: @Sendable (Double) -> Double = { $0 }
     var density: @Sendable (Double) -> Double = { _ in 1 }
-    var point: @Sendable (Double) -> Point
+    package var point: @Sendable (Double) -> Point
 
     init(
       quantile: @escaping @Sendable (Double) -> Double = { $0 },
@@ -163,11 +163,11 @@ extension CounterRandom {
 }
 
 /// Nodes and weights for ∫₀¹: n of them integrate polynomials up to degree 2n − 1 exactly.
-struct GaussLegendre {
-  let nodes: [Double]
-  let weights: [Double]
+package struct GaussLegendre {
+  package let nodes: [Double]
+  package let weights: [Double]
 
-  init(_ n: Int) {
+  package init(_ n: Int) {
     precondition(n > 0, "a rule of \(n) nodes")
     var (nodes, weights): ([Double], [Double]) = ([], [])
     for i in 0..<n {

@@ -2,8 +2,8 @@ import Files
 
 /// Points as text: a row a line, numbers with commas, semicolons, tabs or spaces between; a first line of names is allowed, and a column
 /// that it calls `label` or `class` holds classes. Empty lines and lines that begin with # are passed over.
-enum PointTable {
-  static func points(_ bytes: [UInt8], name: String) throws(DataError) -> StoredPoints {
+package enum PointTable {
+  package static func points(_ bytes: [UInt8], name: String) throws(DataError) -> StoredPoints {
     var values: [Double] = []
     var labels: [String] = []
     var labelColumn: Int?

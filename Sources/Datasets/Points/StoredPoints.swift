@@ -7,7 +7,7 @@ public struct StoredPoints: ImageSource {
   private let labels: [Int32]
   public let dimension: Int
   /// The classes' names, by label.
-  let classes: [String]
+  package let classes: [String]
   /// How the file's numbers became these.
   public let standard: Standardisation
 

@@ -20,10 +20,10 @@ package enum StrokeFont {
   package static func shapes(of character: Character) -> [Shape] { table[character] ?? [] }
 
   /// The line's width in units.
-  static func width(of text: String) -> Double { text.reduce(0) { $0 + advance(of: $1) } }
+  package static func width(of text: String) -> Double { text.reduce(0) { $0 + advance(of: $1) } }
 
   /// The strokes of a line of text, in units, from x = 0.
-  static func strokes(of text: String) -> [[Point]] {
+  package static func strokes(of text: String) -> [[Point]] {
     var strokes: [[Point]] = []
     var x = 0.0
     for character in text {

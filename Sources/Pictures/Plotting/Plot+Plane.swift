@@ -171,7 +171,7 @@ extension PlotScene {
   }
 
   /// The colour of a place in [0, 1]: nine of viridis (van der Walt & Smith 2015), even to the eye, and straight lines between them.
-  static func mapped(_ place: Double, _ palette: Plot.HeatMap.Palette = .viridis) -> Colour {
+  package static func mapped(_ place: Double, _ palette: Plot.HeatMap.Palette = .viridis) -> Colour {
     let anchors: [UInt32] =
       switch palette {
       case .viridis: [0x440154, 0x472D7B, 0x3B528B, 0x2C728E, 0x21918C, 0x28AE80, 0x5EC962, 0xADDC30, 0xFDE725]

@@ -1,11 +1,11 @@
 /// A plot as marks at places, in points: what SVG and PNG draw alike.
-struct PlotScene {
-  struct Colour {
-    let red: UInt8
-    let green: UInt8
-    let blue: UInt8
+package struct PlotScene {
+  package struct Colour {
+    package let red: UInt8
+    package let green: UInt8
+    package let blue: UInt8
 
-    init(_ hex: UInt32) {
+    package init(_ hex: UInt32) {
       (red, green, blue) = (UInt8(hex >> 16 & 255), UInt8(hex >> 8 & 255), UInt8(hex & 255))
     }
 
