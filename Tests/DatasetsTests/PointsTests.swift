@@ -285,8 +285,8 @@ import Datasets
       let csv = folder.appending(path: "points.csv")
       try Data("1,2,3\n4,5,6\n".utf8).write(to: csv)
       #expect(try Dataset.open(csv.path).description.hasSuffix("points.csv: 2 points of ℝ^3"))
-      let error = #expect(throws: DataError.self) { try Dataset.open(csv.path, options: .init(memoryLimit: 4)) }
-      #expect(error?.kind == .tooLarge)
+      let error = #expect(throws: FileError.self) { try Dataset.open(csv.path, options: .init(memoryLimit: 4)) }
+      #expect(error?.description.contains("a file of this kind may have 4") == true)
       let npy = folder.appending(path: "points.npy")
       try Data(Self.bytes(Self.arrays[0])).write(to: npy)
       #expect(try Dataset.open(npy.path).count == 3)

@@ -65,7 +65,7 @@ public enum PointFigure: String, Sendable, CaseIterable {
 
   /// A curve, and how densely its points lie along its parameter v in [0, 1].
   package struct Curve: Sendable {
-    var quantile: @Sendable (Double) -> Double = { $0 }
+    package var quantile: @Sendable (Double) -> Double = { $0 }
     var density: @Sendable (Double) -> Double = { _ in 1 }
     package var point: @Sendable (Double) -> Point
 

@@ -59,6 +59,8 @@ private struct Moons: ImageSource {
     (configuration.mlpWidth, configuration.mlpLayers) = (64, 3)
     (configuration.timesteps, configuration.rescaleBetas, configuration.sampleSteps) = (50, true, 5)
     configuration.classes = true
+    // Few steps: the null class must see its share.
+    configuration.conditionDropout = 0.3
     // PyTorch's first weights: the last layers, which the paper draws near zero, would take their time.
     configuration.initialization = .diffusers
     (configuration.steps, configuration.batchSize) = (600, 128)
