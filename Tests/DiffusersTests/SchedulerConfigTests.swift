@@ -290,6 +290,8 @@ import Testing
         "plms", "lms", "heun", "euler", "euler_ancestral", "edm",
       ])
     #expect(SamplerChoice.allCases.allSatisfy { !$0.summary.isEmpty && !$0.summary.contains("\n") })
+    let lines = SamplerChoice.listing.split(separator: "\n")
+    #expect(lines.count == 15 && lines[0].hasPrefix("ddpm             the paper's"))
     var model = SchedulerConfig()
     (model.clipRange, model.T, model.stepsOffset) = (0.9, 40, 1)
     let spacings = SamplerChoice.allCases.map { $0.scheduler(for: model).spacing }
@@ -312,6 +314,19 @@ import Testing
     #expect(SamplerChoice.dpmSolver.scheduler(for: solver).order == 2)
     #expect(SamplerChoice.sdeDPMSolver.scheduler(for: solver).isStochastic)
     #expect(SamplerChoice.dpmSolver3M.scheduler(for: solver) == solver)
+  }
+
+  /// σ is spaced within the schedule's own levels.
+  @Test(arguments: [(0.02, 90.0, nil), (0.001, 90, "sigma_min"), (0.02, 200, "sigma_max"), (3, 2, "sigma_max")])
+  func sigmasStayWithinTheSchedule(_ least: Double, _ most: Double, _ key: String?) throws {
+    var config = SchedulerConfig(.unipc)
+    (config.sigmas, config.sigmaMin, config.sigmaMax) = (.karras, least, most)
+    guard let key else {
+      #expect(try config.timesteps(8).count == 8)
+      return
+    }
+    let error = #expect(throws: SchedulerConfigError.self) { try config.timesteps(8) }
+    #expect(error?.description.hasPrefix("scheduler key \(key) is ") == true)
   }
 
   /// A single step starts at T; diffusers starts at the data's end where its spacing does.

@@ -32,6 +32,14 @@ public enum SamplerChoice: String, CaseIterable, Sendable {
     }
   }
 
+  /// Every sampler's name and what it is, one a line.
+  public static var listing: String {
+    let width = allCases.map(\.rawValue.count).max() ?? 0
+    return allCases.map { choice in
+      choice.rawValue + String(repeating: " ", count: width + 2 - choice.rawValue.count) + choice.summary
+    }.joined(separator: "\n")
+  }
+
   /// What is used unless the user says otherwise.
   public func defaultSteps(T: Int) -> Int {
     switch self {
