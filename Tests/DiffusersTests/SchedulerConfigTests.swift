@@ -296,11 +296,10 @@ import Testing
     (model.clipRange, model.T, model.stepsOffset) = (0.9, 40, 1)
     let spacings = SamplerChoice.allCases.map { $0.scheduler(for: model).spacing }
     #expect(spacings.count { $0 == .leading } == 4)
-    for choice in [SamplerChoice.ddpm, .ddim, .heun, .euler, .eulerAncestral, .lms, .edm] {
-      #expect(choice.scheduler(for: model).limit == .clip(0.9), "\(choice)")
-    }
-    for choice in [SamplerChoice.dpmSolver, .unipc, .deis, .pndm] {
-      #expect(choice.scheduler(for: model).limit == .none, "\(choice)")
+    for choice in SamplerChoice.allCases {
+      #expect(choice.scheduler(for: model).limit == (choice == .dpmSolver ? .none : .clip(0.9)), "\(choice)")
+      let clips = [.ddpm, .ddim, .heun, .edm].contains(choice)
+      #expect(choice.scheduler(for: model, matchesDiffusers: true).limit == (clips ? .clip(0.9) : .none), "\(choice)")
     }
     // As diffusers' from_config: the file's spacing, and clipping only where the class knows it.
     let euler = SamplerChoice.euler.scheduler(for: model, matchesDiffusers: true)
@@ -313,7 +312,7 @@ import Testing
     (solver.order, solver.isStochastic) = (3, false)
     #expect(SamplerChoice.dpmSolver.scheduler(for: solver).order == 2)
     #expect(SamplerChoice.sdeDPMSolver.scheduler(for: solver).isStochastic)
-    #expect(SamplerChoice.dpmSolver3M.scheduler(for: solver) == solver)
+    #expect(SamplerChoice.dpmSolver3M.scheduler(for: solver, matchesDiffusers: true).order == 3)
   }
 
   /// σ is spaced within the schedule's own levels.
