@@ -290,15 +290,16 @@ import Testing
         "plms", "lms", "heun", "euler", "euler_ancestral", "edm",
       ])
     #expect(SamplerChoice.allCases.allSatisfy { !$0.summary.isEmpty && !$0.summary.contains("\n") })
+    let lines = SamplerChoice.listing.split(separator: "\n")
+    #expect(lines.count == 15 && lines[0].hasPrefix("ddpm             the paper's"))
     var model = SchedulerConfig()
     (model.clipRange, model.T, model.stepsOffset) = (0.9, 40, 1)
     let spacings = SamplerChoice.allCases.map { $0.scheduler(for: model).spacing }
     #expect(spacings.count { $0 == .leading } == 4)
-    for choice in [SamplerChoice.ddpm, .ddim, .heun, .euler, .eulerAncestral, .lms, .edm] {
-      #expect(choice.scheduler(for: model).limit == .clip(0.9), "\(choice)")
-    }
-    for choice in [SamplerChoice.dpmSolver, .unipc, .deis, .pndm] {
-      #expect(choice.scheduler(for: model).limit == .none, "\(choice)")
+    for choice in SamplerChoice.allCases {
+      #expect(choice.scheduler(for: model).limit == (choice == .dpmSolver ? .none : .clip(0.9)), "\(choice)")
+      let clips = [.ddpm, .ddim, .heun, .edm].contains(choice)
+      #expect(choice.scheduler(for: model, matchesDiffusers: true).limit == (clips ? .clip(0.9) : .none), "\(choice)")
     }
     // As diffusers' from_config: the file's spacing, and clipping only where the class knows it.
     let euler = SamplerChoice.euler.scheduler(for: model, matchesDiffusers: true)
@@ -311,7 +312,20 @@ import Testing
     (solver.order, solver.isStochastic) = (3, false)
     #expect(SamplerChoice.dpmSolver.scheduler(for: solver).order == 2)
     #expect(SamplerChoice.sdeDPMSolver.scheduler(for: solver).isStochastic)
-    #expect(SamplerChoice.dpmSolver3M.scheduler(for: solver) == solver)
+    #expect(SamplerChoice.dpmSolver3M.scheduler(for: solver, matchesDiffusers: true).order == 3)
+  }
+
+  /// σ is spaced within the schedule's own levels.
+  @Test(arguments: [(0.02, 90.0, nil), (0.001, 90, "sigma_min"), (0.02, 200, "sigma_max"), (3, 2, "sigma_max")])
+  func sigmasStayWithinTheSchedule(_ least: Double, _ most: Double, _ key: String?) throws {
+    var config = SchedulerConfig(.unipc)
+    (config.sigmas, config.sigmaMin, config.sigmaMax) = (.karras, least, most)
+    guard let key else {
+      #expect(try config.timesteps(8).count == 8)
+      return
+    }
+    let error = #expect(throws: SchedulerConfigError.self) { try config.timesteps(8) }
+    #expect(error?.description.hasPrefix("scheduler key \(key) is ") == true)
   }
 
   /// A single step starts at T; diffusers starts at the data's end where its spacing does.

@@ -32,6 +32,14 @@ public enum SamplerChoice: String, CaseIterable, Sendable {
     }
   }
 
+  /// Every sampler's name and what it is, one a line.
+  public static var listing: String {
+    let width = allCases.map(\.rawValue.count).max() ?? 0
+    return allCases.map { choice in
+      choice.rawValue + String(repeating: " ", count: width + 2 - choice.rawValue.count) + choice.summary
+    }.joined(separator: "\n")
+  }
+
   /// What is used unless the user says otherwise.
   public func defaultSteps(T: Int) -> Int {
     switch self {
@@ -64,7 +72,7 @@ public enum SamplerChoice: String, CaseIterable, Sendable {
   public var spacesSigmas: Bool { kind.spacesSigmas }
 
   /// diffusers' scheduler for this sampler, with the schedule and the prediction of the model's own. Change `spacing`, `sigmas` and the rest
-  /// as you like.
+  /// as you like. Every sampler but `dpmsolver++` keeps x̂_0 in the range that the model's scheduler gives it.
   ///
   /// - Parameter matchesDiffusers: ``SchedulerConfig/matchesDiffusers``; then it is what diffusers' `from_config` makes of the model's.
   public func scheduler(for model: SchedulerConfig, matchesDiffusers: Bool = false) -> SchedulerConfig {
@@ -85,10 +93,10 @@ public enum SamplerChoice: String, CaseIterable, Sendable {
     // Another class's offset would move T steps, the default here, beyond T.
     if self == .ddpm && (model.kind != .ddpm || model.unknownClass != nil) { scheduler.stepsOffset = 0 }
     if kind == .pndm { scheduler.finalAlphaIsOne = true }
-    if kind.isSigmaForm {
-      // An ODE is solved from T, which leading spacing, the default, leaves out.
-      if scheduler.spacing == .leading { scheduler.spacing = .linspace }
-      // The range of the data is the model's, whatever the sampler.
+    // An ODE is solved from T, which leading spacing, the default, leaves out.
+    if kind.isSigmaForm && scheduler.spacing == .leading { scheduler.spacing = .linspace }
+    // The range of the data is the model's, whatever the sampler: without it a few steps end in noise where the network is least sure.
+    if ![.ddpm, .ddim, .dpmSolver].contains(self) {
       let limits = model.converted(to: .ddpm)
       (scheduler.clipsSample, scheduler.clipRange) = (limits.clipsSample, limits.clipRange)
     }

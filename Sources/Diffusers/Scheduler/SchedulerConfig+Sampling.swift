@@ -13,7 +13,7 @@ extension SchedulerConfig {
   /// - Throws: `ScheduleError` where β leaves (0, 1).
   public func sampler(steps n: Int, eta: Double = 0) throws -> any Sampler {
     let end: Timestep = finalSigmaIsZero ? .data : 1
-    let stride = matchesDiffusers ? T / n : nil
+    let stride = matchesDiffusers ? T / max(n, 1) : nil
     let scalesStart = matchesDiffusers && spacing != .leading
     switch kind {
     case .ddpm: return Ancestral(noisyEnd: matchesDiffusers)
@@ -52,8 +52,14 @@ extension SchedulerConfig {
     let ends = kind.isSigmaForm ? (timesteps.first, timesteps.last) : (schedule.last, 1)
     let most = sigmaMax ?? schedule.finiteLevel(ends.0 ?? schedule.last).σ̄
     let least = sigmaMin ?? schedule.finiteLevel(ends.1 ?? 1).σ̄
-    guard least <= most else {
-      throw SchedulerConfigError.type(key: "sigma_min", found: "\(least)", wanted: "at most \(most), the largest σ")
+    // The network knows nothing of levels beyond its own.
+    let (largest, smallest) = (schedule.finiteLevel(schedule.last).σ̄, schedule.finiteLevel(1).σ̄)
+    for (key, σ̄) in [("sigma_max", most), ("sigma_min", least)] {
+      guard least <= most, smallest * (1 - 1e-9) <= σ̄, σ̄ <= largest * (1 + 1e-9) else {
+        throw SchedulerConfigError.type(
+          key: key, found: "\(σ̄)",
+          wanted: "a number from \(smallest) to \(largest), the schedule's own, with sigma_min at most sigma_max")
+      }
     }
     return sigmas.sigmas(n, from: most, to: least).map { σ̄ in
       let t = schedule.timestep(sigmaBar: σ̄)
