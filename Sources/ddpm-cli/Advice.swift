@@ -10,12 +10,27 @@ enum Advice {
     case TrainingError.outputExists(let path, _): "--resume \(path), --force or --out"
     case TrainingError.changed(let key, _, _): "--" + key.replacing("_", with: "-")
     case TrainingError.notFinite, TrainingError.weightsNotFinite: "--learning-rate, --warmup-steps, --gradient-clip"
+    case let error as EditError: flag(for: error)
+    case GuidanceRequestError.weakerWithoutScale: "--guidance"
+    case GuidanceRequestError.otherModel: "--weaker"
     case EvaluationError.noLabel: "--class"
     case EvaluationError.limit, EvaluationError.tooManyImages: "--limit"
     case EvaluationError.timesteps: "--timesteps"
     case EvaluationError.timestep: "--at"
     case EvaluationError.batchSize: "--batch-size"
     default: nil
+    }
+  }
+
+  private static func flag(for error: EditError) -> String? {
+    switch error {
+    case .size, .maskSize: "--fit"
+    case .scale: "--super-resolution"
+    case .mask: "--mask"
+    case .grey: "--colourise"
+    case .strength: "--strength"
+    case .steps: "--steps"
+    case .enlarges: nil
     }
   }
 

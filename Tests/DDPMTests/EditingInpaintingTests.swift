@@ -1,7 +1,16 @@
+import CPUBackend
 import DDPM
 import Diffusion
+import Networks
+import Pictures
 import TestSupport
 import Testing
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
 
 /// Painting what is hidden.
 @Suite struct EditingInpaintingTests {
@@ -86,5 +95,66 @@ import Testing
     let (plain, repeated) = (try error(nil), try error(.init(repeats: 10, length: 10)))
     #expect(repeated < 0.8 * plain, "\(repeated) with jumps, \(plain) without")
     #expect(repeated < 0.3)
+  }
+}
+
+/// Pictures and masks that a model can edit, and what is said of others.
+@Suite struct EditingPicturesTests {
+  private let folder: EvaluationFolder
+  private let model: Model
+
+  init() throws {
+    folder = try EvaluationFolder()
+    model = try Model(folder.model(), on: CPUBackend(.init(threads: 1, tuning: .fixed, cacheFolder: nil)))
+  }
+
+  private func file(_ picture: Image8) throws -> URL {
+    let url = folder.url.appending(path: "picture.png")
+    try picture.writePNG(to: url)
+    return url
+  }
+
+  @Test func sizesThatDoNotFitAreNamed() throws {
+    let url = try file(Image8(width: 20, height: 10, channels: 3, fill: 40))
+    let found = SampleSize(height: 10, width: 20)
+    #expect(throws: EditError.size(url.path, found: found, wanted: .init(height: 16, width: 16))) {
+      try model.editPicture(url)
+    }
+    #expect(throws: EditError.size(url.path, found: found, wanted: .init(height: 4, width: 4))) {
+      try model.editPicture(url, scale: 4)
+    }
+    #expect(throws: EditError.scale(3, of: .init(height: 16, width: 16))) { try model.editPicture(url, scale: 3) }
+    #expect(EditError.scale(3, of: .init(height: 16, width: 16)).description.hasSuffix("2, 4, 8, 16"))
+    let fitted = try model.editPicture(url, scale: 2, fits: true)
+    #expect(fitted == Image8(width: 8, height: 8, channels: 1, fill: 40))
+    let right = Image8(width: 16, height: 16, channels: 1, bytes: (0..<256).map { UInt8($0) })
+    #expect(try model.editPicture(file(right)) == right)
+  }
+
+  @Test func masksHideWhatIsWhite() throws {
+    let picture = Image8(width: 16, height: 16, channels: 3)
+    var mask = Image8(width: 16, height: 16, channels: 1)
+    for fill in [0, 255] as [UInt8] {
+      let url = try file(Image8(width: 16, height: 16, channels: 1, fill: fill))
+      #expect(throws: EditError.mask(url.path, hidden: fill == 0 ? 0 : 256, of: 256)) {
+        try model.mask(url, for: picture)
+      }
+    }
+    mask[3, 1, 0] = 200
+    let hidden = try model.mask(file(mask), for: picture)
+    #expect(hidden.count == 3 * 256)
+    #expect(hidden.indices.filter { hidden[$0] } == [19, 256 + 19, 512 + 19])
+    let small = try file(Image8(width: 8, height: 8, channels: 1))
+    #expect(
+      throws: EditError.maskSize(small.path, found: .init(height: 8, width: 8), wanted: .init(height: 16, width: 16))
+    ) { try model.mask(small, for: picture) }
+  }
+
+  /// 10 log₁₀(255²/MSE).
+  @Test func ratiosAreInDecibels() {
+    let a = Image8(width: 2, height: 1, channels: 1, bytes: [10, 20])
+    let b = Image8(width: 2, height: 1, channels: 1, bytes: [13, 20])
+    #expect(abs(a.psnr(to: b) - 41.598678) < 1e-5)
+    #expect(a.psnr(to: a) == .infinity)
   }
 }

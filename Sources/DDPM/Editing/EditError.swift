@@ -3,7 +3,7 @@ import Networks
 
 /// A picture that cannot be edited so.
 public enum EditError: Error, Equatable, Sendable, CustomStringConvertible {
-  case size(String, found: SampleSize, wanted: SampleSize, hint: String)
+  case size(String, found: SampleSize, wanted: SampleSize)
   case scale(Int, of: SampleSize)
   case maskSize(String, found: SampleSize, wanted: SampleSize)
   case mask(String, hidden: Int, of: Int)
@@ -14,8 +14,8 @@ public enum EditError: Error, Equatable, Sendable, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .size(let path, let found, let wanted, let hint):
-      "\(path): is \(found) pixels; this edit with this model takes \(wanted)\(hint)".onOneLine
+    case .size(let path, let found, let wanted):
+      "\(path): is \(found) pixels; this edit with this model takes \(wanted): resize it".onOneLine
     case .scale(let scale, let size):
       "a scale of \(scale) does not divide the model's \(size): choose one of "
         + list(

@@ -30,8 +30,7 @@ extension Model {
     let wanted = SampleSize(height: full.height / scale, width: full.width / scale)
     if found == wanted { return picture }
     guard fits, wanted.height == wanted.width else {
-      let hint = wanted.height == wanted.width ? ", or any size that may be cropped and resized to that" : ""
-      throw EditError.size(url.path, found: found, wanted: wanted, hint: hint)
+      throw EditError.size(url.path, found: found, wanted: wanted)
     }
     return picture.centreSquare(side: wanted.width)
   }
