@@ -63,9 +63,9 @@ private struct Moons: ImageSource {
     configuration.conditionDropout = 0.3
     // PyTorch's first weights: the last layers, which the paper draws near zero, would take their time.
     configuration.initialization = .diffusers
-    (configuration.steps, configuration.batchSize) = (600, 128)
+    (configuration.steps, configuration.batchSize) = (3000, 128)
     (configuration.learningRate, configuration.warmupSteps, configuration.decay) = (1e-2, 20, .cosine)
-    (configuration.emaDecay, configuration.logEvery, configuration.checkpointEvery) = (0.98, 100, 600)
+    (configuration.emaDecay, configuration.logEvery, configuration.checkpointEvery) = (0.98, 500, 3000)
     return configuration
   }
 
