@@ -114,9 +114,9 @@ struct StatesTests {
     let executable = try backend.compile(counting())
     try await withThrowingTaskGroup(of: Void.self) { group in
       for _ in 0..<4 {
-        group.addTask { for _ in 0..<50 { _ = try executable.run(x) } }
+        group.addTask { for _ in 0..<500 { _ = try executable.run(x) } }
         group.addTask {
-          for _ in 0..<50 {
+          for _ in 0..<500 {
             let n = try executable.states.read("n").floats
             #expect(n[1] == 2 * n[0])
           }
@@ -124,6 +124,6 @@ struct StatesTests {
       }
       try await group.waitForAll()
     }
-    #expect(try executable.states.read("n").floats == [200, 400])
+    #expect(try executable.states.read("n").floats == [2000, 4000])
   }
 }

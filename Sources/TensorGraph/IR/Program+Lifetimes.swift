@@ -89,7 +89,8 @@ extension Op {
   /// Whether the result is the first operand's memory, or one stretch of it, seen in another way.
   public func isView(of operands: [Shape]) -> Bool {
     switch self {
-    case .reshape, .detach: true
+    // The mean over one device is the operand.
+    case .reshape, .detach, .allReduceMean: true
     case .slice(let axis, _, _): operands[0].dimensions.prefix(axis).allSatisfy { $0 == 1 }
     default: false
     }
