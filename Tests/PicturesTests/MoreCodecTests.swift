@@ -139,6 +139,17 @@ import Testing
     }
   }
 
+  /// Each scan goes through the whole picture again, and takes a few bytes in the file.
+  @Test func scansWithoutEndAreRefused() throws {
+    let jpeg = PillowFiles.progressive
+    let last = try #require((0..<jpeg.count - 1).last { jpeg[$0] == 0xFF && jpeg[$0 + 1] == 0xDA })
+    let scan = jpeg[last..<jpeg.count - 2]
+    func file(_ scans: Int) -> [UInt8] { jpeg.prefix(last) + (0..<scans).flatMap { _ in scan } + [0xFF, 0xD9] }
+    #expect(try Image8(decoding: file(20), name: "x").width == 16)
+    let error = #expect(throws: DataError.self) { try Image8(decoding: file(200), name: "x") }
+    #expect(error?.problem.contains("more than 100 scans") == true)
+  }
+
   @Test(arguments: [([1 << 14, 1 << 13], "16384×8192"), ([0x7FFF_FFFF, 0x7FFF_FFFF], "2147483647×2147483647")])
   func aHugeBMPIsRefused(size: [Int], text: String) {
     var bmp = PillowFiles.bmp24

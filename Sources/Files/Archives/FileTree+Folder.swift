@@ -41,6 +41,8 @@ private struct FolderWalk {
   init(folder: String, isRecursive: Bool) { (self.folder, self.isRecursive) = (folder, isRecursive) }
 
   mutating func run(into tree: inout FileTree, wanted: (String) -> Bool) throws {
+    var root = stat()
+    if stat(folder, &root) == 0 { seen.insert(Identity(root)) }
     var isBehindLink = false
     while true {
       if let path = pending.popLast() {

@@ -61,7 +61,10 @@ extension Image8 {
     guard let side, full.format == .jpeg || full.format == .webp else { return (full, 1) }
     var denominator = 1
     while denominator < 8, min(full.width, full.height) >= 4 * side * denominator { denominator *= 2 }
-    return (try StoredImage(bytes, denominator: denominator, name: name), denominator)
+    var smaller = full
+    smaller.width = (full.width + denominator - 1) / denominator
+    smaller.height = (full.height + denominator - 1) / denominator
+    return (smaller, denominator)
   }
 
   /// Hands the rows on, from the top.

@@ -102,9 +102,7 @@ struct StoredImage {
   }
 
   /// Reads the header, and refuses what is too large.
-  ///
-  /// - Parameter denominator: 2, 4 or 8 asks for an image that much smaller, of formats that can be decoded so.
-  init(_ bytes: [UInt8], denominator: Int = 1, name: String) throws {
+  init(_ bytes: [UInt8], name: String) throws {
     let format = try ImageFormat.known(bytes, name: name)
     let full: StoredImage =
       switch format {
@@ -122,11 +120,9 @@ struct StoredImage {
         remedy: "shrink it first, or save it neither interlaced nor progressive, as PNG or JPEG")
     }
     self = full
-    guard denominator > 1 else { return }
-    (width, height) = ((width + denominator - 1) / denominator, (height + denominator - 1) / denominator)
   }
 
-  /// Dimensions have 32 bits at most: their product fits an Int.
+  /// Dimensions have 31 bits at most: their product fits an Int.
   static func check(_ width: Int, _ height: Int, name: String) throws(DataError) {
     guard width > 0, height > 0, width * height <= ImageHeader.maximumPixels else {
       throw DataError(
