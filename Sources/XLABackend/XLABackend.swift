@@ -27,7 +27,10 @@ public struct XLABackend: Backend {
     device: String, precision: XLAPrecision = .float32, indices: [Int] = [0],
     cacheFolder: URL? = XLABackend.defaultCacheFolder
   ) throws {
-    precondition(!indices.isEmpty && Set(indices).count == indices.count, "the devices \(indices) are not distinct")
+    precondition(!indices.isEmpty, "no device to run on")
+    for (position, index) in indices.enumerated() where indices[..<position].contains(index) {
+      throw XLAError.repeatedDevice(index)
+    }
     let (path, kind) = try Self.plugin(for: device)
     (self.device, self.precision, self.indices, self.cacheFolder) = (device, precision, indices, cacheFolder)
     client = try PJRTClient.shared(path, device: kind, count: (indices.max() ?? 0) + 1)

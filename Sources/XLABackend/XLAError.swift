@@ -6,6 +6,8 @@ public enum XLAError: Error, CustomStringConvertible {
   case noPlugin(device: String, searched: [String], install: String)
   /// A file that is no PJRT plugin, or one that cannot be used here.
   case unusablePlugin(path: String, reason: String)
+  /// A device is named twice.
+  case repeatedDevice(Int)
   /// A plugin has fewer devices than were asked for.
   case noDevice(plugin: String, index: Int, count: Int)
   /// A function of the PJRT C API failed. `code` is the API's.
@@ -22,6 +24,7 @@ public enum XLAError: Error, CustomStringConvertible {
     case .noPlugin(let device, let searched, let install):
       "no plugin for \(device) was found (looked at \(searched.joined(separator: ", "))); install one with `\(install)`, or name its file: xla:PATH"
     case .unusablePlugin(let path, let reason): "\(path) cannot be used as a PJRT plugin: \(reason)"
+    case .repeatedDevice(let index): "device \(index) is named twice"
     case .noDevice(let plugin, let index, let count):
       "\(plugin) has no device \(index): it has \(count), counted from 0"
     case .call(let function, let plugin, let code, let message):

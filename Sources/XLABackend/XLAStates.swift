@@ -19,7 +19,6 @@ public final class XLAStates: States {
 
   public func read(_ name: String) throws -> TensorData { try read([name])[0] }
 
-  /// Several states, for which the device is waited for once.
   public func read(_ names: [String]) throws -> [TensorData] {
     let started = try buffers.withLock { buffers in
       try names.map { name in

@@ -69,6 +69,9 @@ struct TrainingTests {
     let executable = try TestPlugin.backend(indices: [1]).compile(builder.finish())
     for _ in 0..<2 { _ = try executable.run(["x": TensorData([1, 2] as [Float], shape: [2])]) }
     #expect(try executable.states.read("s").floats == [2, 4])
+    for indices in [[0, 0], [1 << 20], [-1]] {
+      #expect(throws: XLAError.self, "\(indices)") { try TestPlugin.backend(indices: indices) }
+    }
   }
 
   /// The noise has the reference's bits, those of every other backend.

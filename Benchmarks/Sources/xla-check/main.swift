@@ -110,7 +110,8 @@ func train(_ work: Case, _ executable: any Executable, steps: Int) throws -> (lo
 }
 
 func run(_ arguments: [String]) throws {
-  let usage = Usage(description: "usage: xla-check devices | emit | train | repeat | sample …; see the head of its source")
+  let usage = Usage(
+    description: "usage: xla-check devices | emit | train | repeat | sample …; see the head of its source")
   guard let command = arguments.first else { throw usage }
   switch (command, arguments.count) {
   case ("devices", 1):
@@ -204,9 +205,10 @@ func sample(_ work: Case, _ executables: [any Executable], steps: Int) throws ->
     let numbers = [schedule.sqrtᾱ[t], schedule.sqrtOneMinusᾱ[t], schedule.sqrtᾱ[s], schedule.sqrtOneMinusᾱ[s]]
     let outputs = try executables[0].run(onDevice: ["sample": x, "timestep": given])
     guard let ε = outputs["output"] else { return try x.data() }
-    x = try executables[1].run(onDevice: [
-      "x": x, "output": ε, "numbers": TensorData(numbers.map(Float.init), shape: [4]),
-    ])["x"] ?? x
+    x =
+      try executables[1].run(onDevice: [
+        "x": x, "output": ε, "numbers": TensorData(numbers.map(Float.init), shape: [4]),
+      ])["x"] ?? x
   }
   return try x.data()
 }

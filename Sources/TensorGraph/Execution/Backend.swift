@@ -32,6 +32,8 @@ public protocol States: AnyObject, Sendable {
 
   /// - Throws: `ExecutionError.unknownState`.
   func read(_ name: String) throws -> TensorData
+  /// Several states, for which a device is waited for once.
+  func read(_ names: [String]) throws -> [TensorData]
   /// - Throws: `ExecutionError.unknownState` or `.wrongType`.
   func write(_ name: String, _ data: TensorData) throws
 }
@@ -57,6 +59,8 @@ extension Executable {
 }
 
 extension States {
+  public func read(_ names: [String]) throws -> [TensorData] { try names.map { try read($0) } }
+
   /// Checks that the states of `program` are among these.
   package func check(_ program: Program) throws(ExecutionError) {
     for state in program.states {

@@ -26,8 +26,8 @@ package struct PluginKind: Sendable, Equatable {
     switch device {
     // Memory is taken as it is needed, up to a tenth less than all, so that what is printed is what a run takes.
     case "cuda": ["memory_fraction": .float(0.9), "preallocate": .bool(false)]
-    // One process can play several devices.
-    case "xla-cpu": ["cpu_device_count": .integer(devices)]
+    // One process can play several devices, within reason.
+    case "xla-cpu": ["cpu_device_count": .integer(min(devices, 16))]
     default: [:]
     }
   }
