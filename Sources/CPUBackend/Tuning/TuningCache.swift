@@ -12,6 +12,7 @@ import CKernels
 final class TuningCache {
   private let url: URL
   private var choices: [String: ConvolutionAlgorithm]
+  private let seedURL: URL?
   private let seeds: [String: ConvolutionAlgorithm]
   private var isDirty = false
 
@@ -21,7 +22,8 @@ final class TuningCache {
     let name = "tuning-\(TuningCache.processor)-dnnl\(DNNLEngine.version)-\(features).txt"
     url = folder.appending(path: name)
     choices = Self.read(url)
-    seeds = options.seedFolder.map { Self.read($0.appending(path: name)) } ?? [:]
+    seedURL = options.seedFolder?.appending(path: name)
+    seeds = seedURL.map(Self.read) ?? [:]
   }
 
   private static func read(_ url: URL) -> [String: ConvolutionAlgorithm] {
@@ -51,11 +53,18 @@ final class TuningCache {
 
   func save() {
     guard isDirty else { return }
+    Self.write(choices, to: url)
+    // What was timed here serves later programs too; what they know already stays.
+    if let seedURL { Self.write(choices.merging(seeds) { _, known in known }, to: seedURL) }
+    isDirty = false
+  }
+
+  /// Whether it succeeds or not, this process has its choices.
+  private static func write(_ choices: [String: ConvolutionAlgorithm], to url: URL) {
     let text = choices.sorted { $0.key < $1.key }.map { "\($0.value.rawValue)\t\($0.key)\n" }.joined()
     try? FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
-    // Atomic: another process may be reading. Whether it succeeds or not, this process has its choices.
+    // Atomic: another process may be reading.
     try? Data(text.utf8).write(to: url, options: .atomic)
-    isDirty = false
   }
 
   /// Vendor, family and model of the processor, or what takes their place on other architectures.

@@ -65,6 +65,8 @@ public struct RunDirectory: Sendable {
   private var birthMark: URL { url.appending(path: ".ddpm-birth") }
   /// Where the files of the run lie that is being replaced, until the new one can be resumed.
   private var aside: URL { url.appending(path: ".ddpm-replaced") }
+  /// Where they lie then, until they are removed.
+  private var refuse: URL { url.appending(path: ".ddpm-refuse") }
 
   private var isHalfBorn: Bool { exists(birthMark) }
 
@@ -79,25 +81,25 @@ public struct RunDirectory: Sendable {
 
   /// The run can be resumed: what it replaced goes.
   func endBirth() throws {
-    try? FileManager.default.removeItem(at: birthMark)
+    // The one step that decides: until then the earlier run comes back, from then on the new one stays.
+    if exists(aside) { try FileManager.default.moveItem(at: aside, to: refuse) }
     AtomicFile.synchronise(folder: url)
-    try? FileManager.default.removeItem(at: aside)
+    clean()
   }
 
   /// Mends what a kill in the middle of a birth left: the half-born run goes, and the run that it was to replace comes back.
   func undoHalfBirth() throws {
-    guard isHalfBorn else {
-      // Killed while setting aside, before the mark: part of the earlier run lies there.
-      if exists(aside) { for name in contents(of: aside) { try move(name, from: aside, to: url) } }
-      try? FileManager.default.removeItem(at: aside)
-      return
-    }
-    if !exists(configuration) || exists(aside) {
+    let isDecided = exists(refuse) || (!exists(aside) && exists(configuration))
+    if exists(birthMark), !isDecided {
       for name in contents(of: url) { try FileManager.default.removeItem(at: url.appending(path: name)) }
-      for name in contents(of: aside) { try move(name, from: aside, to: url) }
     }
-    try? FileManager.default.removeItem(at: aside)
-    try? FileManager.default.removeItem(at: birthMark)
+    if !isDecided { for name in contents(of: aside) { try move(name, from: aside, to: url) } }
+    clean()
+  }
+
+  /// Removes all that a birth needs. The mark first: without it what is there is a run.
+  private func clean() {
+    for item in [birthMark, refuse, aside] { try? FileManager.default.removeItem(at: item) }
   }
 
   private func move(_ name: String, from: URL, to: URL) throws {
