@@ -132,8 +132,10 @@ struct TrainCommand: ParsableCommand {
       throw ValidationError(
         "--resume takes everything from its directory: leave out --out, --preset, --config, --start-from and --force")
     }
+    let run = RunDirectory(directory)
+    try run.recover()
     // Exactly as before, unless asked otherwise.
-    let configuration = try RunDirectory(directory).readConfiguration()
+    let configuration = try run.readConfiguration()
     let threads = backend.threads ?? configuration.threads ?? backend.threadCount
     return try TrainingRun(
       resuming: directory, changes: overrides, on: makeBackend(configuration, threads: threads, directory),

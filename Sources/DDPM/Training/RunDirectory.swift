@@ -97,6 +97,14 @@ public struct RunDirectory: Sendable {
     clean()
   }
 
+  /// Mends what a killed start left, where it left anything: before a run's files are read.
+  ///
+  /// - Throws: `RunLockError` naming who trains there, or `FileError`.
+  public func recover() throws {
+    guard isHalfBorn || exists(aside) else { return }
+    _ = try RunHold(url, makesFolder: false)
+  }
+
   /// Removes all that a birth needs. The mark first: without it what is there is a run.
   private func clean() {
     for item in [birthMark, refuse, aside] { try? FileManager.default.removeItem(at: item) }
