@@ -33,7 +33,7 @@ public struct XLABackend: Backend {
     }
     let (path, kind) = try Self.plugin(for: device)
     (self.device, self.precision, self.indices, self.cacheFolder) = (device, precision, indices, cacheFolder)
-    client = try PJRTClient.shared(path, device: kind, count: (indices.max() ?? 0) + 1)
+    client = try PJRTClient.shared(path, device: kind, count: min(indices.max() ?? 0, 1 << 20) + 1)
     for index in indices where !client.devices.indices.contains(index) {
       throw XLAError.noDevice(plugin: path, index: index, count: client.devices.count)
     }

@@ -55,10 +55,13 @@ package struct Module {
       }
   }
 
-  /// The operator that a compiler's message is about: it names a line of the text as `:LINE:COLUMN`.
-  func operatorNamed(in message: String) -> String? {
-    for match in message.split(separator: ":").dropFirst() {
-      guard let line = Int(match), line >= 1, line <= operators.count, let found = operators[line - 1] else { continue }
+  /// The operator that a compiler's message is about, where it names a place in the text as `:LINE:COLUMN`.
+  package func operatorNamed(in message: String) -> String? {
+    let parts = message.split(separator: ":", omittingEmptySubsequences: false)
+    for (part, next) in zip(parts, parts.dropFirst()) where next.first?.isNumber == true {
+      guard let line = Int(part), operators.indices.contains(line - 1), let found = operators[line - 1] else {
+        continue
+      }
       return found
     }
     return nil
