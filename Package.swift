@@ -10,7 +10,8 @@ let package = Package(
     .library(
       name: "DDPM",
       targets: [
-        "DDPM", "CPUBackend", "XLABackend", "Diffusers", "Datasets", "Pictures", "Files", "Networks", "Diffusion", "TensorGraph",
+        "DDPM", "CPUBackend", "XLABackend", "Diffusers", "Datasets", "Pictures", "Files", "Networks", "Diffusion",
+        "TensorGraph",
       ]),
     .executable(name: "ddpm", targets: ["ddpm-cli"]),
   ],

@@ -1,7 +1,7 @@
 import ArgumentParser
 import DDPM
-import Diffusers
 import Datasets
+import Diffusers
 import Files
 import Pictures
 

@@ -14,7 +14,8 @@ import Pictures
 struct ScheduleCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "schedule",
-    abstract: "Plot noise schedules side by side: β, the share of the signal that is left, and the signal-to-noise ratio.",
+    abstract:
+      "Plot noise schedules side by side: β, the share of the signal that is left, and the signal-to-noise ratio.",
     discussion: """
       How fast each rule for β destroys the data, over t = 1...T:
 
@@ -53,7 +54,9 @@ struct ScheduleCommand: ParsableCommand {
       )
     }
     let t = (1...timesteps).map(Double.init)
-    func plot(_ title: String, _ y: String, logarithmic: Bool = false, _ value: (NoiseSchedule, Timestep) -> Double) -> Plot {
+    func plot(_ title: String, _ y: String, logarithmic: Bool = false, _ value: (NoiseSchedule, Timestep) -> Double)
+      -> Plot
+    {
       var plot = Plot(title: title, x: "timestep t", y: y, yScale: logarithmic ? .logarithmic : .linear)
       plot.series = schedules.map { name, schedule in
         let values = schedule.timesteps.map { value(schedule, $0) }

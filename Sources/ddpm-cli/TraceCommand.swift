@@ -92,7 +92,9 @@ struct TraceCommand: AsyncParsableCommand {
       xt = progress.x
     }
     try ImageStrip(magnification: magnify).picture(ofRows: pictures).writePNG(to: URL(filePath: out))
-    terminal.print("wrote \(out): columns x_t, x̂_0 (eq. 15), μ = μ̃(x_t, x̂_0) (eqs. 7, 11), z ~ N(0, I), x_{t−1} = μ + σ z (algorithm 2)")
+    terminal.print(
+      "wrote \(out): columns x_t, x̂_0 (eq. 15), μ = μ̃(x_t, x̂_0) (eqs. 7, 11), z ~ N(0, I), x_{t−1} = μ + σ z (algorithm 2)"
+    )
   }
 
   private func shows(_ done: Int, of count: Int) -> Bool {

@@ -35,7 +35,9 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     } catch let error as BrokenPromise {
       throw error
     } catch {
-      guard Self.isTyped(error) else { throw BrokenPromise(description: "an error of type \(type(of: error)): \(error)") }
+      guard Self.isTyped(error) else {
+        throw BrokenPromise(description: "an error of type \(type(of: error)): \(error)")
+      }
       let text = "\(error)"
       guard text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F }) else {
         throw BrokenPromise(description: "an error that is not on one line: \(text.debugDescription)")
@@ -46,7 +48,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
 
   private static func isTyped(_ error: any Error) -> Bool {
     error is DataError || error is FileError || error is JSONError || error is YAMLError || error is SafetensorsError
-      || error is PipelineError || error is SchedulerConfigError || error is ScheduleError || error is NetworkConfigError
+      || error is PipelineError || error is SchedulerConfigError || error is ScheduleError
+      || error is NetworkConfigError
   }
 
   private func parse(_ bytes: [UInt8]) throws {
@@ -64,7 +67,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case .unet:
       guard let members = try JSONValue(parsing: bytes).object else { return }
       let config = try UNetConfig(json: members)
-      try Self.expect(try UNetConfig(json: config.json(updating: members)) == config, "a configuration changes when it is written")
+      try Self.expect(
+        try UNetConfig(json: config.json(updating: members)) == config, "a configuration changes when it is written")
     case .scheduler:
       let config = try SchedulerConfig(json: String(decoding: bytes, as: UTF8.self))
       if config.T <= 1000 { _ = try config.schedule() }

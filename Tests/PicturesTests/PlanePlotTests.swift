@@ -1,9 +1,8 @@
 import Datasets
 import Files
+import Pictures
 import TestSupport
 import Testing
-
-import Pictures
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
