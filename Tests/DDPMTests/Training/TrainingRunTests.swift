@@ -212,6 +212,31 @@ import Testing
     }
   }
 
+  /// As a kill leaves it in the middle of `replaces: true`: the old run's files set aside, some of the new one's in their place.
+  @Test func aRunThatIsHalfReplacedComesBack() throws {
+    try inFolder { folder in
+      var configuration = Self.tiny
+      configuration.steps = 2
+      try train(configuration, output: folder, on: backend)
+      let model = folder.appending(path: "unet/diffusion_pytorch_model.safetensors")
+      let expected = (try bytes(model), try bytes(RunDirectory(folder).configuration))
+
+      let aside = folder.appending(path: ".ddpm-replaced")
+      try FileManager.default.createDirectory(at: aside, withIntermediateDirectories: false)
+      for name in ["training.json", "unet", "checkpoints"] {
+        try FileManager.default.moveItem(at: folder.appending(path: name), to: aside.appending(path: name))
+      }
+      try AtomicFile.write("", to: folder.appending(path: ".ddpm-birth"))
+      try AtomicFile.write("{}", to: RunDirectory(folder).configuration)
+
+      try RunDirectory(folder).recover()
+      #expect((try bytes(model), try bytes(RunDirectory(folder).configuration)) == expected)
+      #expect(!FileManager.default.fileExists(atPath: aside.path))
+      try resume(folder, changes: ["steps": 3], on: backend)
+      #expect(RunDirectory(folder).checkpoints.steps.last == 3)
+    }
+  }
+
   @Test func aLossThatIsNoNumberStops() throws {
     try inFolder { folder in
       var configuration = Self.tiny
