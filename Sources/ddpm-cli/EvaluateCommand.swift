@@ -16,7 +16,7 @@ import Pictures
 struct EvaluateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "evaluate",
-    abstract: "Measure a model on data: likelihood, rate and distortion, or classification.",
+    abstract: "Measure a model on data: likelihood, rate and distortion, thermodynamics, or classification.",
     discussion: """
       likelihood is the variational bound on the negative log likelihood of 8-bit pixels (Ho et al. 2020, eq. 5), in bits for \
       each dimension, with its three parts and 95% confidence intervals over images:
@@ -30,6 +30,13 @@ struct EvaluateCommand: ParsableCommand {
 
       rate-distortion is progressive coding (section 4.3): the bits sent and the error of the predicted image after each \
       reverse step, as a table and a plot.
+
+      thermodynamics reads the forward process as physics: of the model's errors at each t follow information, entropy, distance \
+      from equilibrium and entropy production, when classes part (speciation), and until when x_t cannot tell which of the \
+      data's images it came from (collapse); docs/thermodynamics.md has the identities. With --timesteps K the errors at the \
+      other t are interpolated:
+
+        ddpm evaluate runs/mnist --data mnist --metric thermodynamics --limit 64 --timesteps 50 --plot heat.png
 
       A model with classes is told each image's own; --class-given none tells it none, and both measures both ways with the same \
       noise, and what the class tells: the gap in bits.
@@ -49,6 +56,7 @@ struct EvaluateCommand: ParsableCommand {
   enum Metric: String, CaseIterable, ExpressibleByArgument {
     case likelihood
     case rateDistortion = "rate-distortion"
+    case thermodynamics
     case classification
   }
 
@@ -61,7 +69,7 @@ struct EvaluateCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("A folder, an archive, an IDX file, or 'glyphs'.", valueName: "path"))
   var data: String
-  @Option(help: "likelihood, rate-distortion or classification.")
+  @Option(help: "likelihood, rate-distortion, thermodynamics or classification.")
   var metric = Metric.likelihood
   @Option(help: "train or test.")
   var split = Dataset.Split.test
@@ -106,8 +114,8 @@ struct EvaluateCommand: ParsableCommand {
     if metric == .classification, classGiven != .own {
       throw ValidationError("classification asks about every class in turn: leave out --class-given")
     }
-    if metric == .rateDistortion, classGiven == .both {
-      throw ValidationError("rate-distortion is measured one way at a time: choose --class-given own or none")
+    if metric != .likelihood, classGiven == .both {
+      throw ValidationError("\(metric.rawValue) is measured one way at a time: choose --class-given own or none")
     }
     guard (1...SamplingError.largestBatch).contains(batchSize) else { throw EvaluationError.batchSize(batchSize) }
 
@@ -167,6 +175,12 @@ struct EvaluateCommand: ParsableCommand {
       show(both, on: terminal)
       try write(both, seconds, terminal)
     case .classification: break
+    case .thermodynamics:
+      let report = ThermodynamicsReport(
+        subject, state.statistics, schedule: process.schedule, axis: try principalAxis(of: data, upTo: count),
+        count: data.count)
+      show(report, on: terminal)
+      try write(report, seconds, terminal)
     case .rateDistortion:
       let report = RateDistortionReport(subject, state.statistics)
       show(report, on: terminal)
@@ -301,6 +315,41 @@ struct EvaluateCommand: ParsableCommand {
       "lossless \(number(statistics.total.mean, 4)) bits/dim, of which L_0 is "
         + "\(number(statistics.reconstruction.mean, 4)); \(Text.grouped(statistics.images.count)) images "
         + "(split \(report.subject.splitName))")
+  }
+
+  /// Of the images that are measured: their errors and their variance belong together.
+  private func principalAxis(of data: Dataset, upTo count: Int) throws -> PrincipalAxis {
+    let shape = data.shape
+    return try PrincipalAxis(dimension: shape.channels * shape.height * shape.width) { visit in
+      for i in 0..<count { visit(try data.evaluationImage(i, classes: nil).x0) }
+    }
+  }
+
+  private func show(_ report: ThermodynamicsReport, on terminal: Terminal) {
+    let widths = [6, 10, 13, 10, 13, 12, 12]
+    terminal.print(row(["t", "ln SNR", "I(x0; x_t)", "± error", "H(x_t)", "KL(q_t|pi)", "-dKL/dtau"], widths))
+    for t in Self.selection(of: report.rows.map(\.t)) {
+      let at = report.rows[t.number - 1]
+      terminal.print(
+        row(
+          [
+            "\(t)", number(at.logSNR, 3), number(at.information.estimate.value, 3),
+            number(at.information.estimate.error, 3), number(at.entropy.value, 2), number(at.divergence.value, 3),
+            number(at.productionRate.value, 3),
+          ], widths))
+    }
+    terminal.print("in nats of the whole x_t, \(Text.grouped(report.axis.mean.count)) dimensions")
+    terminal.print("")
+    let Λ = Text.short(report.axis.eigenvalue)
+    terminal.print(
+      "speciation  "
+        + (report.speciation.map { "t = \(Text.fixed($0, 1)): below it the largest variance, \(Λ), exceeds the noise" }
+          ?? "at no t: the largest variance is \(Λ)"))
+    terminal.print(
+      "collapse    "
+        + (report.collapse.map {
+          "t = \(Text.fixed($0, 1)): above it x_t cannot tell which of \(Text.grouped(report.count)) images it came from"
+        } ?? "at no t does x_t hold what tells \(Text.grouped(report.count)) images apart"))
   }
 
   private func show(_ report: ConditionalLikelihoodReport, on terminal: Terminal) {

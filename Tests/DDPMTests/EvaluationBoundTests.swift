@@ -68,6 +68,42 @@ import Testing
     #expect(statistics.total.mean > optimum.bits + 3 * statistics.total.standardError)
   }
 
+  /// The errors of the best denoiser give the information, the entropy and the divergence that the Gaussian has, also where only a part of
+  /// the timesteps was drawn.
+  @Test(arguments: [nil, 40]) func errorsAreThermodynamics(timesteps: Int?) throws {
+    let optimum = GaussianOptimum(schedule: try NoiseSchedule(T: 200, rescaled: true))
+    let (schedule, m, s²) = (optimum.schedule, optimum.m, optimum.s²)
+    var statistics = BoundStatistics(T: 200)
+    let count = 400
+    try BoundRun(
+      optimum.bound(), denoiser: optimum, visits: TimestepVisits(T: 200, count: timesteps), seed: 3, batchSize: 64)(
+        &statistics, upTo: count, image: optimum.image)
+    let axis = PrincipalAxis(dimension: 16) { visit in for i in 0..<count { visit(optimum.image(i).x0) } }
+    let subject = EvaluationSubject(
+      model: "m", data: "d", split: nil, variance: .learned, limit: .none, seed: 3, timesteps: timesteps ?? 200, T: 200)
+    let report = ThermodynamicsReport(subject, statistics, schedule: schedule, axis: axis, count: 1000)
+    #expect(report.rows.count == 200)
+    for row in report.rows where row.t.number % 20 == 1 {
+      // v = ᾱ s² + 1 − ᾱ; D = 16
+      let ᾱ = schedule.ᾱ[row.t]
+      let v = ᾱ * s² + 1 - ᾱ
+      let information = 8 * log1p(schedule.snr[row.t] * s²)
+      let divergence = 8 * (v + ᾱ * m * m - 1 - log(v))
+      // Both of the sampled errors and of the sampled variance.
+      #expect(abs(row.information.estimate.value - information) < 0.03 * information + 0.01, "t = \(row.t)")
+      #expect(abs(row.divergence.value - divergence) < 0.04 * information + 0.02, "t = \(row.t)")
+      let fisher = row.fisherInformation
+      #expect(abs(fisher.value - 16 / v) < 4 * fisher.error, "t = \(row.t): \(fisher), \(16 / v)")
+    }
+    // 8 ln(1 + γ s²) = ln 1000
+    let expected = try #require(schedule.timestep(whereSNR: Regimes.collapse(count: 1000, dimension: 16, variance: s²)))
+    #expect(abs((report.collapse ?? 0) - expected) < 2, "\(report.collapse ?? 0), \(expected)")
+    let table = report.json.object?["per_timestep"]?.object
+    for key in ["t", "entropy", "divergence_standard_error", "production"] {
+      #expect(table?[key]?.array?.count == 200, "\(key)")
+    }
+  }
+
   @Test(arguments: [(1, 1), (2, 2), (10, 2), (10, 10), (1000, 2), (1000, 50), (1000, 999), (1000, 1000), (4000, 250)])
   func strataCoverEveryTimestepOnce(_ T: Int, _ count: Int) {
     let visits = TimestepVisits(T: T, count: count)
