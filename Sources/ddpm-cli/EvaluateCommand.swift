@@ -176,9 +176,11 @@ struct EvaluateCommand: ParsableCommand {
       try write(both, seconds, terminal)
     case .classification: break
     case .thermodynamics:
+      // Whoever is told the class has only to tell its images apart.
+      let told = classes != nil && classGiven == .own ? max(1, model.classCount ?? 1) : 1
       let report = ThermodynamicsReport(
         subject, state.statistics, schedule: process.schedule, axis: try principalAxis(of: data, upTo: count),
-        count: data.count)
+        count: data.isEndless ? nil : max(1, data.count / told))
       show(report, on: terminal)
       try write(report, seconds, terminal)
     case .rateDistortion:
@@ -345,11 +347,13 @@ struct EvaluateCommand: ParsableCommand {
       "speciation  "
         + (report.speciation.map { "t = \(Text.fixed($0, 1)): below it the largest variance, \(Λ), exceeds the noise" }
           ?? "at no t: the largest variance is \(Λ)"))
+    guard let N = report.count.map(Text.grouped) else { return }
     terminal.print(
       "collapse    "
         + (report.collapse.map {
-          "t = \(Text.fixed($0, 1)): above it x_t cannot tell which of \(Text.grouped(report.count)) images it came from"
-        } ?? "at no t does x_t hold what tells \(Text.grouped(report.count)) images apart"))
+          "t = \(Text.fixed($0, 1)): above it x_t cannot tell which of \(N) images it came from"
+        }
+          ?? "at no t does x_t hold just what tells \(N) images apart"))
   }
 
   private func show(_ report: ConditionalLikelihoodReport, on terminal: Terminal) {

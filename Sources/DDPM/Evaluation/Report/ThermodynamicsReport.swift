@@ -17,8 +17,8 @@ public struct ThermodynamicsReport: EvaluationReport, Sendable {
   public let statistics: BoundStatistics
   /// The direction of the data's largest variance.
   public let axis: PrincipalAxis
-  /// How many points the data has.
-  public let count: Int
+  /// How many points the data has, of one class where that is told; nil of endless data, which nobody memorises.
+  public let count: Int?
   /// At t = 1…T (index t − 1).
   public let rows: [Thermodynamics.Row]
   /// The t below which, going back, the signal along ``axis`` exceeds the noise: classes part. nil outside 1…T.
@@ -31,7 +31,7 @@ public struct ThermodynamicsReport: EvaluationReport, Sendable {
   ///   - count: of the points that a model could have memorised.
   public init(
     _ subject: EvaluationSubject, _ statistics: BoundStatistics, schedule: NoiseSchedule, axis: PrincipalAxis,
-    count: Int
+    count: Int?
   ) {
     (self.subject, self.statistics, self.axis, self.count) = (subject, statistics, axis, count)
     let D = axis.mean.count
@@ -39,7 +39,9 @@ public struct ThermodynamicsReport: EvaluationReport, Sendable {
       schedule, dimension: D, secondMoment: axis.totalVariance + axis.mean.reduce(0) { $0 + $1 * $1 })
     rows = thermodynamics.table(statistics.epsilonErrors(dimension: D))
     speciation = schedule.timestep(whereSNR: Regimes.speciation(topEigenvalue: axis.eigenvalue))
-    collapse = schedule.crossing(of: rows.map(\.information.estimate.value), level: log(Double(count)))
+    // I(x_0; x_t) = ln N
+    let known = rows.map(\.information.estimate.value)
+    collapse = count.flatMap { N in schedule.crossing(of: known, level: log(Double(N))) }
   }
 
   private var dimension: Double { Double(axis.mean.count) }
@@ -52,7 +54,7 @@ public struct ThermodynamicsReport: EvaluationReport, Sendable {
     object["dimension"] = .integer(axis.mean.count)
     object["top_eigenvalue"] = .finite(axis.eigenvalue)
     object["total_variance"] = .finite(axis.totalVariance)
-    object["data_count"] = .integer(count)
+    object["data_count"] = count.map(JSONValue.integer) ?? .null
     object["speciation"] = speciation.map(JSONValue.finite) ?? .null
     object["collapse"] = collapse.map(JSONValue.finite) ?? .null
     var table: [String: JSONValue] = [
@@ -100,7 +102,7 @@ public struct ThermodynamicsReport: EvaluationReport, Sendable {
           series("KL(q_t ‖ N(0, I))", x: t, rows, \.divergence),
         ]),
       Plot(
-        title: "How fast it is lost", x: "ln ᾱ/(1 − ᾱ)", y: "nats a dimension",
+        title: "How fast it is lost", x: "ln ᾱ/(1 − ᾱ)", y: "nats a dimension", yScale: .logarithmic,
         series: [
           series("−dKL/dτ", x: logSNR, finite, \.productionRate),
           series("dI/d ln SNR", x: logSNR, finite) { Measured($0.εError.value / 2, error: $0.εError.error / 2) },
@@ -110,10 +112,11 @@ public struct ThermodynamicsReport: EvaluationReport, Sendable {
 }
 
 extension BoundStatistics {
-  /// E‖ε − ε̂‖² at t = 1…T; at a t that was not visited, from its neighbours, linear in t.
+  /// E‖ε − ε̂‖² at t = 1…T; at a t that was not visited twice, which is what an error needs, from its neighbours, linear in t.
   func epsilonErrors(dimension: Int) -> [Measured] {
     let D = Double(dimension)
-    let visited = visited
+    let twice = visited.filter { self[$0].εError.count > 1 }
+    let visited = twice.isEmpty ? visited : twice
     precondition(!visited.isEmpty, "errors of no images")
     var next = 0
     return timesteps.indices.map { i in
