@@ -41,7 +41,7 @@ enum Advice {
     case .batchSize, .tooLarge: "--batch-size"
     case .eta, .etaWithout: "--eta"
     case .variance, .varianceWithout: "--variance"
-    case .noClasses, .classMissing, .label, .className: "--class"
+    case .noClasses, .classMissing, .classCount, .label, .className: "--class"
     case .noNullClass: "--condition-dropout of ddpm train"
     case .unsupportedClasses: "ddpm run"
     default: nil

@@ -37,7 +37,10 @@ public final class NetworkDenoiser: Denoiser, Sendable {
 
   /// - Throws: ``SamplingError`` where the condition is not what the network asks for, and `ExecutionError`.
   public func predict(_ xt: Images, at t: [Timestep], given condition: Condition) throws -> Images {
+    let count = xt.shape.count
+    guard t.count == count else { throw SamplingError.timestepCount(t.count, samples: count) }
     let rows = try architecture.rows(of: condition, card)
+    if let rows, rows.count != count { throw SamplingError.classCount(rows.count, samples: count) }
     try checkPictures(condition, count: xt.shape.count)
     let parts = try stride(from: 0, to: xt.shape.count, by: batchSize).map { start in
       try predict(xt, t, rows, condition.pictures, samples: start..<min(start + batchSize, xt.shape.count))

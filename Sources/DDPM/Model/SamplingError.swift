@@ -22,6 +22,8 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
   case noPictures
   case pictureShape(String, wanted: String)
   case label(Int, classes: Int)
+  case classCount(Int, samples: Int)
+  case timestepCount(Int, samples: Int)
   case unsupportedClasses
   case tooLarge(batch: Int, String)
   case noiseNotFinite
@@ -48,6 +50,9 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
     case .noSize: "the model does not say how large its images are (sample_size in unet/config.json): add it there"
     case .noClasses: "the model was trained without classes: ask for none"
     case .classMissing(let classes): "the model asks for a class, 0 to \(classes - 1), and none is given: give one"
+    case .classCount(let found, let samples): "\(found) classes are given for \(samples) samples: give each its own"
+    case .timestepCount(let found, let samples):
+      "\(found) timesteps are given for \(samples) samples: give each its own"
     case .label(let label, let classes): "class is \(label); the model knows 0 to \(classes - 1)"
     case .noNullClass:
       "the model was trained without a null class, which guidance and sampling of no class need: train with condition dropout"

@@ -104,12 +104,15 @@ import Testing
     let cases: [(Condition, SamplingError)] = [
       (.none, .classMissing(classes: 5)), (.classes([0, nil]), .noNullClass),
       (.classes([0, 5]), .label(5, classes: 5)),
-      (.classes([-1, 0]), .label(-1, classes: 5)),
+      (.classes([-1, 0]), .label(-1, classes: 5)), (.classes([1]), .classCount(1, samples: 2)),
       (Condition(classes: [0, 1], pictures: xt), .noPictures),
     ]
     for (condition, error) in cases {
       await #expect(throws: error) { try await model.predict(xt, at: t, given: condition) }
       #expect(throws: error) { try model.denoiser(batchSize: 2).predict(xt, at: t, given: condition) }
+    }
+    await #expect(throws: SamplingError.timestepCount(1, samples: 2)) {
+      try await model.predict(xt, at: [3], given: .classes([0, 1]))
     }
     let plain = try Model(other.model(), on: Self.cpu)
     await #expect(throws: SamplingError.noClasses) { try await plain.predict(xt, at: t, given: .classes([0, 0])) }
