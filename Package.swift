@@ -61,7 +61,9 @@ let package = Package(
       ], swiftSettings: strict),
     .executableTarget(
       name: "ddpm-cli",
-      dependencies: ["DDPM", "CPUBackend", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "DDPM", "CPUBackend", "XLABackend", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: strict),
 
     .target(

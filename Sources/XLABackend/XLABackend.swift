@@ -45,6 +45,10 @@ public struct XLABackend: Backend {
     return "XLA \(client.platform) (\(count)\(kinds)), \(client.plugin.version), \(precision.rawValue)"
   }
 
+  public var arithmetic: String { "\(client.platform) \(precision.rawValue)" }
+  public var deviceCount: Int { indices.count }
+  public var isAsynchronous: Bool { true }
+
   /// `$XDG_CACHE_HOME/swift-ddpm/xla`, or `~/.cache/swift-ddpm/xla`.
   public static var defaultCacheFolder: URL? {
     PluginSearch().cacheFolder.map { URL(filePath: $0).appending(path: "xla") }

@@ -2,6 +2,7 @@ import ArgumentParser
 import CPUBackend
 import DDPM
 import TensorGraph
+import XLABackend
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -11,7 +12,21 @@ import TensorGraph
 
 /// What computes: options of every command that runs a network.
 struct BackendOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("Threads that share the computation (default: all processors).", valueName: "n"))
+  @Option(
+    help: ArgumentHelp(
+      "What computes: cpu, cuda, tpu, xla:PATH (a PJRT plugin) or reference (slow, 64 bits); 'ddpm devices' lists what there is (default: cpu).",
+      valueName: "name"))
+  var device: String?
+  @Option(
+    help: ArgumentHelp(
+      "Products of accelerators: float32, fast32 (TF32 on NVIDIA) or bfloat16 (default: float32).", valueName: "name"))
+  var precision: String?
+  @Option(
+    help: ArgumentHelp(
+      "Which of an accelerator's devices share each batch, such as 0,1 (default: 0).", valueName: "list"))
+  var devices: IntegerList?
+  @Option(
+    help: ArgumentHelp("Threads of the cpu that share the computation (default: all processors).", valueName: "n"))
   var threads: Int?
 
   func validate() throws {
@@ -24,10 +39,33 @@ struct BackendOptions: ParsableArguments {
   var threadCount: Int { threads ?? CPUBackend.processorCount }
 
   /// - Parameters:
+  ///   - name, precision: where the options leave them open.
   ///   - fixed: Chooses algorithms by a fixed rule instead of by timing them.
   ///   - threads: Instead of those that the options say.
   ///   - choices: Where choices by timing are kept, if not in the user's cache.
-  func make(fixed: Bool = false, profiles: Bool = false, threads: Int? = nil, choices: URL? = nil) -> CPUBackend {
+  func make(
+    _ name: String = "cpu", precision usual: String = "float32", fixed: Bool = false, profiles: Bool = false,
+    threads: Int? = nil, choices: URL? = nil
+  ) throws -> any Backend {
+    let (name, precision) = (device ?? name, precision ?? usual)
+    switch name {
+    case "cpu", "reference":
+      guard precision == XLAPrecision.float32.rawValue else {
+        throw ValidationError("--precision \(precision) is for accelerators, not for --device \(name)")
+      }
+      if devices != nil { throw ValidationError("--devices is for accelerators, not for --device \(name)") }
+      return name == "cpu" ? processor(fixed, profiles, threads, choices) : ReferenceBackend()
+    default:
+      if profiles { throw ValidationError("--profile times the cpu, not --device \(name)") }
+      guard let precision = XLAPrecision(rawValue: precision) else {
+        throw ValidationError(
+          "--precision \(precision): choose \(XLAPrecision.allCases.map(\.rawValue).joined(separator: ", "))")
+      }
+      return try XLABackend(device: name, precision: precision, indices: devices?.values ?? [0])
+    }
+  }
+
+  private func processor(_ fixed: Bool, _ profiles: Bool, _ threads: Int?, _ choices: URL?) -> CPUBackend {
     var options = CPUBackend.Options(threads: threads ?? threadCount, tuning: fixed ? .fixed : .timed)
     options.profiles = profiles
     if let choices {

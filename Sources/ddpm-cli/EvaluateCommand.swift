@@ -120,7 +120,7 @@ struct EvaluateCommand: ParsableCommand {
     guard (1...SamplingError.largestBatch).contains(batchSize) else { throw EvaluationError.batchSize(batchSize) }
 
     // Numbers must not depend on what a timer said.
-    let model = try Model(URL(filePath: model), on: backend.make(fixed: true))
+    let model = try Model(URL(filePath: model), on: try backend.make(fixed: true))
     let process = try model.process(variance: variance, limit: clip ? .clip() : X0Limit.none)
     let T = process.schedule.T
     if let timesteps, !(min(2, T)...T).contains(timesteps) { throw EvaluationError.timesteps(timesteps, T: T) }

@@ -82,7 +82,7 @@ struct InterpolateCommand: ParsableCommand {
   func run() throws {
     let terminal = Terminal()
     // Images must not depend on what a timer said.
-    let model = try Model(URL(filePath: model), on: backend.make(fixed: true))
+    let model = try Model(URL(filePath: model), on: try backend.make(fixed: true))
     let process = try model.process()
     let T = process.schedule.T
     let levels = at?.values ?? [T / 8, T / 4, T / 2, 3 * T / 4, T].filter { $0 > 0 }

@@ -33,29 +33,14 @@ struct RunCommand: ParsableCommand {
   @Flag(help: "Also write the loss and its gradients.")
   var gradients = false
 
-  @Option(help: "What runs the network: cpu or reference (slow, 64 bits).")
-  var backend = BackendChoice.cpu
-
-  @OptionGroup var options: BackendOptions
+  @OptionGroup var backend: BackendOptions
 
   func run() throws {
     let written = try NetworkRun.run(
       model: URL(filePath: model), inputs: URL(filePath: inputs), outputs: URL(filePath: outputs), gradients: gradients,
-      on: backend.make(options))
+      // Timing algorithms takes longer than the one run for which they would be chosen.
+      on: backend.make(fixed: true))
     print("\(outputs): \(written.count) tensors")
     for tensor in written where !tensor.name.hasPrefix("grad.") { print("  \(tensor.name) \(tensor.shape)") }
-  }
-}
-
-/// The engines that this command was built with.
-enum BackendChoice: String, CaseIterable, ExpressibleByArgument {
-  case cpu, reference
-
-  func make(_ options: BackendOptions) -> any Backend {
-    switch self {
-    // Timing algorithms takes longer than the one run for which they would be chosen.
-    case .cpu: options.make(fixed: true)
-    case .reference: ReferenceBackend()
-    }
   }
 }

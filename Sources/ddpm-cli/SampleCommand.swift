@@ -101,7 +101,7 @@ struct SampleCommand: AsyncParsableCommand {
     for path in [isGrid ? out : nil, animate, saveTensors].compactMap({ $0 }) { try Output.check(path) }
 
     // Images must not depend on what a timer said.
-    let device = backend.make(fixed: true, profiles: profile)
+    let device = try backend.make(fixed: true, profiles: profile)
     let model = try Model(URL(filePath: model), on: device)
     if case .superResolution(let scale) = model.card.pictures {
       throw ValidationError(

@@ -54,7 +54,7 @@ struct TraceCommand: AsyncParsableCommand {
   func run() async throws {
     let terminal = Terminal()
     try Output.check(out)
-    let model = try Model(URL(filePath: model), on: backend.make(fixed: true))
+    let model = try Model(URL(filePath: model), on: try backend.make(fixed: true))
     var request = SamplingRequest(count: 1)
     request.seed = seed
     request.plan = try model.plan(.ddpm, steps: steps)

@@ -90,6 +90,8 @@ struct TrainCommand: ParsableCommand {
       object.merge(group) { _, new in new }
     }
     if let threads = backend.threads { object["threads"] = .integer(threads) }
+    if let device = backend.device { object["device"] = .string(device) }
+    if let precision = backend.precision { object["precision"] = .string(precision) }
     if deterministic { object["deterministic"] = true }
     return object
   }
@@ -143,9 +145,11 @@ struct TrainCommand: ParsableCommand {
   }
 
   /// A run keeps its own choices of algorithms: one that is resumed makes the same, whatever other processes have timed since.
-  private func makeBackend(_ configuration: TrainingConfiguration, threads: Int, _ directory: URL) -> CPUBackend {
-    backend.make(
-      fixed: configuration.deterministic, profiles: profile, threads: threads,
+  private func makeBackend(_ configuration: TrainingConfiguration, threads: Int, _ directory: URL) throws -> any Backend
+  {
+    try backend.make(
+      configuration.device, precision: configuration.precision, fixed: configuration.deterministic, profiles: profile,
+      threads: threads,
       choices: directory.appending(path: "tuning"))
   }
 

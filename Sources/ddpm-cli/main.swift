@@ -24,7 +24,7 @@ struct DDPMCommand: AsyncParsableCommand {
     subcommands: [
       TrainCommand.self, SampleCommand.self, EditCommand.self, EvaluateCommand.self, InterpolateCommand.self,
       NeighboursCommand.self, NoiseCommand.self, ScheduleCommand.self, TraceCommand.self, RunCommand.self,
-      InfoCommand.self,
+      InfoCommand.self, DevicesCommand.self,
     ])
 }
 

@@ -27,6 +27,8 @@ public final class Model: Sendable {
   /// What its condition means.
   public let card: ModelCard
   private let backend: any Backend
+  /// Where samples are while they are drawn; nil for the host, where the backend has its memory.
+  let device: ImageDevice?
   private let states: any States
   private let prefix: String
   /// One network for each batch size and sample size that was asked for.
@@ -71,6 +73,7 @@ public final class Model: Sendable {
     self.prefix = prefix
     self.directory = directory
     self.backend = backend
+    device = backend.isAsynchronous ? ImageDevice(backend) : nil
     _ = try process(scheduler)
   }
 
@@ -107,11 +110,15 @@ public final class Model: Sendable {
   /// - Throws: ``SamplingError/noSize`` where nothing says how large samples are, and what compiling throws.
   public func denoiser(batchSize: Int, size: SampleSize? = nil) throws -> NetworkDenoiser {
     let size = try sampleSize(size)
+    // Each device gets as many samples as the others.
+    let devices = backend.deviceCount
+    let batchSize = (batchSize + devices - 1) / devices * devices
     return try compiled.withLock { compiled in
       let key = Compiled(batchSize: batchSize, size: size)
       if let known = compiled[key] { return known }
       let denoiser = try NetworkDenoiser(
-        architecture, card: card, batchSize: batchSize, size: size, on: backend, states: states, prefix: prefix)
+        architecture, card: card, batchSize: batchSize, size: size, on: backend, device: device, states: states,
+        prefix: prefix)
       compiled[key] = denoiser
       return denoiser
     }

@@ -13,22 +13,29 @@ public final class NetworkDenoiser: Denoiser, Sendable {
   public let batchSize: Int
   public let size: SampleSize
   public let executable: any Executable
+  /// Where predictions about images of that place stay; nil on the host.
+  private let device: ImageDevice?
 
   /// - Parameters:
+  ///   - batchSize: of all devices that share a batch; a multiple of their number.
+  ///   - device: where `backend` keeps images.
   ///   - prefix: what the names of the states begin with: `ema.` for the average in a training run.
   ///   - states: hold the weights, or will.
   /// - Throws: ``SamplingError/tooLarge(batch:_:)``, and what the architecture and the backend throw.
   public init(
     _ architecture: any Architecture, card: ModelCard = ModelCard(), batchSize: Int, size: SampleSize,
-    on backend: any Backend, states: any States, prefix: String = ""
+    on backend: any Backend, device: ImageDevice? = nil, states: any States, prefix: String = ""
   ) throws {
     try architecture.validate(height: size.height, width: size.width)
+    precondition(batchSize % backend.deviceCount == 0, "\(batchSize) samples for \(backend.deviceCount) devices")
     self.architecture = architecture
     self.card = card
     self.batchSize = batchSize
     self.size = size
+    self.device = device
     do {
-      let program = try architecture.evaluation(batchSize: batchSize, size: size, prefix: prefix)
+      let program = try architecture.evaluation(
+        batchSize: batchSize / backend.deviceCount, size: size, prefix: prefix)
       executable = try backend.compile(program, states: states)
     } catch ProgramError.shape(let error) {
       throw SamplingError.tooLarge(batch: batchSize, error.description)
@@ -54,29 +61,36 @@ public final class NetworkDenoiser: Denoiser, Sendable {
     let missing = batchSize - samples.count
     // The network counts from 0.
     let timesteps = t[samples].map { Float($0.networkTime) } + [Float](repeating: 0, count: missing)
-    var inputs = [
-      "sample": filled(xt, samples, missing), "timestep": TensorData(timesteps, shape: [batchSize]),
+    let given = filled(xt, samples, missing)
+    var inputs: [String: any DeviceTensor] = [
+      "sample": try given.tensor(), "timestep": TensorData(timesteps, shape: [batchSize]),
     ]
     if let rows {
       inputs["class_labels"] = TensorData(rows[samples] + [Int32](repeating: 0, count: missing), shape: [batchSize])
     }
-    if let pictures { inputs["pictures"] = filled(pictures, samples, missing) }
-    guard let output = try executable.run(inputs)["output"] else {
+    if let pictures { inputs["pictures"] = try filled(pictures, samples, missing).tensor() }
+    guard let output = try executable.run(onDevice: inputs)["output"] else {
       preconditionFailure("the program declares an output named output")
     }
-    var shape = xt.shape
-    (shape.count, shape.channels) = (samples.count, architecture.outChannels)
-    return Images(
-      shape: shape, scalars: missing == 0 ? output.floats : Array(output.floats.prefix(shape.scalarCount)))
+    var shape = given.shape
+    shape.channels = architecture.outChannels
+    // Who asks with images of the host wants the answer there.
+    let images =
+      if let device = given.device, device === self.device {
+        Images(output, shape: shape, on: device)
+      } else {
+        Images(shape: shape, scalars: try output.data().floats)
+      }
+    return images.samples(0..<samples.count)
   }
 
   /// Some of the samples, and zeros up to the program's batch size.
-  private func filled(_ images: Images, _ samples: Range<Int>, _ missing: Int) -> TensorData {
-    let part = samples.count == images.shape.count ? images : images.samples(samples)
-    let zeros = [Float](repeating: 0, count: missing * images.shape.dimension)
-    let shape = images.shape
-    return TensorData(
-      missing == 0 ? part.scalars : part.scalars + zeros, shape: [batchSize, shape.channels, shape.height, shape.width])
+  private func filled(_ images: Images, _ samples: Range<Int>, _ missing: Int) -> Images {
+    let part = images.samples(samples)
+    guard missing > 0 else { return part }
+    var shape = images.shape
+    shape.count = missing
+    return Images(joining: [part, Images(repeating: 0, shape: shape)])
   }
 
   private func checkPictures(_ condition: Condition, count: Int) throws(SamplingError) {

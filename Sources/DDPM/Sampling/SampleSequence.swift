@@ -124,7 +124,8 @@ final class SampleDrawing: @unchecked Sendable {
     guard index < batches.count else { return nil }
     var current = try batch ?? begin(batches[index])
     if let progress = try current.next() {
-      guard progress.x.isFinite else {
+      // Images on a device are looked at when they are finished: it is ahead of us.
+      guard progress.x.device != nil || progress.x.isFinite else {
         throw SamplingError.notFinite(step: progress.done, of: progress.count, t: progress.transition.from)
       }
       current.last = progress
@@ -134,7 +135,7 @@ final class SampleDrawing: @unchecked Sendable {
           samples: batches[index], progress: progress, done: index * progress.count + progress.done,
           total: batches.count * progress.count))
     }
-    let finished = finish(current, batches[index])
+    let finished = try finish(current, batches[index])
     batch = nil
     index += 1
     return .samples(finished)
@@ -146,7 +147,7 @@ final class SampleDrawing: @unchecked Sendable {
     var noise = SamplingNoise(
       seed: request.seed, firstSample: samples.lowerBound,
       recorded: samples.lowerBound - first..<samples.upperBound - first, initial: request.initialNoise,
-      steps: request.stepNoise, records: request.recordsNoise)
+      steps: request.stepNoise, records: request.recordsNoise, on: model.device)
     let size = sequence.network.size
     let start = try noise.initialNoise(
       shape: .init(samples.count, model.architecture.channels, size.height, size.width))
@@ -164,8 +165,12 @@ final class SampleDrawing: @unchecked Sendable {
     return Batch(start: start, next: { try walk.next() }, recorded: { walk.noise.recorded })
   }
 
-  private func finish(_ batch: Batch, _ samples: Range<Int>) -> Samples {
-    let final = batch.last?.x ?? batch.start
+  private func finish(_ batch: Batch, _ samples: Range<Int>) throws -> Samples {
+    let final = try (batch.last?.x ?? batch.start).onHost()
+    try sequence.model.device?.check()
+    if let last = batch.last, !final.isFinite {
+      throw SamplingError.notFinite(step: last.done, of: last.count, t: last.transition.from)
+    }
     let request = sequence.request
     return Samples(
       range: samples, final: final, pictures: pictures(of: final, batch.last?.decoderLogVariance, samples),

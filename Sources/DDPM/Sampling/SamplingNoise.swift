@@ -13,12 +13,13 @@ struct SamplingNoise: NoiseSource {
   /// - Parameters:
   ///   - firstSample: of the batch, in the seed's series.
   ///   - samples: which of the recorded samples are in the batch.
+  ///   - device: where it is drawn; nil for the host.
   init(
     seed: UInt64, firstSample: Int, recorded samples: Range<Int>, initial: Images?, steps: [Images]?,
-    records: Bool = false
+    records: Bool = false, on device: ImageDevice? = nil
   ) {
     self.records = records
-    counted = CounterNoise(seed: seed, firstSample: firstSample)
+    counted = CounterNoise(seed: seed, firstSample: firstSample, on: device)
     recordedInitial = initial.map { $0.samples(samples) }
     recordedSteps = steps.map { $0.map { $0.samples(samples) } }
   }

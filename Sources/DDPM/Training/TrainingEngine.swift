@@ -13,6 +13,23 @@ public final class TrainingEngine {
     public let gradientNorm: Double
   }
 
+  /// A step that was sent. On an accelerator it may be under way still.
+  public struct Pending {
+    /// Of each part of the batch.
+    fileprivate let outputs: [[String: any DeviceTensor]]
+    fileprivate let gradientNorm: (any DeviceTensor)?
+
+    /// Waits for the step.
+    public func result() throws -> Result {
+      let loss = try outputs.reduce(0.0) { sum, part in
+        sum + Double(try part["loss"]?.data().floats.first ?? .nan) / Double(outputs.count)
+      }
+      return Result(
+        loss: loss, losses: try outputs.flatMap { try $0["losses"]?.data().floats ?? [] },
+        gradientNorm: Double(try gradientNorm?.data().floats.first ?? .nan))
+    }
+  }
+
   /// One batch, all of it.
   public struct Batch: Sendable {
     /// (N, C, H, W).
@@ -49,13 +66,18 @@ public final class TrainingEngine {
   /// Updates from the accumulated gradient.
   private let applying: (any Executable)?
   private let key: TensorData
+  /// Whether a step that was sent computes while the next is prepared.
+  public let isAsynchronous: Bool
 
   /// - Throws: `ProgramError` or `ExecutionError`, before any memory is taken where it would not fit.
   public init(
     _ program: TrainingProgram, card: ModelCard = ModelCard(), seed: UInt64, on backend: any Backend
   ) throws {
+    var program = program
+    program.devices = backend.deviceCount
     self.program = program
     self.card = card
+    isAsynchronous = backend.isAsynchronous
     let words = Philox4x32.key(seed: seed)
     key = TensorData([Int32(bitPattern: words[0]), Int32(bitPattern: words[1])], shape: [2])
     if program.parts == 1 {
@@ -81,25 +103,24 @@ public final class TrainingEngine {
   }
 
   /// One step of the recipe.
-  public func step(_ batch: Batch, _ schedule: Adam.Step) throws -> Result {
+  public func step(_ batch: Batch, _ schedule: Adam.Step) throws -> Result { try send(batch, schedule).result() }
+
+  /// Begins a step. Steps that are sent follow each other: states are read as they are after the last.
+  public func send(_ batch: Batch, _ schedule: Adam.Step) throws -> Pending {
     let size = program.batchSize
     precondition(
       batch.t.count == size * program.parts, "\(batch.t.count) samples for \(program.parts) parts of \(size)")
     let update = program.adam.inputs(schedule)
     let rows = try program.network.rows(of: batch.condition, card)
 
-    var outputs: [String: TensorData] = [:]
-    var losses: [Float] = []
-    var loss = 0.0
+    var outputs: [[String: any DeviceTensor]] = []
     for part in 0..<program.parts {
       var inputs = inputs(of: batch, rows, samples: part * size..<(part + 1) * size, step: schedule.step)
       if applying != nil { inputs["keep"] = TensorData(part == 0 ? 0 : 1) } else { inputs.merge(update) { $1 } }
-      outputs = try executable.run(inputs)
-      losses += outputs["losses"]?.floats ?? []
-      loss += Double(outputs["loss"]?.floats.first ?? .nan) / Double(program.parts)
+      outputs.append(try executable.run(onDevice: inputs))
     }
-    if let applying { outputs = try applying.run(update) }
-    return Result(loss: loss, losses: losses, gradientNorm: Double(outputs["gradient_norm"]?.floats.first ?? .nan))
+    let last = try applying?.run(onDevice: update) ?? outputs.last
+    return Pending(outputs: outputs, gradientNorm: last?["gradient_norm"])
   }
 
   private func inputs(of batch: Batch, _ rows: [Int32]?, samples: Range<Int>, step: Int) -> [String: TensorData] {

@@ -177,7 +177,7 @@ public final class TrainingRun {
         "the warm-up of \(resolved.warmupSteps) steps is not over when training ends after \(resolved.steps)")
     }
     self.configuration = resolved
-    state.threads = threads
+    (state.threads, state.arithmetic) = (threads, backend.arithmetic)
     state.seed = configuration.seed
     draw = TimestepDraw(
       T: process.schedule.T, seed: UInt64(configuration.seed), sampling: configuration.timestepSampling)
@@ -187,6 +187,11 @@ public final class TrainingRun {
       gradientClip: configuration.gradientClip, batchSize: configuration.batchSize / configuration.accumulate,
       size: size)
     program.parts = configuration.accumulate
+    guard program.batchSize % backend.deviceCount == 0 else {
+      throw ConfigurationError(
+        "\(program.batchSize) images, computed at once, cannot be shared by \(backend.deviceCount) devices: take a multiple",
+        key: TrainingConfiguration.CodingKeys.batchSize.rawValue)
+    }
     do {
       engine = try TrainingEngine(program, card: card, seed: UInt64(configuration.seed), on: backend)
     } catch ProgramError.shape(let error) {
@@ -211,12 +216,18 @@ public final class TrainingRun {
     state = checkpoint.state
     try checkpoint.load(into: engine.states, network: network)
     if draw.importance != nil { draw.restore(try checkpoint.history(T: process.schedule.T)) }
-    if state.threads != threads {
+    let before = state.arithmetic ?? "cpu float32"
+    if before != backend.arithmetic {
+      warnings.append(
+        "the run was computed by \(before) and goes on with \(backend.arithmetic): the result will differ in its last digits"
+      )
+      state.arithmetic = backend.arithmetic
+    } else if state.threads != threads, !backend.isAsynchronous {
       warnings.append(
         "the run was computed by \(state.threads) threads and goes on with \(threads): sums are taken in another order, "
           + "so the result will differ in its last digits; \(state.threads) threads continue exactly")
-      state.threads = threads
     }
+    state.threads = threads
   }
 
   /// The reverse process that is trained.
@@ -246,33 +257,52 @@ public final class TrainingRun {
     var clock = StepClock(batchSize: configuration.batchSize)
     let T = process.schedule.T
 
-    while state.step < configuration.steps, !stops {
-      clock.start()
-      let k = state.step + 1
-      let batch = try loader.next()
-      let (t, weights) = draw.draw(step: k, first: batch.cursor, count: configuration.batchSize)
-      let schedule = Adam.Step(
-        step: k, learningRate: configuration.learningRate(step: k), emaDecay: configuration.emaDecay(step: k))
-      let result = try engine.step(
-        .init(
-          x0: batch.x0, t: t, weights: weights, first: batch.cursor,
-          condition: condition(labels: batch.labels, x0: batch.x0, first: batch.cursor, step: k)), schedule)
+    // On an accelerator one step computes while the next is prepared. It is waited for before anything else is done with the states,
+    // and where its losses decide which t come next.
+    let runsAhead = engine.isAsynchronous && draw.importance == nil
+    var sent = state.step
+    var pending: SentStep?
+
+    func settle(_ step: SentStep) throws {
+      let result = try step.pending.result()
       guard result.loss.isFinite, result.gradientNorm.isFinite else {
-        throw notFinite(step: k, loss: result.loss, gradientNorm: result.gradientNorm)
+        throw notFinite(step: step.k, loss: result.loss, gradientNorm: result.gradientNorm)
       }
-      draw.record(result.losses, at: t)
-      window.add(loss: result.loss, gradientNorm: result.gradientNorm, losses: result.losses, t: t, T: T)
-      state.step = k
-      state.cursor = loader.cursor
+      draw.record(result.losses, at: step.t)
+      window.add(loss: result.loss, gradientNorm: result.gradientNorm, losses: result.losses, t: step.t, T: T)
+      state.step = step.k
+      state.cursor = step.cursor
       state.smoothedLoss = state.smoothedLoss.map { 0.98 * $0 + 0.02 * result.loss } ?? result.loss
       clock.stop()
       stops =
         try observe(
           .step(
             StepReport(
-              step: k, steps: configuration.steps, loss: result.loss, smoothedLoss: state.smoothedLoss ?? result.loss,
-              gradientNorm: result.gradientNorm, imagesPerSecond: clock.imagesPerSecond,
-              secondsLeft: clock.secondsPerStep * Double(configuration.steps - k)))) == .stopAndSave
+              step: step.k, steps: configuration.steps, loss: result.loss,
+              smoothedLoss: state.smoothedLoss ?? result.loss, gradientNorm: result.gradientNorm,
+              imagesPerSecond: clock.imagesPerSecond,
+              secondsLeft: clock.secondsPerStep * Double(configuration.steps - step.k)))) == .stopAndSave || stops
+    }
+
+    while sent < configuration.steps, !stops {
+      clock.start()
+      let k = sent + 1
+      let batch = try loader.next()
+      let (t, weights) = draw.draw(step: k, first: batch.cursor, count: configuration.batchSize)
+      let schedule = Adam.Step(
+        step: k, learningRate: configuration.learningRate(step: k), emaDecay: configuration.emaDecay(step: k))
+      let step = SentStep(
+        k: k, t: t, cursor: loader.cursor,
+        pending: try engine.send(
+          .init(
+            x0: batch.x0, t: t, weights: weights, first: batch.cursor,
+            condition: condition(labels: batch.labels, x0: batch.x0, first: batch.cursor, step: k)), schedule))
+      sent = k
+      if let before = pending { try settle(before) }
+      pending = step
+      guard !runsAhead || stops || isRecorded(k) else { continue }
+      pending = nil
+      try settle(step)
 
       let isLast = k == configuration.steps
       if k % configuration.logEvery == 0 || isLast {
@@ -307,6 +337,21 @@ public final class TrainingRun {
     directory.checkpoints.prune(keeping: configuration.keepCheckpoints)
     _ = try observe(.finished(state, model: directory.url))
     return .finished
+  }
+
+  /// A step under way.
+  private struct SentStep {
+    let k: Int
+    let t: [Timestep]
+    /// Where the data is after it.
+    let cursor: Int
+    let pending: TrainingEngine.Pending
+  }
+
+  /// Whether something is written or drawn after step k.
+  private func isRecorded(_ k: Int) -> Bool {
+    k == configuration.steps || k % configuration.logEvery == 0 || k % configuration.checkpointEvery == 0
+      || previews && k % configuration.sampleEvery == 0
   }
 
   private func notFinite(step: Int, loss: Double, gradientNorm: Double) -> TrainingError {

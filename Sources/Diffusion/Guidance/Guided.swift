@@ -60,6 +60,10 @@ public struct Guided<D: Denoiser>: Denoiser {
 
   /// The strong predictions of all samples, drawn away from the weak ones of some. Each sample by itself, whatever its batch.
   private func combined(_ strong: Images, _ weak: Images, guided: [Int], channels: Int) -> Images {
+    // All samples at once, also on a device, where each is treated alike.
+    if guided.count == strong.shape.count, guidance.rescale == 0, strong.shape.channels == channels {
+      return weak + guidance.scale * (strong - weak)
+    }
     var scalars = strong.scalars
     for (place, n) in guided.enumerated() {
       let (c, variance) = halves(strong[sample: n], channels: channels)

@@ -27,8 +27,7 @@ public enum X0Limit: Sendable, Hashable {
     case .none:
       return x0
     case .clip(let bound):
-      let b = Float(bound)
-      return x0.map { min(max($0, -b), b) }
+      return x0.clamped(to: bound)
     case .dynamic:
       return Images(
         shape: x0.shape,

@@ -17,12 +17,15 @@ public struct CounterNoise: NoiseSource, Sendable {
   /// The index, in the whole run, of the batch's first sample.
   public let firstSample: Int
   public let stream: RandomStream
+  /// Where it is drawn; nil for the host. The numbers are the same.
+  public let device: ImageDevice?
 
-  public init(seed: UInt64, firstSample: Int = 0, stream: RandomStream = .sampling) {
+  public init(seed: UInt64, firstSample: Int = 0, stream: RandomStream = .sampling, on device: ImageDevice? = nil) {
     precondition(firstSample >= 0 && firstSample <= Int(UInt32.max), "sample \(firstSample) is beyond 2³²")
     self.seed = seed
     self.firstSample = firstSample
     self.stream = stream
+    self.device = device
   }
 
   public func initialNoise(shape: Images.Shape) -> Images { noise(step: 0, shape: shape) }
@@ -37,7 +40,8 @@ public struct CounterNoise: NoiseSource, Sendable {
   }
 
   private func noise(step: UInt32, shape: Images.Shape) -> Images {
-    Images(
+    if let device { return Images(self, step: step, shape: shape, on: device) }
+    return Images(
       shape: shape,
       scalars: each(shape) {
         Philox4x32.fill(

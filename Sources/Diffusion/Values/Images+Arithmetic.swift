@@ -1,19 +1,27 @@
-/// Elementwise arithmetic in Float. Coefficients arrive in Double and are rounded once.
+/// Elementwise arithmetic in Float, where the images are. Coefficients arrive in Double and are rounded once.
 extension Images: LinearSpace {
   public typealias Coefficient = Double
 
-  public static func + (a: Images, b: Images) -> Images { zip(a, b) { $0 + $1 } }
-  public static func - (a: Images, b: Images) -> Images { zip(a, b) { $0 - $1 } }
-  public static func * (a: Images, b: Images) -> Images { zip(a, b) { $0 * $1 } }
+  public static func + (a: Images, b: Images) -> Images { deferred(a, b) { .sum($0, $1) } ?? zip(a, b) { $0 + $1 } }
+  public static func - (a: Images, b: Images) -> Images {
+    deferred(a, b) { .difference($0, $1) } ?? zip(a, b) { $0 - $1 }
+  }
+  public static func * (a: Images, b: Images) -> Images { deferred(a, b) { .product($0, $1) } ?? zip(a, b) { $0 * $1 } }
 
   public static func * (c: Double, x: Images) -> Images {
     let c = Float(c)
-    return x.map { c * $0 }
+    return x.deferred { .scaled(c, $0) } ?? x.map { c * $0 }
   }
 
   public static func / (x: Images, c: Double) -> Images {
     let c = Float(c)
-    return x.map { $0 / c }
+    return x.deferred { .quotient($0, c) } ?? x.map { $0 / c }
+  }
+
+  /// Each scalar clamped to [−bound, bound].
+  func clamped(to bound: Double) -> Images {
+    let b = Float(bound)
+    return deferred { .clamped($0, to: bound) } ?? map { min(max($0, -b), b) }
   }
 
   /// The images with `transform` applied to every scalar.

@@ -1,4 +1,6 @@
-/// A batch of images on the host: x_0, x_t, ε or a network's output.
+import TensorGraph
+
+/// A batch of images: x_0, x_t, ε or a network's output. On the host, or on a device where arithmetic with it then happens too.
 ///
 /// Scalars lie as [count, channels, height, width], the last index fastest; pixels of data lie in [−1, 1].
 public struct Images: Sendable, Equatable {
@@ -27,13 +29,34 @@ public struct Images: Sendable, Equatable {
   }
 
   public let shape: Shape
-  public let scalars: [Float]
+  private let storage: Storage
+
+  private enum Storage: Sendable {
+    case host([Float])
+    case device(DeferredImages)
+  }
 
   public init(shape: Shape, scalars: [Float]) {
     precondition(scalars.count == shape.scalarCount, "\(scalars.count) scalars do not fill a batch of \(shape)")
     self.shape = shape
-    self.scalars = scalars
+    storage = .host(scalars)
   }
+
+  init(_ deferred: DeferredImages) {
+    shape = deferred.shape
+    storage = .device(deferred)
+  }
+
+  /// The numbers. Those of images on a device are computed and brought here; where that fails they are NaN, and
+  /// ``ImageDevice/check()`` tells why.
+  public var scalars: [Float] {
+    switch storage {
+    case .host(let scalars): scalars
+    case .device(let images): images.device.read(images)
+    }
+  }
+
+  public static func == (a: Images, b: Images) -> Bool { a.shape == b.shape && a.scalars == b.scalars }
 
   public init(repeating value: Float, shape: Shape) {
     self.init(shape: shape, scalars: [Float](repeating: value, count: shape.scalarCount))
@@ -44,6 +67,10 @@ public struct Images: Sendable, Equatable {
     precondition(!parts.isEmpty, "no images to join")
     var shape = parts[0].shape
     shape.count = parts.reduce(0) { $0 + $1.shape.count }
+    if let device = parts.lazy.compactMap(\.device).first, device.isWhole {
+      self.init(DeferredImages(.expression(.joined(parts.map { $0.deferred(on: device) })), shape, on: device))
+      return
+    }
     self.init(shape: shape, scalars: parts.flatMap(\.scalars))
   }
 
@@ -55,15 +82,17 @@ public struct Images: Sendable, Equatable {
 
   /// Sample `n`, as a batch of one.
   public subscript(sample n: Int) -> Images {
-    var one = shape
-    one.count = 1
-    return Images(shape: one, scalars: Array(scalars[range(ofSample: n)]))
+    samples(n..<n + 1)
   }
 
   /// Some of the samples.
   public func samples(_ range: Range<Int>) -> Images {
     var part = shape
     part.count = range.count
+    if range == 0..<shape.count { return self }
+    if let own = ownDeferred, own.device.isWhole {
+      return Images(DeferredImages(.expression(.samples(own, range)), part, on: own.device))
+    }
     return Images(
       shape: part, scalars: Array(scalars[range.lowerBound * shape.dimension..<range.upperBound * shape.dimension]))
   }
@@ -73,6 +102,12 @@ public struct Images: Sendable, Equatable {
     precondition(shape.channels % 2 == 0, "\(shape) has no two halves of channels")
     var half = shape
     half.channels /= 2
+    if let own = ownDeferred {
+      let parts = [0..<half.channels, half.channels..<shape.channels].map { channels in
+        Images(DeferredImages(.expression(.channels(own, channels)), half, on: own.device))
+      }
+      return (parts[0], parts[1])
+    }
     let size = half.dimension
     var first: [Float] = []
     var second: [Float] = []
@@ -84,5 +119,68 @@ public struct Images: Sendable, Equatable {
       second += scalars[start + size..<start + 2 * size]
     }
     return (Images(shape: half, scalars: first), Images(shape: half, scalars: second))
+  }
+}
+
+// MARK: - On a device
+
+extension Images {
+  /// Where the images are; nil on the host.
+  public var device: ImageDevice? { ownDeferred?.device }
+
+  /// Images that a program left on a device.
+  ///
+  /// - Parameter tensor: [N, C, H, W].
+  package init(_ tensor: any DeviceTensor, shape: Shape, on device: ImageDevice) {
+    self.init(DeferredImages(.tensor(tensor), shape, on: device))
+  }
+
+  /// N(0, I), drawn on a device.
+  init(_ noise: CounterNoise, step: UInt32, shape: Shape, on device: ImageDevice) {
+    self.init(DeferredImages(.expression(.noise(noise, step: step)), shape, on: device))
+  }
+
+  /// For a program's input: computed on the device where the images are, and otherwise on the host.
+  ///
+  /// - Throws: what compiling and running throw.
+  package func tensor() throws -> any DeviceTensor {
+    switch storage {
+    case .host(let scalars): TensorData(scalars, shape: [shape.count, shape.channels, shape.height, shape.width])
+    case .device(let images): try images.tensor()
+    }
+  }
+
+  /// The same images on the host.
+  ///
+  /// - Throws: what the device failed with.
+  package func onHost() throws -> Images {
+    switch storage {
+    case .host: self
+    case .device(let images): Images(shape: shape, scalars: try images.scalars())
+    }
+  }
+
+  private var ownDeferred: DeferredImages? {
+    if case .device(let images) = storage { images } else { nil }
+  }
+
+  private func deferred(on device: ImageDevice) -> DeferredImages {
+    if let own = ownDeferred, own.device === device { return own }
+    let data = TensorData(scalars, shape: [shape.count, shape.channels, shape.height, shape.width])
+    return DeferredImages(.tensor(data), shape, on: device)
+  }
+
+  /// The images made of these by an expression, where they are on a device.
+  func deferred(_ expression: (DeferredImages) -> DeferredImages.Expression) -> Images? {
+    ownDeferred.map { Images(DeferredImages(.expression(expression($0)), shape, on: $0.device)) }
+  }
+
+  /// The images made of two batches by an expression, where either is on a device.
+  static func deferred(
+    _ a: Images, _ b: Images, _ expression: (DeferredImages, DeferredImages) -> DeferredImages.Expression
+  ) -> Images? {
+    guard let device = a.device ?? b.device else { return nil }
+    let both = expression(a.deferred(on: device), b.deferred(on: device))
+    return Images(DeferredImages(.expression(both), a.shape, on: device))
   }
 }

@@ -2,6 +2,12 @@
 public protocol Backend: Sendable {
   /// What runs the programs, for logs and reports.
   var name: String { get }
+  /// What decides the last digits of a result: two runs repeat each other where it is equal.
+  var arithmetic: String { get }
+  /// Devices that share each batch: a program of N rows takes inputs of `deviceCount` · N.
+  var deviceCount: Int { get }
+  /// Whether a run returns before its outputs are there, so that the next can be prepared and sent meanwhile.
+  var isAsynchronous: Bool { get }
 
   /// Storage for the states that the programs name, zero until written. A name stands for one state in all of them.
   ///
@@ -16,6 +22,10 @@ public protocol Backend: Sendable {
 }
 
 extension Backend {
+  public var arithmetic: String { "cpu float32" }
+  public var deviceCount: Int { 1 }
+  public var isAsynchronous: Bool { false }
+
   /// Makes `program` ready to run on states of its own.
   public func compile(_ program: Program) throws -> any Executable {
     try compile(program, states: makeStates(for: [program]))

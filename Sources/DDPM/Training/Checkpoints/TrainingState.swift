@@ -18,12 +18,14 @@ public struct TrainingState: Codable, Equatable, Sendable {
   public var bestLoss: Double?
   /// The threads that computed it; other numbers sum in other orders.
   public var threads = 1
+  /// The `Backend.arithmetic` of what computed it; nil in runs that knew the processor alone.
+  public var arithmetic: String?
   public var seed = 0
   /// The sums since the last log line.
   var window: MetricsWindow?
 
   enum CodingKeys: String, CodingKey {
-    case step, cursor, threads, seed, window
+    case step, cursor, threads, arithmetic, seed, window
     case smoothedLoss = "smoothed_loss"
     case bestLoss = "best_loss"
   }

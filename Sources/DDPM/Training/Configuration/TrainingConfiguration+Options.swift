@@ -53,6 +53,8 @@ extension TrainingConfiguration.CodingKeys {
     case .emaWarmup: "Let the average's decay grow as (1 + k)/(10 + k) at first"
     case .seed: "Seed of weights, noise, t, dropout and shuffling"
     case .threads: "Threads that share the computation"
+    case .device: "What computes: cpu, cuda, tpu or xla:PATH"
+    case .precision: "How accurately: float32, or on accelerators fast32 or bfloat16"
     case .deterministic: "Choose algorithms by a fixed rule instead of by timing them"
     case .logEvery: "Steps between lines of metrics"
     case .checkpointEvery: "Steps between checkpoints"

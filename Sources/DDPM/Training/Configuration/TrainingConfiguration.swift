@@ -103,6 +103,10 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   public var seed = 0
   /// Threads that share the computation; nil: all processors.
   public var threads: Int?
+  /// What computes: `cpu`, `cuda`, `tpu` or `xla:PATH`.
+  public var device = "cpu"
+  /// How accurately: `float32`, or on accelerators `fast32` or `bfloat16`.
+  public var precision = "float32"
   /// Whether algorithms are chosen by a fixed rule instead of by timing.
   public var deterministic = false
 
@@ -186,7 +190,7 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
     case gradientClip = "gradient_clip"
     case emaDecay = "ema_decay"
     case emaWarmup = "ema_warmup"
-    case seed, threads, deterministic
+    case seed, threads, device, precision, deterministic
     case logEvery = "log_every"
     case checkpointEvery = "checkpoint_every"
     case keepCheckpoints = "keep_checkpoints"

@@ -23,8 +23,10 @@ public struct TrainingProgram: Sendable {
   /// Samples in one run of the graph: a whole batch, or one part of it.
   public var batchSize: Int
   public var size: SampleSize
-  /// Parts in which a batch is computed.
+  /// Parts in which a batch is computed, one after the other.
   public var parts = 1
+  /// Devices that share each run of the graph: the graph is that of one, with its share of the samples.
+  public var devices = 1
   /// Whether ε is an input `noise` instead of being drawn: to repeat what another program did.
   public var takesNoise = false
 
@@ -41,7 +43,7 @@ public struct TrainingProgram: Sendable {
     self.size = size
   }
 
-  /// Loss, gradients and update in one run.
+  /// Loss, gradients and update in one run. N is one device's share of `batchSize`.
   ///
   /// Inputs `x0` (N, C, H, W), `timestep` int32 (N) in 1…T, `loss_weight` (N), `counters` int32 (N, 2), `key` int32 (2), those of
   /// `Adam.inputs`, and where they apply `class_labels` int32 (N), `pictures` (N, C″, H, W), `noise` (N, C, H, W).
@@ -49,7 +51,8 @@ public struct TrainingProgram: Sendable {
   public func step() throws -> Program {
     let builder = GraphBuilder()
     let network = try network.declare(in: builder, prefix: "")
-    update(network.trained, gradients: gradients(network, in: builder), in: builder)
+    update(
+      network.trained, gradients: gradients(network, in: builder).map { $0.allReducedMean() }, in: builder)
     return try builder.finish()
   }
 
@@ -72,14 +75,16 @@ public struct TrainingProgram: Sendable {
   public func apply() throws -> Program {
     let builder = GraphBuilder()
     let trained = try network.declare(in: builder, prefix: "").trained
-    let gradients = trained.map { builder.state(StateName.accumulated($0.parameter.name), $0.parameter.shape) }
+    let gradients = trained.map {
+      builder.state(StateName.accumulated($0.parameter.name), $0.parameter.shape).allReducedMean()
+    }
     update(trained, gradients: gradients, in: builder)
     return try builder.finish()
   }
 
   /// ∇_θ L, with the loss as output.
   private func gradients(_ network: any Network, in builder: GraphBuilder) -> [Tensor] {
-    let n = batchSize
+    let n = batchSize / devices
     let sample: Shape = [self.network.channels, size.height, size.width]
     let x0 = builder.input("x0", Shape([n] + sample.dimensions))
     let t = builder.input("timestep", [n], .int32)
@@ -98,7 +103,7 @@ public struct TrainingProgram: Sendable {
       dropout: self.network.hasDropout ? DropoutSource(counters: counters, key: key) : nil)
     let losses = graph.losses(objective, x0: x0, epsilon: ε, output: output)
     let loss = (weight * losses).mean()
-    builder.output("loss", loss)
+    builder.output("loss", loss.allReducedMean())
     builder.output("losses", losses)
     return builder.gradients(of: loss, withRespectTo: network.trained.map(\.tensor))
   }

@@ -15,8 +15,11 @@ struct StepClock {
 
   mutating func start() { started = Self.now }
 
+  /// A step is over; what follows without another `start` belongs to the next.
   mutating func stop() {
-    let seconds = Self.now - started
+    let now = Self.now
+    let seconds = now - started
+    started = now
     total += seconds
     mean = mean.map { 0.95 * $0 + 0.05 * seconds } ?? seconds
   }
