@@ -152,9 +152,10 @@ struct EvaluateCommand: ParsableCommand {
     let pairs = count * visits.count
     let denoiser = try model.denoiser(
       batchSize: min(batchSize, pairs), size: SampleSize(height: data.shape.height, width: data.shape.width))
+    let bound = VariationalBound(process, decoder: data.isPixels ? .discretized : .density)
     let run = BoundRun(
-      VariationalBound(process, decoder: data.isPixels ? .discretized : .density), denoiser: denoiser, visits: visits,
-      path: metric == .rateDistortion ? .trajectory : .independent, seed: seed, batchSize: min(batchSize, pairs))
+      bound, denoiser, visits, metric == .rateDistortion ? .trajectory : .independent, seed: seed,
+      batchSize: min(batchSize, pairs), device: try model.deviceBound(bound, denoiser, seed: seed))
     var seconds = try measure(run, &state, data, count, classes, given: classGiven == .none ? .none : .own, terminal)
     if var none = other {
       terminal.print("and now     under no class, with the same noise")

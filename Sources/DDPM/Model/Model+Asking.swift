@@ -49,10 +49,11 @@ extension Model {
       let process = try process ?? self.process()
       let T = process.schedule.T
       let first = try image(0)
+      let bound = VariationalBound(process, decoder: decoder)
+      let denoiser = try denoiser(batchSize: batchSize, size: .init(first.x0.shape))
       let run = BoundRun(
-        VariationalBound(process, decoder: decoder),
-        denoiser: try denoiser(batchSize: batchSize, size: .init(first.x0.shape)),
-        visits: TimestepVisits(T: T, count: timesteps), seed: seed, batchSize: batchSize)
+        bound, denoiser, TimestepVisits(T: T, count: timesteps), seed: seed, batchSize: batchSize,
+        device: try deviceBound(bound, denoiser, seed: seed))
       var statistics = statistics ?? BoundStatistics(T: T)
       try run(&statistics, upTo: count, image: image) { _, _, _ in try check() }
       return statistics

@@ -124,6 +124,13 @@ public final class Model: Sendable {
     }
   }
 
+  /// The bound measured where the network runs; nil where that is the host's memory anyway.
+  package func deviceBound(
+    _ bound: VariationalBound, _ denoiser: NetworkDenoiser, seed: UInt64
+  ) throws -> DeviceBound? {
+    device == nil ? nil : try DeviceBound(bound, denoiser, seed: seed, on: backend)
+  }
+
   /// - Throws: ``SamplingError/noSize`` where neither the caller nor the model says it, and what the architecture says of the size.
   func sampleSize(_ given: SampleSize?) throws -> SampleSize {
     guard let size = given ?? architecture.sampleSize else { throw SamplingError.noSize }

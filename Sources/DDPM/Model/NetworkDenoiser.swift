@@ -84,6 +84,11 @@ public final class NetworkDenoiser: Denoiser, Sendable {
     return images.samples(0..<samples.count)
   }
 
+  /// A program's result as images that the network can be asked about where they are.
+  func images(_ tensor: any DeviceTensor, shape: Images.Shape) throws -> Images {
+    try device.map { Images(tensor, shape: shape, on: $0) } ?? Images(shape: shape, scalars: tensor.data().floats)
+  }
+
   /// Some of the samples, and zeros up to the program's batch size.
   private func filled(_ images: Images, _ samples: Range<Int>, _ missing: Int) -> Images {
     let part = images.samples(samples)

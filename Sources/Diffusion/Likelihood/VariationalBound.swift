@@ -43,6 +43,10 @@ public struct VariationalBound: Sendable {
     public let εError: Double
     public var epsilonError: Double { εError }
 
+    public init(t: Timestep, nats: Double, x0Error: Double, epsilonError: Double) {
+      (self.t, self.nats, self.x0Error, εError) = (t, nats, x0Error, epsilonError)
+    }
+
     /// bits a dimension.
     public var bits: Double { nats / log(2.0) }
   }
@@ -91,6 +95,6 @@ public struct VariationalBound: Sendable {
       εError += (ε[i] - ε̂) * (ε[i] - ε̂)
     }
     let dimension = Double(x0.count)
-    return Term(t: t, nats: nats / dimension, x0Error: x0Error / dimension, εError: εError / dimension)
+    return Term(t: t, nats: nats / dimension, x0Error: x0Error / dimension, epsilonError: εError / dimension)
   }
 }

@@ -72,23 +72,50 @@ public struct ProcessGraph {
       return (coefficient { process.weight(weight, at: $0) } * squares).mean([1, 2, 3])
     case .hybrid(let λ):
       precondition(process.variance.isLearned, "the hybrid objective needs a learned variance")
-      let nats = bound(x0: x0, xt: xt, prediction: halves[0].detached(), variance: halves[1])
+      // x̂_0 is not limited: training does not.
+      let x̂0 = process.prediction.x0(halves[0].detached(), xt: xt, level: level, posterior: posterior)
+      let nats = bound(x0: x0, xt: xt, x0Hat: x̂0, variance: halves[1], decoder: .discretized)
       let λ = λ ?? Double(process.schedule.T) / 1000
       // L_simple + λ L_{t−1}, the term in bits
       return (squares + λ / log(2.0) * nats).mean([1, 2, 3])
     }
   }
 
-  /// L_{t−1} for t > 1 and L_0 for t = 1, [N, C, H, W] in nats. x̂_0 is not limited: training does not.
-  func bound(x0: Tensor, xt: Tensor, prediction: Tensor, variance: Tensor) -> Tensor {
-    let (process, posterior) = (process, posterior)
+  /// The bound's terms of each sample, (N): what `VariationalBound.terms` gives, in the graph's 32 bits.
+  ///
+  /// - Parameters:
+  ///   - x0: [N, C, H, W].
+  ///   - ε: the noise in x_t.
+  ///   - output: what the network said of x_t: [N, C, H, W], or [N, 2C, H, W] where the variance is learned.
+  /// - Returns: L_{t−1} (L_0 at t = 1) in nats a dimension, and the mean squared errors of x̂_0, limited by a clip alone, and of ε̂.
+  package func terms(
+    x0: Tensor, epsilon ε: Tensor, output: Tensor, decoder: VariationalBound.Decoder
+  ) -> (nats: Tensor, x0Error: Tensor, εError: Tensor) {
+    let xt = noised(x0, epsilon: ε)
+    let halves = process.variance.isLearned ? output.split(axis: 1, parts: 2) : [output]
+    var x̂0 = process.prediction.x0(halves[0], xt: xt, level: level, posterior: posterior)
+    if case .clip(let bound) = process.limit { x̂0 = x̂0.clamped(to: -bound...bound) }
+    let ε̂ = process.prediction.epsilon(halves[0], xt: xt, level: level, posterior: posterior)
+    let nats = bound(
+      x0: x0, xt: xt, x0Hat: x̂0, variance: halves.count == 2 ? halves[1] : nil, decoder: decoder)
+    return (nats.mean([1, 2, 3]), (x0 - x̂0).squared().mean([1, 2, 3]), (ε - ε̂).squared().mean([1, 2, 3]))
+  }
+
+  /// L_{t−1} for t > 1 and L_0 for t = 1, [N, C, H, W] in nats.
+  ///
+  /// - Parameter variance: s_θ, where it is learned.
+  private func bound(
+    x0: Tensor, xt: Tensor, x0Hat x̂0: Tensor, variance: Tensor?, decoder: VariationalBound.Decoder
+  ) -> Tensor {
+    let process = process
     let term = BoundTerm(
       isFirst: coefficient { $0 == 1 ? 1 : 0 }, posterior: posterior,
-      posteriorLogVariance: coefficient { process.schedule.posteriorLogVariance($0) }, decoder: .discretized)
-    let x̂0 = process.prediction.x0(prediction, xt: xt, level: level, posterior: posterior)
+      posteriorLogVariance: coefficient { process.schedule.posteriorLogVariance($0) }, decoder: decoder)
     let range = {
       (coefficient { process.logVarianceRange(at: $0).least }, coefficient { process.logVarianceRange(at: $0).most })
     }
-    return term.nats(x0: x0, xt: xt, x0Hat: x̂0, logVariance: process.logVariance(variance, range: range()))
+    let logσ² =
+      variance.map { process.logVariance($0, range: range()) } ?? coefficient { process.fixedLogVariance(at: $0) }
+    return term.nats(x0: x0, xt: xt, x0Hat: x̂0, logVariance: logσ²)
   }
 }

@@ -40,7 +40,7 @@ public struct CounterNoise: NoiseSource, Sendable {
   }
 
   private func noise(step: UInt32, shape: Images.Shape) -> Images {
-    if let device { return Images(self, step: step, shape: shape, on: device) }
+    if let device, device.holds(shape) { return Images(self, step: step, shape: shape, on: device) }
     return Images(
       shape: shape,
       scalars: each(shape) {

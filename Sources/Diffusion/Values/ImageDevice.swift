@@ -12,6 +12,8 @@ public final class ImageDevice: Sendable {
 
   /// Whether a batch lies in one piece: its samples can be taken apart and joined there.
   var isWhole: Bool { backend.deviceCount == 1 }
+  /// Whether a batch can be divided over the backend's devices.
+  func holds(_ shape: Images.Shape) -> Bool { shape.count % backend.deviceCount == 0 }
 
   /// - Throws: what reading images from here failed with, where they had to be read without a way to say so.
   public func check() throws {

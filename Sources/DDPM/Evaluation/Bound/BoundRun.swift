@@ -12,10 +12,20 @@ public struct BoundRun<D: Denoiser> {
   public let seed: UInt64
   /// Pairs that the network sees together.
   public let batchSize: Int
+  /// What measures them where the network runs; nil for the host.
+  private let device: DeviceBound?
 
   public init(
     _ bound: VariationalBound, denoiser: D, visits: TimestepVisits? = nil, path: NoisePath = .independent, seed: UInt64,
     batchSize: Int
+  ) {
+    self.init(bound, denoiser, visits, path, seed: seed, batchSize: batchSize, device: nil)
+  }
+
+  /// - Parameter device: in place of `denoiser` and the host's arithmetic, of the same bound and seed.
+  package init(
+    _ bound: VariationalBound, _ denoiser: D, _ visits: TimestepVisits? = nil, _ path: NoisePath = .independent,
+    seed: UInt64, batchSize: Int, device: DeviceBound?
   ) {
     let T = bound.process.schedule.T
     let visits = visits ?? TimestepVisits(T: T)
@@ -28,6 +38,7 @@ public struct BoundRun<D: Denoiser> {
     self.path = path
     self.seed = seed
     self.batchSize = batchSize
+    self.device = path == .independent ? device : nil
   }
 
   /// Goes on from the images that `statistics` holds.
@@ -67,7 +78,8 @@ public struct BoundRun<D: Denoiser> {
       let visits = visits(image: index, seed: seed)
       open.append(OpenImage(prior: bound.prior(image.x0)[0], visits: visits))
       let walk = ImageWalk(
-        image, index: index, visits: visits, path: path, schedule: bound.process.schedule, seed: seed)
+        image, index: index, visits: visits, path: path, schedule: bound.process.schedule, seed: seed,
+        draws: device == nil)
       for pair in walk {
         batch.append(pair)
         if batch.count == batchSize { try score() }
@@ -77,8 +89,9 @@ public struct BoundRun<D: Denoiser> {
   }
 
   private func terms(_ pairs: [ImageWalk.Pair]) throws -> [VariationalBound.Term] {
-    try terms(
-      x0: Images(joining: pairs.map(\.x0)), ε: Images(joining: pairs.map(\.ε)), at: pairs.map(\.t),
+    if let device { return try device.terms(pairs) }
+    return try terms(
+      x0: Images(joining: pairs.map(\.x0)), ε: Images(joining: pairs.compactMap(\.ε)), at: pairs.map(\.t),
       given: Condition(joining: pairs.map(\.condition)))
   }
 

@@ -26,13 +26,18 @@ public enum NoisePath: String, Sendable {
 struct ImageWalk: Sequence, IteratorProtocol {
   /// One question to the network: an image, the noise in it, and t.
   struct Pair {
+    /// The image's number.
+    let index: Int
     let x0: Images
-    let ε: Images
+    /// nil where the device draws it.
+    let ε: Images?
     let t: Timestep
     let condition: Condition
   }
 
   private let image: EvaluationImage
+  private let index: Int
+  private let draws: Bool
   private let visits: [TimestepVisits.Visit]
   private let path: NoisePath
   private let schedule: NoiseSchedule
@@ -41,11 +46,14 @@ struct ImageWalk: Sequence, IteratorProtocol {
   /// Of the trajectory: where it is.
   private var xt: Images?
 
+  /// - Parameter draws: whether the noise is drawn here.
   init(
     _ image: EvaluationImage, index: Int, visits: [TimestepVisits.Visit], path: NoisePath, schedule: NoiseSchedule,
-    seed: UInt64
+    seed: UInt64, draws: Bool = true
   ) {
     self.image = image
+    self.index = index
+    self.draws = draws
     self.visits = visits
     self.path = path
     self.schedule = schedule
@@ -56,12 +64,13 @@ struct ImageWalk: Sequence, IteratorProtocol {
     guard position < visits.count else { return nil }
     let t = visits[position].t
     position += 1
-    let ε =
+    let ε: Images? =
       switch path {
+      case .independent where !draws: nil
       case .independent: noise.stepNoise(leaving: t, shape: image.x0.shape)
       case .trajectory: trajectoryNoise(at: t)
       }
-    return Pair(x0: image.x0, ε: ε, t: t, condition: image.condition)
+    return Pair(index: index, x0: image.x0, ε: ε, t: t, condition: image.condition)
   }
 
   /// The ε of the trajectory's x_t. It takes one step each time: all t are visited.

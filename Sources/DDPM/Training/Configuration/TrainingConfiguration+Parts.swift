@@ -184,7 +184,8 @@ extension TrainingConfiguration {
 
   /// What a resumed run may change: how long it is, what it records, and what may help where it diverged.
   static let changeable: Set<CodingKeys> = [
-    .steps, .threads, .device, .precision, .learningRate, .warmupSteps, .gradientClip, .logEvery, .checkpointEvery, .keepCheckpoints,
+    .steps, .threads, .device, .precision, .learningRate, .warmupSteps, .gradientClip, .logEvery, .checkpointEvery,
+    .keepCheckpoints,
     .sampleEvery, .sampleCount, .sampleSteps, .data,
   ]
 }
