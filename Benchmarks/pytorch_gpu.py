@@ -1,6 +1,6 @@
 """PyTorch and diffusers on one GPU, on the work of `xla-check train` and `xla-check sample`. Prints rows of a Markdown table.
 
-usage: pytorch_gpu.py [train|sample] BATCH STEPS
+usage: pytorch_gpu.py [train|sample] BATCH STEPS [PRECISION/MODE,…]
 
 Modes: channels_last throughout; eager, compiled, and compiled with CUDA graphs; products of bfloat16 (autocast) and of TF32.
 """
@@ -14,6 +14,7 @@ from diffusers import DDIMScheduler
 import networks
 
 work, batch, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+wanted = sys.argv[4].split(",") if len(sys.argv) > 4 else None
 device = torch.device("cuda")
 torch.backends.cudnn.benchmark = True
 
@@ -62,6 +63,8 @@ print(f"PyTorch {torch.__version__} on {torch.cuda.get_device_name()}")
 for narrow in (True, False):
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     for mode in ("eager", "default", "reduce-overhead"):
+        if wanted and f"{'bfloat16' if narrow else 'TF32'}/{mode}" not in wanted:
+            continue
         try:
             torch._dynamo.reset()
             torch.cuda.reset_peak_memory_stats()
