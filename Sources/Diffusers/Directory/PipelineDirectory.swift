@@ -96,11 +96,15 @@ public struct PipelineDirectory: Sendable {
   /// - Parameters:
   ///   - weights: Every parameter of the network.
   ///   - precision: How the weights are stored.
+  ///   - isChecksummed: Whether the weights carry a checksum, which diffusers passes over; without one the bytes are diffusers' own.
   /// - Throws: `SafetensorsError` or `FileError`.
-  public func write(_ weights: [TensorSource], to directory: URL, precision: WeightPrecision = .f32) throws {
+  public func write(
+    _ weights: [TensorSource], to directory: URL, precision: WeightPrecision = .f32, isChecksummed: Bool = false
+  ) throws {
     let networkFolder = directory.appending(path: type(of: network).component)
     try makeDirectory(networkFolder)
-    try Safetensors.write(weights, to: networkFolder.appending(path: Self.weightsName), precision: precision)
+    try Safetensors.write(
+      weights, to: networkFolder.appending(path: Self.weightsName), precision: precision, isChecksummed: isChecksummed)
     try writeObject(network.json(updating: networkJSON), to: networkFolder.appending(path: Self.configName))
     if let schedulerJSON {
       let schedulerFolder = directory.appending(path: "scheduler")
