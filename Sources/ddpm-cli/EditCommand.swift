@@ -143,6 +143,10 @@ struct EditCommand: ParsableCommand {
     let network = try model.guidedNetwork(
       batchSize: min(batchSize, task.count), size: SampleSize(height: task.shape.height, width: task.shape.width),
       by: guidance.choice, weaker: try guidance.weakerModel(on: device))
+    let memory = MemoryEstimate(
+      plan: network.memoryPlan, host: network.hostMemory, results: resultByteCount(task))
+    terminal.print(memory.line("batches and results"))
+    try memory.check("ask for fewer images (--count)")
     let process = task.process
     guard (1...process.schedule.T).contains(steps) else { throw EditError.steps(steps, T: process.schedule.T) }
     let editing = try Editing(
@@ -159,6 +163,13 @@ struct EditCommand: ParsableCommand {
       "\(pictures.count) image\(pictures.count == 1 ? "" : "s") in \(steps) steps: \(Text.duration(clock.elapsed))")
     report(task, pictures, on: terminal)
     try write(task, pictures, on: terminal)
+  }
+
+  /// All results are walked together: x_t, x̂_0, the prediction and what a step remembers of each, and in the end the pictures
+  /// and the grid.
+  private func resultByteCount(_ task: Task) -> Int {
+    let image = task.shape.dimension
+    return task.count * image * (12 * MemoryLayout<Float>.stride + 1) + (task.count + 3) * image * magnify * magnify
   }
 
   /// What the results have of the measurement, and of the original.
