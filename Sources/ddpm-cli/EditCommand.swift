@@ -30,7 +30,7 @@ struct EditCommand: ParsableCommand {
       grey; how far A x is from y in the end is printed. With --simulate PICTURE is the original: A is applied to it first, \
       and the result is compared with it, in decibels. With --mask, PICTURE has what the mask hides.
 
-      A mask hides what is white and keeps what is black, to the last bit. --jumps R,J repeats each J steps R times, which costs R \
+      A mask hides what is white or transparent and keeps what is black, to the last bit. --jumps R,J repeats each J steps R times, which costs R \
       times as much and makes the borders fit (RePaint).
 
       A model that was trained with --super-resolution-scale takes the small picture and no task.
@@ -128,6 +128,7 @@ struct EditCommand: ParsableCommand {
   func run() throws {
     let terminal = Terminal()
     try Output.check(out)
+    if let save { _ = try CreatedDirectory(URL(filePath: save)) }
     guard (1...SamplingError.largestBatch).contains(batchSize) else { throw SamplingError.batchSize(batchSize) }
     if let strength, !(strength > 0 && strength <= 1) { throw EditError.strength(strength) }
 
@@ -198,7 +199,6 @@ struct EditCommand: ParsableCommand {
       "wrote \(out): the picture as given\(before.count > 1 ? ", bicubic" : ""), \(pictures.count) edited"
         + (task.original == nil ? "" : ", the original"))
     if let save {
-      try FileManager.default.createDirectory(at: URL(filePath: save), withIntermediateDirectories: true)
       for (n, picture) in pictures.enumerated() {
         try picture.writePNG(to: URL(filePath: save).appending(path: Text.zeroPadded(n, 5) + ".png"))
       }

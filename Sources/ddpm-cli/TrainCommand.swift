@@ -96,8 +96,9 @@ struct TrainCommand: ParsableCommand {
 
   func run() throws {
     let terminal = Terminal()
-    StopSignals.watch()
     let run = try resume.map { try resumed(URL(filePath: $0)) } ?? started()
+    // Until here, while data are read, there is nothing to save: a signal ends the process at once.
+    StopSignals.watch()
     let outcome: TrainingRun.Outcome
     do {
       outcome = try run {
