@@ -128,7 +128,10 @@ struct EditCommand: ParsableCommand {
   func run() throws {
     let terminal = Terminal()
     try Output.check(out)
-    if let save { _ = try CreatedDirectory(URL(filePath: save)) }
+    if let save {
+      let folder = try CreatedDirectory(URL(filePath: save))
+      AtomicFile.removeLeftovers(in: folder.url)
+    }
     guard (1...SamplingError.largestBatch).contains(batchSize) else { throw SamplingError.batchSize(batchSize) }
     if let strength, !(strength > 0 && strength <= 1) { throw EditError.strength(strength) }
 

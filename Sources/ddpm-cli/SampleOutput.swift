@@ -100,9 +100,17 @@ struct SampleOutput {
 
 /// Files that a command will write.
 enum Output {
-  /// Whether a file can be written there, before hours are spent on what goes into it.
+  /// Removes what killed processes left where these files will be.
+  static func removeLeftovers(beside paths: [String?]) {
+    for path in paths.compactMap(\.self) {
+      AtomicFile.removeLeftovers(in: URL(filePath: path).deletingLastPathComponent())
+    }
+  }
+
+  /// Whether a file can be written there, before hours are spent on what goes into it. What killed processes left there goes.
   static func check(_ path: String) throws {
     let folder = URL(filePath: path).deletingLastPathComponent().path
     guard access(folder, W_OK) == 0 else { throw FileError(verb: "write", path: path, code: errno) }
+    removeLeftovers(beside: [path])
   }
 }
