@@ -4,6 +4,9 @@ extension String {
   /// Names come from archives, headers and configurations too: they must neither speak to a terminal nor turn its text around.
   package var onOneLine: String { shown(limit: 4096) }
 
+  /// The same of a line that is as long as it is.
+  package var inPlainSight: String { shown(limit: .max) }
+
   /// So with at most `limit` characters; `…` stands for the rest.
   fileprivate func shown(limit: Int) -> String {
     var text = String.UnicodeScalarView()

@@ -30,7 +30,7 @@ struct EditCommand: ParsableCommand {
       grey; how far A x is from y in the end is printed. With --simulate PICTURE is the original: A is applied to it first, \
       and the result is compared with it, in decibels. With --mask, PICTURE has what the mask hides.
 
-      A mask hides what is white and keeps what is black, to the last bit. --jumps R,J repeats each J steps R times, which costs R \
+      A mask hides what is white or transparent and keeps what is black, to the last bit. --jumps R,J repeats each J steps R times, which costs R \
       times as much and makes the borders fit (RePaint).
 
       A model that was trained with --super-resolution-scale takes the small picture and no task.
@@ -128,6 +128,10 @@ struct EditCommand: ParsableCommand {
   func run() throws {
     let terminal = Terminal()
     try Output.check(out)
+    if let save {
+      let folder = try CreatedDirectory(URL(filePath: save))
+      AtomicFile.removeLeftovers(in: folder.url)
+    }
     guard (1...SamplingError.largestBatch).contains(batchSize) else { throw SamplingError.batchSize(batchSize) }
     if let strength, !(strength > 0 && strength <= 1) { throw EditError.strength(strength) }
 
@@ -143,6 +147,10 @@ struct EditCommand: ParsableCommand {
     let network = try model.guidedNetwork(
       batchSize: min(batchSize, task.count), size: SampleSize(height: task.shape.height, width: task.shape.width),
       by: guidance.choice, weaker: try guidance.weakerModel(on: device))
+    let memory = MemoryEstimate(
+      plan: network.memoryPlan, host: network.hostMemory, results: resultByteCount(task))
+    terminal.print(memory.line("batches and results"))
+    try memory.check("ask for fewer images (--count)")
     let process = task.process
     guard (1...process.schedule.T).contains(steps) else { throw EditError.steps(steps, T: process.schedule.T) }
     let editing = try Editing(
@@ -159,6 +167,13 @@ struct EditCommand: ParsableCommand {
       "\(pictures.count) image\(pictures.count == 1 ? "" : "s") in \(steps) steps: \(Text.duration(clock.elapsed))")
     report(task, pictures, on: terminal)
     try write(task, pictures, on: terminal)
+  }
+
+  /// All results are walked together: x_t, x̂_0, the prediction and what a step remembers of each, and in the end the pictures
+  /// and the grid.
+  private func resultByteCount(_ task: Task) -> Int {
+    let image = task.shape.dimension
+    return task.count * image * (12 * MemoryLayout<Float>.stride + 1) + (task.count + 3) * image * magnify * magnify
   }
 
   /// What the results have of the measurement, and of the original.
@@ -187,7 +202,6 @@ struct EditCommand: ParsableCommand {
       "wrote \(out): the picture as given\(before.count > 1 ? ", bicubic" : ""), \(pictures.count) edited"
         + (task.original == nil ? "" : ", the original"))
     if let save {
-      try FileManager.default.createDirectory(at: URL(filePath: save), withIntermediateDirectories: true)
       for (n, picture) in pictures.enumerated() {
         try picture.writePNG(to: URL(filePath: save).appending(path: Text.zeroPadded(n, 5) + ".png"))
       }

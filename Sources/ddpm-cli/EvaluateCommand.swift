@@ -119,6 +119,7 @@ struct EvaluateCommand: ParsableCommand {
     }
     guard (1...SamplingError.largestBatch).contains(batchSize) else { throw EvaluationError.batchSize(batchSize) }
 
+    Output.removeLeftovers(beside: [json, plot, resume])
     // Numbers must not depend on what a timer said.
     let model = try Model(URL(filePath: model), on: try backend.make(fixed: true))
     let process = try model.process(variance: variance, limit: clip ? .clip() : X0Limit.none)

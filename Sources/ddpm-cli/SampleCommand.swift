@@ -26,7 +26,8 @@ struct SampleCommand: AsyncParsableCommand {
         ddpm sample runs/mnist --count 50000 --sampler ddim --out samples/
 
       --out FILE.png writes a grid of all images; any other --out is a folder that gets one PNG for each as it is drawn. A \
-      folder that was begun is gone on with: call the same command again. Image i depends on the seed and on i, not on \
+      folder that was begun is gone on with: call the same command again. (What --animate, --progressive and --save-tensors \
+      write needs all images: with them all are drawn again.) Image i depends on the seed and on i, not on \
       --count, --batch-size or --threads: more of the same seed continue the same series, and --first says where to begin.
 
       A model trained with --condition-dropout obeys its classes the more the larger --guidance is: 1 is the model itself, 2 to 5 \
@@ -109,59 +110,20 @@ struct SampleCommand: AsyncParsableCommand {
       )
     }
     let weaker = try guidance.weakerModel(on: device)
-    let request = try request(to: model, weaker: weaker)
+    var request = try request(to: model, weaker: weaker)
     var output = SampleOutput(
       grid: isGrid ? out : nil, progressive: progressive ? 10 : 0, frames: animate == nil ? 0 : 60,
       keepsTensors: saveTensors != nil)
     var folder: SampleFolder?
     if !isGrid { folder = try SampleFolder(URL(filePath: out), identity: try identity(of: request, model)) }
-    let parts = folder?.missing(in: request.samples) ?? [request.samples]
-    let (total, present) = (request.samples.count, request.samples.count - parts.reduce(0) { $0 + $1.count })
-    if present > 0 { terminal.print("resumed     \(present) of \(total) images are in \(out)") }
-
-    StopSignals.watch()
-    let clock = Countdown()
-    var drawn = 0
-    var steps = 0
-    var executable: (any Executable)?
-    for part in parts {
-      var request = request
-      request.samples = part
-      let sequence = try model.sample(request)
-      steps = sequence.plan.timesteps.count
-      executable = executable ?? sequence.denoiser.executable
-      for try await event in sequence {
-        switch event {
-        case .step(let step):
-          output.look(at: step)
-          let share = Double(drawn) + Double(step.done) / Double(step.total) * Double(part.count)
-          let left = clock.elapsed / share * (Double(total - present) - share)
-          terminal.live(
-            "image \(present + Int(share))/\(total)  step \(step.progress.done)/\(step.progress.count)  "
-              + "\(Text.duration(left)) left  \(Text.mebibytes(residentBytes()))",
-            log: "image \(present + Int(share)) of \(total), \(Text.duration(left)) left")
-        case .samples(let samples):
-          try folder?.write(samples)
-          output.add(samples)
-        }
-        if let signal = StopSignals.pending {
-          terminal.end()
-          let kept = folder.map { total - $0.missing(in: request.samples).reduce(0) { $0 + $1.count } }
-          Terminal.complain(
-            kept.map { "stopped; \($0) of this part's images are in \(out): the same command goes on from there" }
-              ?? "stopped; nothing was written (a folder as --out keeps what is drawn)")
-          throw ExitCode(128 + signal)
-        }
-      }
-      drawn += part.count
+    let total = request.samples.count
+    // What shows all images or holds their tensors cannot be had from the files of some.
+    if let folder, !output.isWhole {
+      request.parts = folder.missing(in: request.samples)
+      let present = total - request.count
+      if present > 0 { terminal.print("resumed     \(present) of \(total) images are in \(out)") }
     }
-    terminal.end()
-    let seconds = clock.elapsed
-    if drawn > 0 {
-      terminal.print(
-        "\(drawn) image\(drawn == 1 ? "" : "s"), \(sampler.rawValue) in \(steps) steps: \(Text.duration(seconds)), "
-          + "\(Text.short(Double(drawn) / max(seconds, 1e-9))) images/s")
-    }
+    let executable = request.count == 0 ? nil : try await draw(request, model, folder, &output, on: terminal)
     if folder != nil { terminal.print("\(total) images in \(out)") }
     try output.write(
       progressiveTo: isGrid ? String(out.dropLast(4)) + "-progressive.png" : out + "/progressive.png",
@@ -170,6 +132,53 @@ struct SampleCommand: AsyncParsableCommand {
     if profile, let executable, let profile = backend.profile(of: executable) {
       ProfileTable(profile).print(on: terminal)
     }
+  }
+
+  /// Draws, and hands each batch on.
+  ///
+  /// - Returns: what computed.
+  private func draw(
+    _ request: SamplingRequest, _ model: Model, _ folder: SampleFolder?, _ output: inout SampleOutput,
+    on terminal: Terminal
+  ) async throws -> any Executable {
+    let sequence = try model.sample(request)
+    let memory = MemoryEstimate(
+      plan: sequence.memoryPlan, host: sequence.hostMemory, results: output.byteCount(of: request, sequence))
+    terminal.print(memory.line("batches and results"))
+    try memory.check("draw fewer images, or into a folder without --animate, --progressive and --save-tensors")
+
+    StopSignals.watch()
+    let clock = Countdown()
+    let (total, count) = (request.samples.count, request.count)
+    for try await event in sequence {
+      switch event {
+      case .step(let step):
+        output.look(at: step)
+        let image = total - count + step.done * count / step.total
+        let left = Text.duration(clock.left(after: step.done, of: step.total))
+        terminal.live(
+          "image \(image)/\(total)  step \(step.progress.done)/\(step.progress.count)  \(left) left  "
+            + Text.mebibytes(residentBytes()),
+          log: "image \(image) of \(total), \(left) left")
+      case .samples(let samples):
+        try folder?.write(samples)
+        output.add(samples)
+      }
+      if let signal = StopSignals.pending {
+        terminal.end()
+        let kept = folder.map { total - $0.missing(in: request.samples).reduce(0) { $0 + $1.count } }
+        Terminal.complain(
+          kept.map { "stopped; \($0) of \(total) images are in \(out): the same command goes on from there" }
+            ?? "stopped; nothing was written (a folder as --out keeps what is drawn)")
+        throw ExitCode(128 + signal)
+      }
+    }
+    terminal.end()
+    let seconds = clock.elapsed
+    terminal.print(
+      "\(count) image\(count == 1 ? "" : "s"), \(sampler.rawValue) in \(sequence.plan.timesteps.count) steps: "
+        + "\(Text.duration(seconds)), \(Text.short(Double(count) / max(seconds, 1e-9))) images/s")
+    return sequence.denoiser.executable
   }
 
   private func request(to model: Model, weaker: Model?) throws -> SamplingRequest {
@@ -196,8 +205,13 @@ struct SampleCommand: AsyncParsableCommand {
 
   /// What decides the pictures of a folder.
   private func identity(of request: SamplingRequest, _ model: Model) throws -> [String: JSONValue] {
-    try [
-      "weights": .string(model.fingerprint()), "sampler": .string(sampler.rawValue),
+    // Image i is drawn from noise i − first, where it is recorded.
+    func recorded(_ noise: [Images]?) -> JSONValue {
+      noise.map { .string(NoiseFile.fingerprint($0) + " from \(first)") } ?? .string("drawn")
+    }
+    return try [
+      "model": .string(model.fingerprint()), "sampler": .string(sampler.rawValue),
+      "initial noise": recorded(request.initialNoise.map { [$0] }), "step noise": recorded(request.stepNoise),
       "steps": .integer(request.plan?.timesteps.count ?? 0), "spacing": .string(spacing?.rawValue ?? "model"),
       "eta": .number(eta), "seed": .string("\(seed)"), "variance": .string(variance?.rawValue ?? "model"),
       "decoder": .string(decoder.rawValue), "classes": .string(classes ?? "all"),

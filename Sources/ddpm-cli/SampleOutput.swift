@@ -33,6 +33,21 @@ struct SampleOutput {
     self.keepsTensors = keepsTensors
   }
 
+  /// Whether something needs all images, and not only those that a folder lacks.
+  var isWhole: Bool { progressive > 0 || frames > 0 || keepsTensors }
+
+  /// The bytes that are kept until all is written, and take while they are.
+  func byteCount(of request: SamplingRequest, _ sequence: SampleSequence) -> Int {
+    let size = sequence.denoiser.size
+    let image = sequence.denoiser.architecture.channels * size.height * size.width
+    let steps = sequence.plan.timesteps.count
+    // Each picture once by itself, and once in a grid, a strip or a frame.
+    let pictures = 2 * ((grid == nil ? 0 : 1) + min(progressive, steps) + min(frames, steps))
+    // x_0, x_T and the noise of the steps, as floats: as drawn, joined, and in the file's order.
+    let tensors = keepsTensors ? 3 * MemoryLayout<Float>.stride * (2 + steps) : 0
+    return request.samples.count * image * (pictures + tensors)
+  }
+
   mutating func look(at step: SamplingStep) {
     let progress = step.progress
     if progress.done == 1 { seen = (0, 0) }
@@ -85,9 +100,17 @@ struct SampleOutput {
 
 /// Files that a command will write.
 enum Output {
-  /// Whether a file can be written there, before hours are spent on what goes into it.
+  /// Removes what killed processes left where these files will be.
+  static func removeLeftovers(beside paths: [String?]) {
+    for path in paths.compactMap(\.self) {
+      AtomicFile.removeLeftovers(in: URL(filePath: path).deletingLastPathComponent())
+    }
+  }
+
+  /// Whether a file can be written there, before hours are spent on what goes into it. What killed processes left there goes.
   static func check(_ path: String) throws {
     let folder = URL(filePath: path).deletingLastPathComponent().path
     guard access(folder, W_OK) == 0 else { throw FileError(verb: "write", path: path, code: errno) }
+    removeLeftovers(beside: [path])
   }
 }

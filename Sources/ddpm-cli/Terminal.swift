@@ -24,9 +24,9 @@ final class Terminal {
   /// Why some of what was said could not be written.
   nonisolated(unsafe) private(set) static var failure: FileError?
 
-  /// A line that stays.
+  /// A line that stays. Whatever names are in it, it does not speak to the terminal.
   func print(_ line: String) {
-    write((isLive ? "\r\u{1B}[K" : "") + line + "\n")
+    write((isLive ? "\r\u{1B}[K" : "") + line.inPlainSight + "\n")
     isLive = false
   }
 
@@ -44,7 +44,7 @@ final class Terminal {
     guard now - lastLive >= 0.1 else { return }
     lastLive = now
     isLive = true
-    write("\r\u{1B}[K" + line().prefix(Self.width - 1))
+    write("\r\u{1B}[K" + line().inPlainSight.prefix(Self.width - 1))
   }
 
   /// Columns of the terminal; 80 where it does not say.
@@ -75,7 +75,7 @@ final class Terminal {
 
   /// A line on standard error.
   static func complain(_ line: String) {
-    let bytes = Array((line + "\n").utf8)
+    let bytes = Array((line.inPlainSight + "\n").utf8)
     _ = bytes.withUnsafeBytes { systemWrite(2, $0.baseAddress, $0.count) }
   }
 }

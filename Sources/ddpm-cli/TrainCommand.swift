@@ -98,8 +98,9 @@ struct TrainCommand: ParsableCommand {
 
   func run() throws {
     let terminal = Terminal()
-    StopSignals.watch()
     let run = try resume.map { try resumed(URL(filePath: $0)) } ?? started()
+    // Until here, while data are read, there is nothing to save: a signal ends the process at once.
+    StopSignals.watch()
     let outcome: TrainingRun.Outcome
     do {
       outcome = try run {
@@ -187,11 +188,7 @@ struct TrainCommand: ParsableCommand {
       terminal.print("data        \(summary.data)")
       terminal.print("network     \(Text.grouped(summary.parameterCount)) parameters")
       terminal.print("backend     \(summary.backend)")
-      let memory = summary.memory
-      terminal.print(
-        "memory      \(Text.mebibytes(memory.total + summary.hostMemory)): states \(Text.mebibytes(memory.states)), prepared "
-          + "weights \(Text.mebibytes(memory.prepared)), activations \(Text.mebibytes(memory.activations + memory.scratch)), "
-          + "data and copies \(Text.mebibytes(summary.hostMemory))")
+      terminal.print(MemoryEstimate(plan: summary.memory, host: summary.hostMemory).line("data and copies"))
       let from = summary.firstStep > 0 ? " from step \(summary.firstStep)" : ""
       terminal.print("training    \(Text.grouped(summary.steps)) steps of \(summary.batchSize) images\(from)")
     case .warning(let text): Terminal.complain("warning: \(text)")

@@ -38,6 +38,10 @@ do {
   // Success is to have said it, too.
   try StandardOutput.flush()
   if let failure = Terminal.failure { throw failure }
+} catch let error where DDPMCommand.exitCode(for: error).isSuccess {
+  // So is help, which ArgumentParser throws.
+  print(DDPMCommand.fullMessage(for: error))
+  do { try StandardOutput.flush() } catch { DDPMCommand.exit(withError: error) }
 } catch {
   guard let flag = Advice.flag(for: error) else { DDPMCommand.exit(withError: error) }
   // ArgumentParser prints "Error: " and the description of what it is given.

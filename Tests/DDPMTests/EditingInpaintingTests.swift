@@ -150,6 +150,22 @@ import Testing
     ) { try model.mask(small, for: picture) }
   }
 
+  /// What is transparent lies over white, and so is painted, whatever colour lies beneath it: here black, as a hole that was
+  /// erased in a drawing program has it.
+  @Test func masksHideWhatIsTransparent() throws {
+    // 16×16 RGBA, black: α is 0 at (3, 1), 100 at (4, 1), 200 at (5, 1) and 255 elsewhere.
+    let erased = """
+      iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAYAAAAf8/9hAAAAI0lEQVR42mNgYGD4TyFG5QBBChCfINcAil0wasCoAaMGkIkB0Zj9
+      MKLrKscAAAAASUVORK5CYII=
+      """
+    let url = folder.url.appending(path: "erased.png")
+    try #require(Data(base64Encoded: String(erased.filter { !$0.isWhitespace }))).write(to: url)
+    let hidden = try model.mask(url, for: Image8(width: 16, height: 16, channels: 1))
+    #expect(hidden.indices.filter { hidden[$0] } == [19, 20])
+    let picture = try model.editPicture(url)
+    #expect((2..<7).map { picture[$0, 1, 0] } == [0, 255, 155, 55, 0])
+  }
+
   /// 10 log₁₀(255²/MSE).
   @Test func ratiosAreInDecibels() {
     let a = Image8(width: 2, height: 1, channels: 1, bytes: [10, 20])

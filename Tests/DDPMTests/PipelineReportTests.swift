@@ -17,6 +17,16 @@ import Testing
     #expect(!text.contains(" \n"))
   }
 
+  /// Whatever keys and values a scheduler has, they stay on their lines.
+  @Test func unknownKeysAreShownAndNotObeyed() throws {
+    let pipeline = PipelineDirectory(
+      network: UNetVariant.small,
+      scheduler: ["_class_name": "\u{1b}[2JA", "\u{9b}2Jkey\n": 1, "beta_end": "\u{202e}x"])
+    let text = try ModelReport(pipeline, size: .init(height: 8, width: 8), batch: 1).description
+    #expect(text.contains("scheduler \\u{1b}[2JA\n  beta_end       \"\\u{202e}x\"\n  \\u{9b}2Jkey\\n  1\n"), "\(text)")
+    #expect(text.unicodeScalars.allSatisfy { $0 == "\n" || $0.properties.generalCategory != .control })
+  }
+
   @Test func asksForASizeWhereThereIsNone() throws {
     let pipeline = PipelineDirectory(network: UNetVariant.small, scheduler: [:])
     #expect(throws: PipelineError.self) { try ModelReport(pipeline, batch: 1) }

@@ -29,6 +29,48 @@ import Testing
     } catch { return error.problem }
   }
 
+  // MARK: Checksums
+
+  /// Every flipped bit of the values is found; the header finds its own.
+  @Test func flippedBitsAreFoundWhereAChecksumIsCarried() throws {
+    try withTemporaryFolder { folder in
+      let url = folder.appending(path: "x.safetensors")
+      let tensors = [
+        NamedTensor("b", shape: [2, 2], floats: [1, -2, 0.5, 3]), NamedTensor("a", shape: [3], integers: [1, 2, -9]),
+      ]
+      try Safetensors.write(tensors.map(TensorSource.init), to: url, isChecksummed: true)
+      let bytes = try FileBytes.read(url.path, limit: 1 << 20)
+      let file = try SafetensorsFile(bytes: bytes)
+      try file.verify()
+      // Of -9, 1, 2 and the floats: a checksum by bits, not by our tables.
+      let values = Array(bytes.suffix(40))
+      var remainder = UInt32.max
+      for byte in values {
+        remainder ^= UInt32(byte)
+        for _ in 0..<8 { remainder = remainder >> 1 ^ (remainder & 1 == 1 ? 0x82F6_3B78 : 0) }
+      }
+      let digits = String(~remainder, radix: 16)
+      #expect(
+        file.metadata == ["format": "pt", "ddpm.crc32c": String(repeating: "0", count: 8 - digits.count) + digits])
+      #expect(try file.integers("a") == [1, 2, -9] && file.floats("b") == [1, -2, 0.5, 3])
+
+      for bit in 0..<8 * 40 {
+        var damaged = bytes
+        damaged[bytes.count - 40 + bit / 8] ^= 1 << (bit % 8)
+        let file = try SafetensorsFile(bytes: damaged)
+        let error = #expect(throws: SafetensorsError.self) { try file.verify() }
+        guard case .checksum(let expected, _) = error?.problem else {
+          Issue.record("\(String(describing: error))")
+          return
+        }
+        #expect(expected == file.metadata["ddpm.crc32c"])
+      }
+      // Others' files carry none.
+      try SafetensorsFile(bytes: Safetensors.bytes(tensors)).verify()
+      #expect(try Safetensors.bytes(tensors).suffix(40) == bytes.suffix(40))
+    }
+  }
+
   // MARK: Reading
 
   /// Made by `torch.tensor([1, -2.5, 65504, 2**-24, inf, nan, 1/3, -0.0])` in each type: bits by PyTorch.

@@ -16,6 +16,7 @@ import Testing
   @Test func longTextsAreCut() {
     #expect(quoted(String(repeating: "x", count: 1000)) == "'\(String(repeating: "x", count: 80))…'")
     #expect(String(repeating: "x", count: 1_000_000).onOneLine.count == 4097)
+    #expect(String(repeating: "x\n", count: 10_000).inPlainSight == String(repeating: "x\\n", count: 10_000))
     #expect(list((0..<20).map { "\($0)\n" }, limit: 2) == "0\\n, 1\\n and 18 more")
   }
 

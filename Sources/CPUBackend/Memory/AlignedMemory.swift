@@ -2,6 +2,11 @@ import Glibc
 import TensorGraph
 import Threads
 
+extension CPUBackend {
+  /// The bytes that the system can still give to this process, beside what was promised already.
+  package static var availableByteCount: Int { AlignedMemory.availableByteCount }
+}
+
 /// Zeroed memory, aligned to cache lines; to huge pages where there is enough of it.
 final class AlignedMemory {
   let base: UnsafeMutableRawPointer

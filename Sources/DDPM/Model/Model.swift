@@ -151,10 +151,15 @@ public final class Model: Sendable {
     return number
   }
 
-  /// Tells one set of weights from another: the checksum of the weights file.
+  /// Tells one model from another: a checksum of the weights file, and one of what says how the weights are used.
+  ///
+  /// - Throws: `PipelineError` or `FileError` where the weights are not there any more.
   public func fingerprint() throws -> String {
-    let url = try PipelineDirectory.weightsURL(in: directory)
-    return "crc32c:" + String(CRC32C.checksum(try FileBytes.read(url.path, limit: 1 << 36)), radix: 16)
+    let weights = try CRC32C.checksum(ofFile: PipelineDirectory.weightsURL(in: directory).path, limit: 1 << 36)
+    let network = (architecture as? any StoredArchitecture)?.json(updating: [:]) ?? [:]
+    let use = JSONValue.object(network).canonicalText + scheduler.json + "\(card)"
+    return "crc32c:"
+      + [weights.checksum, CRC32C.checksum(Array(use.utf8))].map { String($0, radix: 16) }.joined(separator: "-")
   }
 }
 

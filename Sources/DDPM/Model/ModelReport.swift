@@ -98,10 +98,11 @@ public struct ModelReport: CustomStringConvertible, Sendable {
 
   private var schedulerSettings: String {
     guard let scheduler else { return "scheduler: none\n" }
-    let name = scheduler["_class_name"]?.string ?? "unnamed"
-    let width = scheduler.keys.map(\.count).max() ?? 0
-    let lines = scheduler.filter { !$0.key.hasPrefix("_") }.sorted { $0.key < $1.key }
-      .map { "  " + Text.flushLeft($0.key, width) + "  " + (String($0.value.compactText.prefix(60))) }
+    let name = (scheduler["_class_name"]?.string ?? "unnamed").onOneLine
+    let members = scheduler.filter { !$0.key.hasPrefix("_") }.sorted { $0.key < $1.key }
+      .map { ($0.key.onOneLine, String($0.value.compactText.onOneLine.prefix(60))) }
+    let width = members.map(\.0.count).max() ?? 0
+    let lines = members.map { "  " + Text.flushLeft($0, width) + "  " + $1 }
     return "scheduler \(name)\n" + lines.joined(separator: "\n") + "\n"
   }
 

@@ -7,6 +7,7 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
   case noScheduler(String)
   case steps(Int, T: Int)
   case count(Int)
+  case part(Range<Int>, of: Range<Int>)
   case batchSize(Int)
   case eta(Double)
   case etaWithout(SamplerChoice)
@@ -38,6 +39,8 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
     case .noScheduler(let path): "\(path): has no scheduler/scheduler_config.json, which says how the model was trained"
     case .steps(let steps, let T): "steps is \(steps); the model has \(T) timesteps: choose 1 to \(T)"
     case .count(let count): "count is \(count); choose 1 to \(Self.largestCount) of the first \(Self.largestCount)"
+    case .part(let part, let all):
+      "samples \(part.lowerBound)..<\(part.upperBound) are to be drawn, which are none of \(all.lowerBound)..<\(all.upperBound)"
     case .batchSize(let size): "the batch size is \(size); choose 1 to \(Self.largestBatch)"
     case .eta(let η): "eta is \(η); it is a fraction of the noise: choose 0 to 1"
     case .etaWithout(let method): "eta belongs to the sampler ddim, not to \(method.rawValue)"

@@ -1,5 +1,6 @@
 import Diffusion
 import Networks
+import TensorGraph
 
 /// A model's network as a request asks it: alone, or drawn away from a worse prediction.
 ///
@@ -20,6 +21,20 @@ public struct GuidedNetwork: Sendable {
     self.single = single ?? network
     self.weaker = weaker
     self.guidance = guidance
+  }
+
+  /// Where the bytes of all its networks go.
+  public var memoryPlan: MemoryPlan {
+    let own = network.executable.memoryPlan
+    let both = single === network ? own : own.with(single.executable.memoryPlan)
+    return weaker.map { both.beside($0.executable.memoryPlan) } ?? both
+  }
+
+  /// The memory of batches on the host, with the program and its libraries: x_t, x̂_0, predictions and the few of them that a
+  /// sampler remembers.
+  public var hostMemory: Int {
+    let channels = network.architecture.channels + network.architecture.pictureChannels
+    return 80 << 20 + 16 * network.batchSize * channels * size.height * size.width * MemoryLayout<Float>.stride
   }
 
   /// Height and width of samples.

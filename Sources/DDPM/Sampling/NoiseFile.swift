@@ -37,6 +37,13 @@ public enum NoiseFile {
     }
   }
 
+  /// Tells one recording from another: the checksum of its scalars.
+  public static func fingerprint(_ recorded: [Images]) -> String {
+    var checksum = CRC32C()
+    for images in recorded { images.scalars.withUnsafeBytes { checksum.add($0) } }
+    return "crc32c:" + String(checksum.value, radix: 16)
+  }
+
   /// Writes what was drawn and where it ended: the batches of one request, which recorded its noise.
   public static func write(_ batches: [Samples], to url: URL) throws {
     precondition(!batches.isEmpty, "no samples to write")

@@ -1,6 +1,7 @@
 import Diffusion
 import Networks
 import Pictures
+import TensorGraph
 
 /// What happens while samples are drawn.
 public enum SamplingEvent: Sendable {
@@ -43,6 +44,13 @@ public struct SampleSequence: AsyncSequence, Sendable {
   public let plan: SamplingPlan
   /// The network that is asked.
   public var denoiser: NetworkDenoiser { network.network }
+  /// Where the bytes of the networks go.
+  public var memoryPlan: MemoryPlan { network.memoryPlan }
+  /// The memory of the host beside them, with the recorded noise.
+  public var hostMemory: Int {
+    let recorded = [request.initialNoise].compactMap(\.self) + (request.stepNoise ?? [])
+    return network.hostMemory + recorded.reduce(0) { $0 + $1.shape.scalarCount * MemoryLayout<Float>.stride }
+  }
   let network: GuidedNetwork
   let request: SamplingRequest
   let model: Model
@@ -82,7 +90,11 @@ extension Model {
       guard images.shape == wanted else { throw RecordedNoiseError.shape(images.shape, wanted: wanted) }
       guard images.isFinite else { throw SamplingError.noiseNotFinite }
     }
-    let batch = min(request.batchSize, request.samples.count)
+    let parts = request.parts ?? [request.samples]
+    for part in parts where part.isEmpty || part.clamped(to: request.samples) != part {
+      throw SamplingError.part(part, of: request.samples)
+    }
+    let batch = min(request.batchSize, parts.map(\.count).max() ?? 1)
     // Whatever is wrong with the condition is wrong with the first sample's.
     let first = request.samples.lowerBound..<request.samples.lowerBound + 1
     _ = try architecture.rows(of: try condition(of: first, request), card)
@@ -114,9 +126,9 @@ final class SampleDrawing: @unchecked Sendable {
   init(_ sequence: SampleSequence) {
     self.sequence = sequence
     denoiser = sequence.network.denoiser(sequence.plan.process.schedule)
-    let (samples, size) = (sequence.request.samples, sequence.request.batchSize)
-    batches = stride(from: samples.lowerBound, to: samples.upperBound, by: size).map {
-      $0..<min($0 + size, samples.upperBound)
+    let (request, size) = (sequence.request, sequence.request.batchSize)
+    batches = (request.parts ?? [request.samples]).flatMap { part in
+      stride(from: part.lowerBound, to: part.upperBound, by: size).map { $0..<min($0 + size, part.upperBound) }
     }
   }
 

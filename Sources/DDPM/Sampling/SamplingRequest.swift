@@ -6,6 +6,8 @@ import Networks
 public struct SamplingRequest: Sendable {
   /// Which of the seed's endless series of samples. Sample i depends on the seed and on i, not on what else is drawn.
   public var samples: Range<Int>
+  /// Those of `samples` that are drawn, in runs; nil: all. So a request that was stopped goes on with what is missing.
+  public var parts: [Range<Int>]?
   /// Samples that are computed together. It changes the speed and the memory, never the samples.
   public var batchSize = 16
   public var seed: UInt64 = 0
@@ -21,11 +23,14 @@ public struct SamplingRequest: Sendable {
   public var size: SampleSize?
   /// How the last step's Gaussian becomes 8-bit pixels.
   public var decoder = DiscretizedDecoder.PixelChoice.mostProbable
-  /// x_T [N, C, H, W], and the noise of each step, of just these samples; drawn from `seed` unless given.
+  /// x_T [N, C, H, W], and the noise of each step, of all `samples`, whichever are drawn; drawn from `seed` unless given.
   public var initialNoise: Images?
   public var stepNoise: [Images]?
   /// Whether the noise that was drawn is kept with the samples.
   public var recordsNoise = false
+
+  /// The samples that are drawn.
+  public var count: Int { parts.map { $0.reduce(0) { $0 + $1.count } } ?? samples.count }
 
   /// - Parameter count: samples 0 ..< count.
   public init(count: Int = 16) { samples = 0..<max(0, count) }

@@ -5,6 +5,11 @@ import Files
 #else
   import Foundation
 #endif
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Darwin
+#endif
 
 /// What a run leaves behind: a diffusers pipeline, with everything else beside it.
 ///
@@ -82,7 +87,7 @@ public struct RunDirectory: Sendable {
   /// The run can be resumed: what it replaced goes.
   func endBirth() throws {
     // The one step that decides: until then the earlier run comes back, from then on the new one stays.
-    if exists(aside) { try FileManager.default.moveItem(at: aside, to: refuse) }
+    if exists(aside) { try move(aside, to: refuse) }
     AtomicFile.synchronise(folder: url)
     clean()
   }
@@ -112,8 +117,12 @@ public struct RunDirectory: Sendable {
 
   private func move(_ name: String, from: URL, to: URL) throws {
     let target = to.appending(path: name)
-    try FileManager.default.createDirectory(at: target.deletingLastPathComponent(), withIntermediateDirectories: true)
-    try FileManager.default.moveItem(at: from.appending(path: name), to: target)
+    _ = try CreatedDirectory(target.deletingLastPathComponent())
+    try move(from.appending(path: name), to: target)
+  }
+
+  private func move(_ item: URL, to target: URL) throws(FileError) {
+    guard rename(item.path, target.path) == 0 else { throw FileError(verb: "move", path: item.path, code: errno) }
   }
 
   private func exists(_ url: URL) -> Bool { FileManager.default.fileExists(atPath: url.path) }
@@ -121,11 +130,7 @@ public struct RunDirectory: Sendable {
   // MARK: Files
 
   func create() throws {
-    for folder in [samples, tensorBoard, checkpoints.folder] {
-      do { try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true) } catch {
-        throw FileError(verb: "make the folder", path: folder.path, code: 13)
-      }
-    }
+    for folder in [samples, tensorBoard, checkpoints.folder] { _ = try CreatedDirectory(folder) }
   }
 
   /// Removes what killed processes left half written. Only where this process alone writes.

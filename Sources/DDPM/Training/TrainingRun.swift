@@ -425,7 +425,7 @@ public final class TrainingRun {
   private func saveModel() throws {
     let average = try NetworkWeights.sources(in: engine.states, of: network, prefix: StateName.ema)
     try PipelineDirectory(network: network, scheduler: model.scheduler.members, card: engine.card)
-      .write(average, to: directory.url)
+      .write(average, to: directory.url, isChecksummed: true)
   }
 }
 

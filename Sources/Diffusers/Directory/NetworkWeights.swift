@@ -25,10 +25,12 @@ public struct NetworkWeights: Sendable {
 
   /// The weights that a file holds for a network, under names of today or of old.
   ///
-  /// - Throws: ``WeightsMismatch`` listing everything that does not fit, or `NetworkConfigError`.
+  /// - Throws: ``WeightsMismatch`` listing everything that does not fit, `SafetensorsError` where the values are not those of the
+  ///   checksum that our own files carry, or `NetworkConfigError`.
   public init(_ file: SafetensorsFile, for network: any Architecture) throws {
     let parameters = try network.parameters()
     let names = try WeightNames.match(parameters.map { ($0.name, $0.shape.dimensions) }, in: file)
+    try file.verify()
     self.parameters = parameters
     value = { i in
       let parameter = parameters[i]

@@ -96,15 +96,19 @@ public struct PipelineDirectory: Sendable {
   /// - Parameters:
   ///   - weights: Every parameter of the network.
   ///   - precision: How the weights are stored.
+  ///   - isChecksummed: Whether the weights carry a checksum, which diffusers passes over; without one the bytes are diffusers' own.
   /// - Throws: `SafetensorsError` or `FileError`.
-  public func write(_ weights: [TensorSource], to directory: URL, precision: WeightPrecision = .f32) throws {
+  public func write(
+    _ weights: [TensorSource], to directory: URL, precision: WeightPrecision = .f32, isChecksummed: Bool = false
+  ) throws {
     let networkFolder = directory.appending(path: type(of: network).component)
-    try makeDirectory(networkFolder)
-    try Safetensors.write(weights, to: networkFolder.appending(path: Self.weightsName), precision: precision)
+    _ = try CreatedDirectory(networkFolder)
+    try Safetensors.write(
+      weights, to: networkFolder.appending(path: Self.weightsName), precision: precision, isChecksummed: isChecksummed)
     try writeObject(network.json(updating: networkJSON), to: networkFolder.appending(path: Self.configName))
     if let schedulerJSON {
       let schedulerFolder = directory.appending(path: "scheduler")
-      try makeDirectory(schedulerFolder)
+      _ = try CreatedDirectory(schedulerFolder)
       try writeObject(schedulerJSON, to: schedulerFolder.appending(path: Self.schedulerName))
     }
     if !card.isEmpty { try writeObject(card.json, to: directory.appending(path: ModelCard.fileName)) }
@@ -175,8 +179,4 @@ private func exists(_ url: URL) -> Bool { FileManager.default.fileExists(atPath:
 private func isDirectory(_ url: URL) -> Bool {
   var isDirectory = false
   return FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) && isDirectory
-}
-
-private func makeDirectory(_ url: URL) throws {
-  try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
 }

@@ -24,6 +24,7 @@ public struct SafetensorsError: Error, Equatable, Sendable, CustomStringConverti
     case trailing(from: Int, available: Int)
     case missing(tensor: String, present: [String])
     case unreadable(tensor: String, type: StoredType, readable: [StoredType])
+    case checksum(expected: String, found: String)
     case duplicateName(String)
     case count(tensor: String, shape: [Int], values: Int)
   }
@@ -61,6 +62,9 @@ extension SafetensorsError.Problem: CustomStringConvertible {
     case .unreadable(let tensor, let type, let readable):
       "tensor \(quoted(tensor)) has type \(type.rawValue); here we read "
         + readable.map(\.rawValue).joined(separator: ", ")
+    case .checksum(let expected, let found):
+      "the CRC32C of its values is \(found), and its metadata say \(quoted(expected)): it is damaged, or another program changed the "
+        + "values and kept the metadata; copy or write it anew, without \(Safetensors.checksumKey) if it is as you want it"
     case .duplicateName(let name): "two tensors are named \(quoted(name))"
     case .count(let tensor, let shape, let values):
       "tensor \(quoted(tensor)) of shape \(shape) was given \(values) values"

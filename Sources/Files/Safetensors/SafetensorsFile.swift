@@ -96,6 +96,19 @@ public final class SafetensorsFile: Sendable {
     return tensor
   }
 
+  /// Holds the values against the checksum that the metadata say, where they do: reads all of the file.
+  ///
+  /// - Throws: ``SafetensorsError`` where they differ.
+  public func verify() throws(SafetensorsError) {
+    guard let wanted = metadata[Safetensors.checksumKey] else { return }
+    var checksum = CRC32C()
+    checksum.add(UnsafeRawBufferPointer(rebasing: memory.bytes[dataStart...]))
+    let found = Manifest.text(checksum.value)
+    guard found == wanted else {
+      throw SafetensorsError(file: path, problem: .checksum(expected: wanted, found: found))
+    }
+  }
+
   /// The file need not be aligned (older writers did not pad the header), so elements are loaded unaligned.
   private func copy(_ tensor: StoredTensor, to values: UnsafeMutableBufferPointer<Float>) {
     let bytes = bytes(of: tensor)

@@ -70,27 +70,41 @@ public enum Safetensors {
   /// The metadata that PyTorch's tools write and look for.
   public static let torchMetadata = ["format": "pt"]
 
+  /// The key in the metadata of the CRC32C of all that follows the header, in eight hexadecimal digits.
+  static let checksumKey = "ddpm.crc32c"
+  private static let noChecksum = "00000000"
+
   /// Writes a file atomically: whole and durable under its name, or not there.
   ///
   /// - Parameters:
   ///   - tensors: In any order; the file orders them by element size, then by name.
   ///   - precision: How floats are stored.
+  ///   - isChecksummed: Whether the metadata say the CRC32C of the values, for ``SafetensorsFile/verify()``.
   /// - Throws: ``SafetensorsError`` where names repeat or a shape does not fit its values, `FileError` where the system
   ///   refuses, and what making the values throws.
   public static func write(
     _ tensors: [TensorSource], to url: URL, precision: WeightPrecision = .f32,
-    metadata: [String: String] = torchMetadata
+    metadata: [String: String] = torchMetadata, isChecksummed: Bool = false
   ) throws {
+    let file = try AtomicFile(url)
+    // What goes to a pipe cannot be gone back to.
+    let isChecksummed = isChecksummed && file.isReplacing
+    let metadata = isChecksummed ? metadata.merging([checksumKey: noChecksum]) { $1 } : metadata
     let layout: Layout
     do { layout = try Layout(tensors, precision: precision, metadata: metadata) } catch {
       throw SafetensorsError(file: url.path, problem: error)
     }
-    let file = try AtomicFile(url)
     try file.write(contentsOf: layout.prefix)
+    var checksum = CRC32C()
     for tensor in layout.tensors {
       let values = try tensor.values()
       precondition(values.count == tensor.count, "\(tensor.name): \(values.count) values for \(tensor.shape)")
-      try file.write(contentsOf: encode(values, as: precision))
+      let bytes = encode(values, as: precision)
+      if isChecksummed { bytes.withUnsafeBytes { checksum.add($0) } }
+      try file.write(contentsOf: bytes)
+    }
+    if isChecksummed, let place = layout.prefix.firstRange(of: Array("\(checksumKey)\":\"\(noChecksum)".utf8)) {
+      try file.overwrite(Array(Manifest.text(checksum.value).utf8), at: place.upperBound - noChecksum.utf8.count)
     }
     try file.commit()
   }

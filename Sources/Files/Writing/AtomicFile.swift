@@ -68,6 +68,20 @@ public final class AtomicFile {
     }
   }
 
+  /// Whether a file is made, and not a device written to.
+  var isReplacing: Bool { renaming != nil }
+
+  /// Writes over what was written from byte `offset` on.
+  ///
+  /// - Throws: ``FileError``, as ``write(contentsOf:)`` does.
+  func overwrite(_ bytes: [UInt8], at offset: Int) throws {
+    precondition(isReplacing && output.number >= 0, "\(url.path) cannot be gone back to")
+    do { try output.write(bytes, at: offset) } catch {
+      discard()
+      throw error
+    }
+  }
+
   /// Appends an array's elements, as they lie in memory.
   public func write<Element: BitwiseCopyable>(contentsOf elements: [Element]) throws {
     try elements.withUnsafeBytes { try write(contentsOf: $0) }

@@ -35,6 +35,11 @@ final class OutputDescriptor {
     _ = fcntl(number, F_SETFL, fcntl(number, F_GETFL) & ~O_NONBLOCK)
   }
 
+  /// Writes a few bytes in the midst of a regular file.
+  func write(_ bytes: [UInt8], at offset: Int) throws(FileError) {
+    guard pwrite(number, bytes, bytes.count, off_t(offset)) == bytes.count else { throw failure(errno) }
+  }
+
   func write(_ bytes: UnsafeRawBufferPointer) throws(FileError) {
     guard !bytes.isEmpty else { return }
     let code = Self.withoutSignals { () -> Int32 in

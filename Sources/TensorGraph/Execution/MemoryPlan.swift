@@ -24,7 +24,14 @@ public struct MemoryPlan: Sendable, Equatable {
   /// Both together, where `other` is of an executable with the same `States`.
   public func with(_ other: MemoryPlan) -> MemoryPlan {
     precondition(states == other.states, "plans of different states: \(states) and \(other.states) bytes")
-    return MemoryPlan(
+    return sum(other, states: states)
+  }
+
+  /// Both together, where `other` is of an executable with `States` of its own.
+  public func beside(_ other: MemoryPlan) -> MemoryPlan { sum(other, states: states + other.states) }
+
+  private func sum(_ other: MemoryPlan, states: Int) -> MemoryPlan {
+    MemoryPlan(
       states: states, prepared: prepared + other.prepared, activations: activations + other.activations,
       unsharedActivations: unsharedActivations + other.unsharedActivations, scratch: scratch + other.scratch)
   }

@@ -53,6 +53,88 @@ import Testing
     #expect(((others - found.final).scalars.map(abs).max() ?? 0) > 1e-3)
   }
 
+  /// What is missing is drawn from its own part of the noise, be it recorded or counted, and under its own class.
+  @Test(arguments: [false, true]) func partsAreOfTheWhole(recorded: Bool) async throws {
+    let folder = try EvaluationFolder()
+    let model = try Model(folder.model(), on: backend)
+    var request = SamplingRequest(samples: 3..<10)
+    request.batchSize = 3
+    request.plan = try model.plan(.ddpm, steps: 4)
+    request.recordsNoise = true
+    if recorded {
+      request.seed = 9
+      let other = try await draw(model, request)
+      request.initialNoise = Images(joining: other.compactMap(\.initialNoise))
+      request.stepNoise = other[0].stepNoise.indices.map { step in Images(joining: other.map { $0.stepNoise[step] }) }
+      request.seed = 0
+    }
+    let whole = try await draw(model, request)
+    request.parts = [4..<5, 6..<10]
+    #expect(request.count == 5)
+    let parts = try await draw(model, request)
+    #expect(parts.map(\.range) == [4..<5, 6..<9, 9..<10])
+    #expect(parts.final == Images(joining: [whole.final.samples(1..<2), whole.final.samples(3..<7)]))
+    #expect(parts.pictures == [whole.pictures[1]] + whole.pictures[3..<7])
+    #expect(
+      Images(joining: parts.compactMap(\.initialNoise)).samples(0..<1)
+        == Images(joining: whole.compactMap(\.initialNoise)).samples(1..<2))
+    // Progress counts what is drawn.
+    var last: SamplingStep?
+    for try await event in try model.sample(request) { if case .step(let step) = event { last = step } }
+    #expect(last?.done == 12 && last?.total == 12)
+
+    request.parts = []
+    #expect(try await draw(model, request).isEmpty)
+    for part in [2..<4, 9..<11, 5..<5, 20..<22] {
+      request.parts = [part]
+      #expect(throws: SamplingError.part(part, of: 3..<10)) { try model.sample(request) }
+    }
+  }
+
+  /// A folder that was begun with other noise, or another model, is another folder.
+  @Test func noiseAndModelsAreToldApart() throws {
+    let noise = Images(repeating: 0.5, shape: .init(2, 1, 16, 16))
+    var scalars = noise.scalars
+    scalars[511] = 0.25
+    let other = Images(shape: noise.shape, scalars: scalars)
+    #expect(NoiseFile.fingerprint([noise]) == NoiseFile.fingerprint([noise]))
+    #expect(NoiseFile.fingerprint([noise]) != NoiseFile.fingerprint([other]))
+    #expect(NoiseFile.fingerprint([noise, other]) != NoiseFile.fingerprint([other, noise]))
+
+    let folder = try EvaluationFolder()
+    let url = try folder.model()
+    let fingerprint = try Model(url, on: backend).fingerprint()
+    #expect(try Model(url, on: backend).fingerprint() == fingerprint)
+    // The same weights under another schedule draw other images.
+    let scheduler = url.appending(path: "scheduler/scheduler_config.json")
+    var object = try #require(JSONValue(parsing: FileBytes.read(scheduler.path, limit: 1 << 20)).object)
+    object["beta_end"] = 0.03
+    try AtomicFile.write(JSONValue.object(object).canonicalText, to: scheduler)
+    #expect(try Model(url, on: backend).fingerprint() != fingerprint)
+  }
+
+  /// What is said of memory grows with what is held: a batch, two networks, recorded noise.
+  @Test func memoryIsKnownBeforeTheFirstStep() throws {
+    let folder = try EvaluationFolder()
+    let model = try Model(folder.model(), on: backend)
+    var request = SamplingRequest(count: 64)
+    request.batchSize = 4
+    let small = try model.sample(request)
+    #expect(small.memoryPlan == small.denoiser.executable.memoryPlan)
+    request.batchSize = 32
+    let large = try model.sample(request)
+    #expect(large.memoryPlan.activations > 4 * small.memoryPlan.activations)
+    #expect(large.hostMemory - small.hostMemory == 16 * 28 * 16 * 16 * 4)
+    request.initialNoise = Images(repeating: 0, shape: .init(64, 1, 16, 16))
+    #expect(try model.sample(request).hostMemory - large.hostMemory == 64 * 16 * 16 * 4)
+    // A weaker model has states of its own.
+    request.initialNoise = nil
+    request.weaker = try Model(folder.model(), on: backend)
+    request.guidance = Guidance(scale: 2)
+    let both = try model.sample(request).memoryPlan
+    #expect(both.total == 2 * large.memoryPlan.total && both.states == 2 * large.memoryPlan.states)
+  }
+
   /// Counts the steps that were taken and the chains that are alive.
   private final class Watch: Sendable {
     struct Counts { var steps = 0, begun = 0, alive = 0, mostAlive = 0 }

@@ -102,4 +102,23 @@ import Testing
       #expect(try weights(broken, step: 6) == weights(straight, step: 6))
     }
   }
+
+  /// A flipped bit of the model is found when it is opened; resuming the run, though finished, writes it anew.
+  @Test func aDamagedModelIsNamedAndMended() throws {
+    try withTemporaryFolder { folder in
+      var configuration = TrainingRunTests.tiny
+      configuration.sampleEvery = 0
+      try train(configuration, output: folder, on: backend)
+      let fingerprint = try Model(folder, on: backend).fingerprint()
+      let file = folder.appending(path: "unet/diffusion_pytorch_model.safetensors")
+      var bytes = try FileBytes.read(file.path, limit: 1 << 20)
+      bytes[bytes.count - 3] ^= 1
+      try AtomicFile.write(bytes, to: file)
+      let error = #expect(throws: SafetensorsError.self) { try Model(folder, on: backend) }
+      #expect(error?.description.contains("CRC32C") == true && error?.file == file.path)
+
+      #expect(try TrainingRun(resuming: folder, on: backend)() { _ in .goOn } == .finished)
+      #expect(try Model(folder, on: backend).fingerprint() == fingerprint)
+    }
+  }
 }

@@ -27,7 +27,7 @@ public struct CheckpointStore: Sendable {
   public func write(step: Int, contents: (URL) throws -> Void) throws -> URL {
     let final = folder.appending(path: Self.name(step))
     let partial = folder.appending(path: ".\(Self.name(step)).partial")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    _ = try CreatedDirectory(folder)
     remove(partial)
     do {
       try makeDirectory(partial)
