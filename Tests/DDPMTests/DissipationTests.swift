@@ -14,6 +14,9 @@ import Testing
 #else
   import Foundation
 #endif
+#if canImport(Glibc)
+  import Glibc
+#endif
 
 /// What a model's directory keeps of its thermodynamics, and what is made of it.
 @Suite(.serialized) struct DissipationTests {
@@ -68,7 +71,8 @@ import Testing
       return 0.5 * (v - 1 - log(v))
     }
     let production = schedule.timesteps.map { kl(schedule.alphaBar[$0.previous]) - kl(schedule.alphaBar[$0]) }
-    let object = try #require(try Dissipation(production: production, data: "d").training(schedule).object)
+    let training = try Dissipation(production: production, data: "d").training(schedule)
+    let object = try #require(training.object)
     let configuration = try TrainingConfiguration(over: TrainingConfiguration(), layers: [("file", object)])
     #expect(configuration.timesteps == 40)
     let shared = try configuration.scheduler.schedule()
