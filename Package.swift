@@ -49,7 +49,7 @@ let package = Package(
     .target(name: "Datasets", dependencies: ["Files", "Pictures", "Threads", "CArchive"], swiftSettings: strict),
 
     // The mathematics (knows no network), the networks (know no diffusion), and both on disk.
-    .target(name: "Diffusion", dependencies: ["TensorGraph"], swiftSettings: strict),
+    .target(name: "Diffusion", dependencies: ["TensorGraph", "Threads"], swiftSettings: strict),
     .target(name: "Networks", dependencies: ["TensorGraph"], swiftSettings: strict),
     .target(name: "Diffusers", dependencies: ["Files", "TensorGraph", "Diffusion", "Networks"], swiftSettings: strict),
 

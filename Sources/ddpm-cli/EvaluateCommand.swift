@@ -13,10 +13,10 @@ import Pictures
 #endif
 
 /// `ddpm evaluate`: how good a model is, in bits.
-struct EvaluateCommand: ParsableCommand {
+struct EvaluateCommand: ParsableCommand, BoundMeasuring {
   static let configuration = CommandConfiguration(
     commandName: "evaluate",
-    abstract: "Measure a model on data: likelihood, rate and distortion, thermodynamics, or classification.",
+    abstract: "Measure a model on data: likelihood, rate and distortion, or classification.",
     discussion: """
       likelihood is the variational bound on the negative log likelihood of 8-bit pixels (Ho et al. 2020, eq. 5), in bits for \
       each dimension, with its three parts and 95% confidence intervals over images:
@@ -30,13 +30,6 @@ struct EvaluateCommand: ParsableCommand {
 
       rate-distortion is progressive coding (section 4.3): the bits sent and the error of the predicted image after each \
       reverse step, as a table and a plot.
-
-      thermodynamics reads the forward process as physics: of the model's errors at each t follow information, entropy, distance \
-      from equilibrium and entropy production, when classes part (speciation), and until when x_t cannot tell which of the \
-      data's images it came from (collapse); docs/thermodynamics.md has the identities. With --timesteps K the errors at the \
-      other t are interpolated:
-
-        ddpm evaluate runs/mnist --data mnist --metric thermodynamics --limit 64 --timesteps 50 --plot heat.png
 
       A model with classes is told each image's own; --class-given none tells it none, and both measures both ways with the same \
       noise, and what the class tells: the gap in bits.
@@ -56,7 +49,6 @@ struct EvaluateCommand: ParsableCommand {
   enum Metric: String, CaseIterable, ExpressibleByArgument {
     case likelihood
     case rateDistortion = "rate-distortion"
-    case thermodynamics
     case classification
   }
 
@@ -69,7 +61,7 @@ struct EvaluateCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("A folder, an archive, an IDX file, or 'glyphs'.", valueName: "path"))
   var data: String
-  @Option(help: "likelihood, rate-distortion, thermodynamics or classification.")
+  @Option(help: "likelihood, rate-distortion or classification.")
   var metric = Metric.likelihood
   @Option(help: "train or test.")
   var split = Dataset.Split.test
@@ -157,10 +149,11 @@ struct EvaluateCommand: ParsableCommand {
     let run = BoundRun(
       bound, denoiser, visits, metric == .rateDistortion ? .trajectory : .independent, seed: seed,
       batchSize: min(batchSize, pairs), device: try model.deviceBound(bound, denoiser, seed: seed))
-    var seconds = try measure(run, &state, data, count, classes, given: classGiven == .none ? .none : .own, terminal)
+    var seconds = try measure(
+      run, &state, data, count, classes, isTold: classGiven != .none, in: stateFile(.own), terminal)
     if var none = other {
       terminal.print("and now     under no class, with the same noise")
-      seconds += try measure(run, &none, data, count, classes, given: .none, terminal)
+      seconds += try measure(run, &none, data, count, classes, isTold: false, in: stateFile(.none), terminal)
       other = none
     }
 
@@ -177,14 +170,6 @@ struct EvaluateCommand: ParsableCommand {
       show(both, on: terminal)
       try write(both, seconds, terminal)
     case .classification: break
-    case .thermodynamics:
-      // Whoever is told the class has only to tell its images apart.
-      let told = classes != nil && classGiven == .own ? max(1, model.classCount ?? 1) : 1
-      let report = ThermodynamicsReport(
-        subject, state.statistics, schedule: process.schedule, axis: try principalAxis(of: data, upTo: count),
-        count: data.isEndless ? nil : max(1, data.count / told))
-      show(report, on: terminal)
-      try write(report, seconds, terminal)
     case .rateDistortion:
       let report = RateDistortionReport(subject, state.statistics)
       show(report, on: terminal)
@@ -200,69 +185,8 @@ struct EvaluateCommand: ParsableCommand {
   private func readState(
     _ subject: EvaluationSubject, _ model: Model, _ data: Dataset, given: ClassGiven
   ) throws -> EvaluationState {
-    let empty = BoundStatistics(T: subject.T)
-    guard let url = stateFile(given) else { return EvaluationState(identity: [:], statistics: empty) }
-    let identity = try subject.identity(
-      metric: metric.rawValue + (given == .none ? " under no class" : ""), weights: model.fingerprint(), data: data)
-    guard FileManager.default.fileExists(atPath: url.path) else {
-      return EvaluationState(identity: identity, statistics: empty)
-    }
-    return try EvaluationState(reading: url, expecting: identity, T: subject.T)
-  }
-
-  /// Measures the images that are left.
-  ///
-  /// - Returns: the seconds that it took.
-  private func measure(
-    _ run: BoundRun<NetworkDenoiser>, _ state: inout EvaluationState, _ data: Dataset, _ count: Int, _ classes: [Int]?,
-    given: ClassGiven, _ terminal: Terminal
-  ) throws -> Double {
-    StopSignals.watch()
-    let clock = Countdown()
-    var lastSaved = 0.0
-    var isEstimated = false
-    let identity = state.identity
-    let file = stateFile(given)
-    func save(_ statistics: BoundStatistics) throws {
-      if let file { try EvaluationState(identity: identity, statistics: statistics).write(to: file) }
-    }
-    struct Stopped: Error { let signal: Int32 }
-
-    do {
-      func image(_ i: Int) throws -> EvaluationImage {
-        let image = try data.evaluationImage(i, classes: classes)
-        return given == .none ? image.withoutClass : image
-      }
-      try run(&state.statistics, upTo: count, image: image) { done, total, statistics in
-        let now = clock.elapsed
-        let left = clock.left(after: done, of: total)
-        if !isEstimated, done < total {
-          terminal.print(
-            "estimate    \(Text.duration(left)): \(Text.grouped(total)) predictions, "
-              + "\(Text.short(Double(done) / now)) a second in the first batch")
-          isEstimated = true
-        }
-        terminal.live(
-          "image \(statistics.images.count)/\(count)  prediction \(done)/\(total)  \(Text.duration(left)) left  "
-            + Text.mebibytes(residentBytes()))
-        if now - lastSaved > 30 {
-          try save(statistics)
-          lastSaved = now
-        }
-        if let signal = StopSignals.pending, done < total { throw Stopped(signal: signal) }
-      }
-      terminal.end()
-      try save(state.statistics)
-    } catch let stop as Stopped {
-      terminal.end()
-      try save(state.statistics)
-      Terminal.complain(
-        "stopped after \(state.statistics.images.count) of \(count) images; "
-          + (resume.map { "saved in \($0): the same command goes on from there" }
-            ?? "nothing is saved: --resume FILE would keep them"))
-      throw ExitCode(128 + stop.signal)
-    }
-    return clock.elapsed
+    try readState(
+      subject, model, data, metric: metric.rawValue + (given == .none ? " under no class" : ""), in: stateFile(given))
   }
 
   private func show(_ report: LikelihoodReport, on terminal: Terminal) {
@@ -321,78 +245,11 @@ struct EvaluateCommand: ParsableCommand {
         + "(split \(report.subject.splitName))")
   }
 
-  /// Of the images that are measured: their errors and their variance belong together.
-  private func principalAxis(of data: Dataset, upTo count: Int) throws -> PrincipalAxis {
-    let shape = data.shape
-    return try PrincipalAxis(dimension: shape.channels * shape.height * shape.width) { visit in
-      for i in 0..<count { visit(try data.evaluationImage(i, classes: nil).x0) }
-    }
-  }
-
-  private func show(_ report: ThermodynamicsReport, on terminal: Terminal) {
-    let widths = [6, 10, 13, 10, 13, 12, 12]
-    terminal.print(row(["t", "ln SNR", "I(x0; x_t)", "± error", "H(x_t)", "KL(q_t|pi)", "-dKL/dtau"], widths))
-    for t in Self.selection(of: report.rows.map(\.t)) {
-      let at = report.rows[t.number - 1]
-      terminal.print(
-        row(
-          [
-            "\(t)", number(at.logSNR, 3), number(at.information.estimate.value, 3),
-            number(at.information.estimate.error, 3), number(at.entropy.value, 2), number(at.divergence.value, 3),
-            number(at.productionRate.value, 3),
-          ], widths))
-    }
-    terminal.print("in nats of the whole x_t, \(Text.grouped(report.axis.mean.count)) dimensions")
-    terminal.print("")
-    let Λ = Text.short(report.axis.eigenvalue)
-    terminal.print(
-      "speciation  "
-        + (report.speciation.map { "t = \(Text.fixed($0, 1)): below it the largest variance, \(Λ), exceeds the noise" }
-          ?? "at no t: the largest variance is \(Λ)"))
-    guard let N = report.count.map(Text.grouped) else { return }
-    terminal.print(
-      "collapse    "
-        + (report.collapse.map {
-          "t = \(Text.fixed($0, 1)): above it x_t cannot tell which of \(N) images it came from"
-        }
-          ?? "at no t does x_t hold just what tells \(N) images apart"))
-  }
-
   private func show(_ report: ConditionalLikelihoodReport, on terminal: Terminal) {
     let (none, gap) = (report.without.statistics.total, Moments(report.gaps))
     terminal.print("\(number(none.mean, 4)) ± \(number(none.standardError, 4)) bits/dim under no class")
     terminal.print(
       "\(number(gap.mean, 5)) ± \(number(gap.standardError, 5)) bits/dim is what the class tells of an image")
-  }
-
-  /// 1, 2, 5, 10, … and the last, each by the visited t nearest to it.
-  private static func selection(of visited: [Timestep]) -> [Timestep] {
-    var wanted = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000]
-    wanted = wanted.filter { $0 < visited.last?.number ?? 0 } + [visited.last?.number ?? 0]
-    let chosen = wanted.compactMap { w in visited.min { abs($0.number - w) < abs($1.number - w) } }
-    return Set(chosen).sorted()
-  }
-
-  func write(_ report: some EvaluationReport, _ seconds: Double, _ terminal: Terminal) throws {
-    if let json {
-      try report.writeJSON(to: URL(filePath: json), seconds: seconds, batchSize: batchSize)
-      terminal.print("wrote \(json)")
-    }
-    if let plot {
-      try report.plot.write(to: URL(filePath: plot))
-      terminal.print("wrote \(plot)")
-    }
-  }
-
-  func number(_ value: Double, _ digits: Int) -> String {
-    value.isFinite ? Text.fixed(value, digits) : "-"
-  }
-
-  func row(_ cells: [String], _ widths: [Int]) -> String {
-    zip(cells, widths).enumerated().map { i, cell in
-      // Names at the left, numbers at the right.
-      i == 0 && cell.1 > 15 ? Text.flushLeft(cell.0, cell.1) : Text.flushRight(cell.0, cell.1)
-    }.joined()
   }
 }
 

@@ -38,6 +38,15 @@ struct SampleCommand: AsyncParsableCommand {
       The samplers use the model's own noise schedule: ddpm (the paper's ancestral sampling, all steps by default), ddim \
       (50), dpmsolver++ (second order multistep, 20), heun (25, two predictions each) and euler (50).
 
+      --spacing dissipation places the steps so that each dissipates the same, as 'ddpm thermodynamics MODEL --data … --keep' \
+      measured it.
+
+      Models of points draw points: --out FILE.png or .svg shows them, --out FILE.csv is their table, and --progressive shows \
+      them on their way with the score that moves them.
+
+        ddpm train --preset plane --data moons --out runs/moons
+        ddpm sample runs/moons --count 2000 --sampler ddim --out moons.png --progressive
+
       For exact comparison with other software, --initial-noise and --step-noise take the noise from files, and \
       --save-tensors writes 'initial_noise', 'step_noise' and 'final' (N, C, H, W in [-1, 1], before 8-bit decoding).
       """)
@@ -55,8 +64,12 @@ struct SampleCommand: AsyncParsableCommand {
   var sampler = SamplerChoice.ddpm
   @Option(help: ArgumentHelp("Steps; fewer than T skip levels.", valueName: "n"))
   var steps: Int?
-  @Option(help: "\(TimestepSpacing.help)")
-  var spacing: TimestepSpacing?
+  @Option(help: "\(SpacingChoice.help)")
+  var spacing: SpacingChoice?
+  @Option(
+    help: ArgumentHelp(
+      "The levels themselves, in place of --steps and --spacing, such as 1000,600,200.", valueName: "list"))
+  var levels: IntegerList?
   @Option(help: ArgumentHelp("ddim: noise of each step, 0 (none) to 1 (as ddpm).", valueName: "η"))
   var eta = 0.0
   @Option(help: ArgumentHelp("Seed of all noise.", valueName: "n"))
@@ -111,6 +124,7 @@ struct SampleCommand: AsyncParsableCommand {
     }
     let weaker = try guidance.weakerModel(on: device)
     var request = try request(to: model, weaker: weaker)
+    if model.isOfPoints { return try await drawPoints(request, of: model, on: terminal) }
     var output = SampleOutput(
       grid: isGrid ? out : nil, progressive: progressive ? 10 : 0, frames: animate == nil ? 0 : 60,
       keepsTensors: saveTensors != nil)
@@ -189,7 +203,7 @@ struct SampleCommand: AsyncParsableCommand {
     var request = SamplingRequest(samples: first..<first + count)
     request.batchSize = batchSize
     request.seed = seed
-    request.plan = try model.plan(sampler, steps: self.steps, spacing: spacing, eta: eta, variance: variance)
+    request.plan = try plan(of: model)
     request.decoder = decoder.choice
     if let classes {
       let numbers = try classes.split(separator: ",", omittingEmptySubsequences: false).map { name in
@@ -203,6 +217,21 @@ struct SampleCommand: AsyncParsableCommand {
     return request
   }
 
+  private func plan(of model: Model) throws -> SamplingPlan {
+    guard levels == nil || steps == nil && spacing == nil else {
+      throw ValidationError("--levels says it all: leave out --steps and --spacing")
+    }
+    let plan = try model.plan(
+      sampler, steps: levels?.values.count ?? steps, spacing: spacing?.ofTimesteps, eta: eta, variance: variance)
+    if let levels {
+      guard levels.values.allSatisfy({ $0 > 0 }) else {
+        throw SamplingError.levels(levels.values, T: model.scheduler.T)
+      }
+      return try plan.visiting(levels.values.map { Timestep($0) })
+    }
+    return spacing == .dissipation ? try plan.sharing(model.dissipation()) : plan
+  }
+
   /// What decides the pictures of a folder.
   private func identity(of request: SamplingRequest, _ model: Model) throws -> [String: JSONValue] {
     // Image i is drawn from noise i − first, where it is recorded.
@@ -212,7 +241,11 @@ struct SampleCommand: AsyncParsableCommand {
     return try [
       "model": .string(model.fingerprint()), "sampler": .string(sampler.rawValue),
       "initial noise": recorded(request.initialNoise.map { [$0] }), "step noise": recorded(request.stepNoise),
-      "steps": .integer(request.plan?.timesteps.count ?? 0), "spacing": .string(spacing?.rawValue ?? "model"),
+      "steps": .integer(request.plan?.timesteps.count ?? 0),
+      // Levels that a list or a measurement chose are named one by one.
+      "spacing": .string(
+        levels == nil && spacing != .dissipation
+          ? spacing?.rawValue ?? "model" : "\(request.plan?.timesteps.map(\.number) ?? [])"),
       "eta": .number(eta), "seed": .string("\(seed)"), "variance": .string(variance?.rawValue ?? "model"),
       "decoder": .string(decoder.rawValue), "classes": .string(classes ?? "all"),
       "guidance": .string(guidance.identity(weaker: request.weaker)),
@@ -236,10 +269,17 @@ enum DecoderChoice: String, CaseIterable, ExpressibleByArgument {
 }
 
 extension SamplerChoice: ExpressibleByArgument {}
-extension TimestepSpacing: ExpressibleByArgument {
-  fileprivate static let help = """
-    Which levels are visited: leading, linspace or trailing (default: the model's scheduler's, unless that is just its class's \
-    default; else leading for ddpm and ddim, linspace for dpmsolver++, heun and euler).
+
+/// How levels are placed.
+enum SpacingChoice: String, CaseIterable, ExpressibleByArgument {
+  case leading, linspace, trailing, dissipation
+
+  /// nil where it is no matter of t alone.
+  var ofTimesteps: TimestepSpacing? { TimestepSpacing(rawValue: rawValue) }
+
+  static let help = """
+    Which levels are visited: leading, linspace, trailing or dissipation (default: the model's scheduler's, unless that is just its \
+    class's default; else leading for ddpm and ddim, linspace for dpmsolver++, heun and euler).
     """
 }
 

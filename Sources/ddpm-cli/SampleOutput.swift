@@ -93,7 +93,7 @@ struct SampleOutput {
   }
 
   /// Whether one of `views` equidistant views of `count` steps falls on step `done`.
-  private static func isView(_ done: Int, of count: Int, views: Int) -> Bool {
+  static func isView(_ done: Int, of count: Int, views: Int) -> Bool {
     done * min(views, count) / count > (done - 1) * min(views, count) / count
   }
 }

@@ -22,10 +22,12 @@ struct TrainCommand: ParsableCommand {
         ddpm train --out runs/glyphs
 
       Data is a folder of PNG or JPEG images (sub-folder = class), MNIST's IDX files, CIFAR-10's binary batches, a .tar, \
-      .tar.gz or .zip of these, or 'glyphs':
+      .tar.gz or .zip of these, or 'glyphs'; or points of the plane (moons, gaussians, swiss_roll, checkerboard, spiral, \
+      drawing:FILE.png, a CSV or .npy file):
 
         ddpm train --preset mnist --data data/mnist --out runs/mnist
         ddpm train --preset small --data photos --image-size 64 --out runs/photos
+        ddpm train --preset plane --data moons --out runs/moons
 
       With --start-from, the model's network and scheduler stay as they are: T, the schedule of β, the prediction and the \
       variance are taken from it, and an option that contradicts them is an error.
@@ -41,7 +43,7 @@ struct TrainCommand: ParsableCommand {
 
         ddpm train --resume runs/mnist
 
-      Presets, of which glyphs is taken where the data is 'glyphs':
+      Presets, of which glyphs is taken where the data is 'glyphs', and plane where it is an embedded set of points:
       \(TrainingConfiguration.Preset.allCases.map(\.help).joined(separator: "\n"))
 
       The defaults in the list of options are those without a preset.
@@ -176,9 +178,11 @@ struct TrainCommand: ParsableCommand {
     layers.append(("the command line", overrides))
     if let startFrom { layers.insert(try TrainingConfiguration.layer(ofModel: URL(filePath: startFrom)), at: 0) }
     if profile, optimisation.steps == nil { layers.append(("--profile", ["steps": 20])) }
-    // The embedded characters have a recipe of their own; other data gets the general one.
+    // Embedded data has a recipe of its own; other data gets the general one.
     let named = layers.last { $0.object["data"] != nil }?.object["data"]?.string ?? "glyphs"
-    let base = (chosen ?? (named == "glyphs" ? .glyphs : nil)).map { TrainingConfiguration($0) }
+    let own: TrainingConfiguration.Preset? =
+      named == "glyphs" ? .glyphs : PointFigure(rawValue: named) != nil ? .plane : nil
+    let base = (chosen ?? own).map { TrainingConfiguration($0) }
     return try TrainingConfiguration(over: base ?? TrainingConfiguration(), layers: layers)
   }
 

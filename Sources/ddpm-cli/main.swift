@@ -22,9 +22,9 @@ struct DDPMCommand: AsyncParsableCommand {
       'ddpm help COMMAND' explains each command with examples.
       """,
     subcommands: [
-      TrainCommand.self, SampleCommand.self, EditCommand.self, EvaluateCommand.self, InterpolateCommand.self,
-      NeighboursCommand.self, NoiseCommand.self, ScheduleCommand.self, TraceCommand.self, RunCommand.self,
-      InfoCommand.self, DevicesCommand.self,
+      TrainCommand.self, SampleCommand.self, EditCommand.self, EvaluateCommand.self, ThermodynamicsCommand.self,
+      InterpolateCommand.self, NeighboursCommand.self, NoiseCommand.self, ScheduleCommand.self, TraceCommand.self,
+      RunCommand.self, InfoCommand.self, DevicesCommand.self,
     ])
 }
 

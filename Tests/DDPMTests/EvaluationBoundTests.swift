@@ -81,7 +81,8 @@ import Testing
     let axis = PrincipalAxis(dimension: 16) { visit in for i in 0..<count { visit(optimum.image(i).x0) } }
     let subject = EvaluationSubject(
       model: "m", data: "d", split: nil, variance: .learned, limit: .none, seed: 3, timesteps: timesteps ?? 200, T: 200)
-    let report = ThermodynamicsReport(subject, statistics, schedule: schedule, axis: axis, count: 1000)
+    let report = try ThermodynamicsReport(
+      subject, statistics, process: optimum.bound().process, axis: axis, count: 1000, isPixels: false)
     #expect(report.rows.count == 200)
     for row in report.rows where row.t.number % 20 == 1 {
       // v = ᾱ s² + 1 − ᾱ; D = 16
@@ -101,6 +102,42 @@ import Testing
     let table = report.json.object?["per_timestep"]?.object
     for key in ["t", "entropy", "divergence_standard_error", "production"] {
       #expect(table?[key]?.array?.count == 200, "\(key)")
+    }
+    #expect(report.dissipation.count == 200 && report.dissipation.allSatisfy { $0 >= 0 })
+    // Steps telescope to KL(q_1 ‖ π) − KL(q_T ‖ π), and the first adds its own.
+    let sum = report.dissipation.dropFirst().reduce(0, +)
+    #expect(abs(sum - report.rows[0].divergence.value + report.rows[199].divergence.value) < 1e-6 * abs(sum) + 1e-3)
+    // Nothing beats the best levels, and none is missing.
+    for choices in report.spacings.choices {
+      let best = try #require(choices.last)
+      #expect(best.spacing == "best" && choices.count == 6)
+      for choice in choices { #expect(best.bits <= choice.bits + 1e-12, "\(choice.spacing) in \(choice.levels.count)") }
+    }
+    #expect(report.spacings.choices.map { $0.last?.levels.count } == [5, 10, 20, 50])
+  }
+
+  /// The standard errors of the information are what experiments repeated with other images scatter by.
+  @Test(arguments: [nil, 10]) func errorsOfInformationAreItsScatter(timesteps: Int?) throws {
+    let optimum = GaussianOptimum(schedule: try NoiseSchedule(T: 60, rescaled: true))
+    let process = try optimum.bound().process
+    let axis = PrincipalAxis(dimension: 16) { visit in for i in 0..<500 { visit(optimum.image(i).x0) } }
+    let subject = EvaluationSubject(
+      model: "m", data: "d", split: nil, variance: .learned, limit: .none, seed: 3, timesteps: timesteps ?? 60, T: 60)
+    let reports = try (0..<40).map { k in
+      var statistics = BoundStatistics(T: 60)
+      try BoundRun(
+        optimum.bound(), denoiser: optimum, visits: TimestepVisits(T: 60, count: timesteps), seed: UInt64(k),
+        batchSize: 64)(&statistics, upTo: 40) { optimum.image(40 * k + $0) }
+      return try ThermodynamicsReport(
+        subject, statistics, process: process, axis: axis, count: nil, isPixels: false)
+    }
+    for t in [2, 10, 30] {
+      let estimates = reports.map(\.rows[t - 1].information.estimate)
+      let scatter = Moments(estimates.map(\.value))
+      let spread = scatter.standardError * Double(scatter.count).squareRoot()
+      let claimed = estimates.reduce(0) { $0 + $1.error } / Double(estimates.count)
+      // A spread of 40 is known to 11%; where only some t are visited, both differ by how strata are summed.
+      #expect((0.6...1.6).contains(claimed / spread), "t = \(t): \(claimed), \(spread)")
     }
   }
 

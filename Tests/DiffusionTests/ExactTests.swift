@@ -139,6 +139,20 @@ import Testing
     }
   }
 
+  /// However processors share the x_t, each says what it says alone.
+  @Test func processorsChangeNothing() {
+    let set = EmpiricalData(normals(.init(3000, 20, 1, 1), seed: 4), labels: (0..<3000).map { $0 % 3 })
+    // 3000 · 20 · 23 is enough to be shared.
+    let xt = normals(.init(23, 20, 1, 1), seed: 5).doubles
+    let classes = (0..<23).map { $0 % 4 == 3 ? nil : $0 % 4 }
+    let all = set.posteriors(of: xt, alphaBar: 0.4, classes: classes)
+    #expect(all.count == 23)
+    for n in 0..<23 {
+      let one = set.posteriors(of: Array(xt[n * 20..<(n + 1) * 20]), alphaBar: 0.4, classes: [classes[n]])[0]
+      #expect(all[n].logDensity == one.logDensity && all[n].mean == one.mean && all[n].classes == one.classes)
+    }
+  }
+
   /// A batch at mixed t, whatever is predicted, says the same E[x_0 | x_t].
   @Test(arguments: Prediction.allCases) func predictionsSayTheSame(_ prediction: Prediction) throws {
     let schedule = try NoiseSchedule()

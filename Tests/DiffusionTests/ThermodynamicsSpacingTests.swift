@@ -60,6 +60,25 @@ import Testing
     #expect(throws: ScheduleError.self) { try NoiseSchedule(T: 4, rescaled: false).sharing([0, 1, 0, 0], T: 0) }
   }
 
+  /// Whole levels at Karras's σ̄: its values where they are far apart, and none twice where they are not.
+  @Test func wholeLevelsFollowASpacingOfNoise() throws {
+    let schedule = try NoiseSchedule()
+    for n in [1, 5, 50, 1000] {
+      let levels = try schedule.timesteps(n, spaced: .karras)
+      #expect(levels.count == n && levels[0] == 1000 && zip(levels, levels.dropFirst()).allSatisfy { $0 > $1 })
+      if n > 1 { #expect(levels[n - 1] == 1) }
+    }
+    let σ̄ = { (t: Timestep) in ((1 - schedule.ᾱ[t]) / schedule.ᾱ[t]).squareRoot() }
+    let levels = try schedule.timesteps(5, spaced: .karras)
+    for i in 0..<5 {
+      // σ̄_i = (σ̄_T^{1/7} + i/4 (σ̄_1^{1/7} − σ̄_T^{1/7}))^7
+      let wanted = pow(
+        pow(σ̄(1000), 1.0 / 7) + Double(i) / 4 * (pow(σ̄(1), 1.0 / 7) - pow(σ̄(1000), 1.0 / 7)), 7)
+      #expect(abs(log(σ̄(levels[i]) / wanted)) < 0.05, "level \(i): \(levels[i])")
+    }
+    #expect(throws: SpacingError.count(1001, T: 1000)) { try schedule.timesteps(1001, spaced: .karras) }
+  }
+
   /// Every list of levels, tried.
   @Test func bestPathsMatchBruteForce() throws {
     let T = 8

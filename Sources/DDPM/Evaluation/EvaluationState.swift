@@ -26,19 +26,8 @@ public struct EvaluationState: Sendable, Equatable {
   /// - Parameter T: the timesteps of the model.
   /// - Throws: ``EvaluationError`` where the file is damaged or of another evaluation, or `FileError`.
   public init(reading url: URL, expecting identity: [String: JSONValue], T: Int) throws {
+    let object = try Self.object(reading: url, format: Self.format, expecting: identity)
     func damaged(_ problem: String) -> EvaluationError { .damagedState(url.path, problem) }
-    let root: JSONValue
-    do { root = try JSONValue(parsing: FileBytes.read(url.path, limit: 64 << 20)) } catch let error as JSONError {
-      throw damaged(error.description)
-    }
-    guard let object = root.object, object["format"]?.string == Self.format else {
-      throw damaged("it has another form")
-    }
-    guard let found = object["identity"]?.object else { throw damaged("it does not say what was evaluated") }
-    for (key, wanted) in identity.sorted(by: { $0.key < $1.key }) where found[key] != wanted {
-      throw EvaluationError.otherState(
-        url.path, key: key, found: found[key]?.compactText ?? "absent", wanted: wanted.compactText)
-    }
     guard let images = object["images"]?.array, let timesteps = object["timesteps"]?.array else {
       throw damaged("it holds no statistics")
     }
@@ -58,7 +47,27 @@ public struct EvaluationState: Sendable, Equatable {
       return BoundStatistics.AtTimestep(
         bits: moments[0], εError: moments[1], x0Error: moments[2], rate: moments[3])
     }
-    self.init(identity: found, statistics: statistics)
+    self.init(identity: object["identity"]?.object ?? identity, statistics: statistics)
+  }
+
+  /// Reads a state of some format that was written for the same measurement.
+  ///
+  /// - Throws: ``EvaluationError`` where the file is damaged or of another measurement, or `FileError`.
+  static func object(
+    reading url: URL, format: String, expecting identity: [String: JSONValue]
+  ) throws -> [String: JSONValue] {
+    func damaged(_ problem: String) -> EvaluationError { .damagedState(url.path, problem) }
+    let root: JSONValue
+    do { root = try JSONValue(parsing: FileBytes.read(url.path, limit: 64 << 20)) } catch let error as JSONError {
+      throw damaged(error.description)
+    }
+    guard let object = root.object, object["format"]?.string == format else { throw damaged("it has another form") }
+    guard let found = object["identity"]?.object else { throw damaged("it does not say what was evaluated") }
+    for (key, wanted) in identity.sorted(by: { $0.key < $1.key }) where found[key] != wanted {
+      throw EvaluationError.otherState(
+        url.path, key: key, found: found[key]?.compactText ?? "absent", wanted: wanted.compactText)
+    }
+    return object
   }
 
   /// Writes the state, whole or not at all.

@@ -15,6 +15,9 @@ extension SampleSize {
 }
 
 extension Model {
+  /// Whether samples are points of ℝᵈ, not pictures.
+  public var isOfPoints: Bool { architecture.sampleSize == SampleSize(height: 1, width: 1) }
+
   /// Opens data at the model's size and channels.
   ///
   /// - Throws: ``EvaluationError/shape(data:model:)`` where data of another shape remains, and what ``Dataset/open(_:split:options:)`` throws.

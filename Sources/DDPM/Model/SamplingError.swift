@@ -27,6 +27,9 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
   case timestepCount(Int, samples: Int)
   case unsupportedClasses
   case tooLarge(batch: Int, String)
+  case noDissipation(String)
+  case dissipation(String, String)
+  case levels([Int], T: Int)
   case noiseNotFinite
   case notFinite(step: Int, of: Int, t: Timestep)
   case noiseShape(file: String, tensor: String, found: [Int], wanted: String)
@@ -67,6 +70,13 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
     case .pictureShape(let found, let wanted): "the pictures have shape \(found); this model wants \(wanted)"
     case .unsupportedClasses: "class embeddings other than a learned table can be run once, but not sampled from"
     case .tooLarge(let batch, let problem): "a batch of \(batch) images is too large: take fewer at a time (\(problem))"
+    case .noDissipation(let path):
+      "\(path): does not keep what its steps dissipate: measure it with 'ddpm thermodynamics \(path) --data … --keep'"
+        .onOneLine
+    case .dissipation(let path, let problem):
+      "\(path): not what a model's steps dissipate: \(problem); measure it again".onOneLine
+    case .levels(let levels, let T):
+      "the levels are \(list(levels.map(String.init), limit: 8)): give some of \(T)…1, falling"
     case .noiseNotFinite: "the recorded noise holds NaN or infinity: record it again"
     case .notFinite(let step, let count, let t):
       "step \(step) of \(count), at t = \(t), gave NaN or infinity: the network's output is not finite; are the weights whole, "

@@ -102,7 +102,8 @@ extension Model {
     return SampleSequence(plan: plan, network: network, request: request, model: self)
   }
 
-  func condition(of samples: Range<Int>, _ request: SamplingRequest) throws -> Condition {
+  /// What is asked of some of the samples.
+  public func condition(of samples: Range<Int>, _ request: SamplingRequest) throws -> Condition {
     try request.condition?(samples) ?? classesInTurn(samples)
   }
 }

@@ -1,3 +1,5 @@
+import Threads
+
 #if canImport(Glibc)
   import Glibc
 #else
@@ -47,8 +49,24 @@ public struct EmpiricalData: KnownData {
     precondition(
       xt.count == classes.count * dimension, "\(xt.count) values for \(classes.count) points of ℝ^\(dimension)")
     for case let label? in classes { precondition(classCounts.indices.contains(label), "no point of class \(label)") }
+    // Processors share the x_t, neighbours together: a block of points serves all of a share from the cache.
+    let shares = classes.count * count * dimension > 1 << 20 ? min(WorkerThread.processors, classes.count) : 1
+    let found = Monitor([[ExactPosterior]](repeating: [], count: shares))
+    concurrently(shares) { share in
+      let range = share * classes.count / shares..<(share + 1) * classes.count / shares
+      let part = self.posteriors(
+        of: xt[range.lowerBound * dimension..<range.upperBound * dimension], alphaBar: ᾱ, classes: classes[range])
+      found.change { $0[share] = part }
+    }
+    return found.change { $0.flatMap(\.self) }
+  }
+
+  private func posteriors(of xt: ArraySlice<Double>, alphaBar ᾱ: Double, classes: ArraySlice<Int?>) -> [ExactPosterior]
+  {
+    let classes = Array(classes)
     var sums = classes.indices.map { n in
-      Running(x: xt[n * dimension..<(n + 1) * dimension], classes: classCounts.count)
+      let start = xt.startIndex + n * dimension
+      return Running(x: xt[start..<start + dimension], classes: classCounts.count)
     }
     points.withUnsafeBufferPointer { points in
       var scores = [Double](repeating: 0, count: block)

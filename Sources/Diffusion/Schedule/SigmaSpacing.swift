@@ -30,6 +30,17 @@ public enum SigmaSpacing: String, Sendable, CaseIterable {
   }
 }
 
+extension NoiseSchedule {
+  /// The n whole levels nearest to a spacing of σ̄ from T down to 1, for samplers that count in t.
+  ///
+  /// - Throws: `SpacingError.count` where n levels do not fit.
+  public func timesteps(_ n: Int, spaced spacing: SigmaSpacing) throws(SpacingError) -> [Timestep] {
+    guard n >= 1 && n <= T else { throw .count(n, T: T) }
+    let sigmas = spacing.sigmas(n, from: finiteLevel(last).σ̄, to: finiteLevel(1).σ̄)
+    return TimestepSpacing.apart(sigmas.map { Int(timestep(sigmaBar: $0).position.rounded()) })
+  }
+}
+
 /// The x below which a Beta(a, b) variable falls with probability p.
 func betaQuantile(_ p: Double, _ a: Double, _ b: Double) -> Double {
   if p <= 0 || p >= 1 { return p <= 0 ? 0 : 1 }

@@ -15,16 +15,21 @@ extension TimestepSpacing {
     let T = amounts.count
     guard n >= 1 && n <= T else { throw .count(n, T: T) }
     let sums = cumulative(amounts)
-    var levels: [Timestep] = []
-    var above = T + 1
-    for i in 0..<n {
-      // C(t_i) = (n − i)/n C(T)
-      let wanted = sums[T] * Double(n - i) / Double(n)
-      let nearest = i == 0 ? T : sums.indices.min { abs(sums[$0] - wanted) < abs(sums[$1] - wanted) } ?? T
-      above = max(n - i, min(nearest, above - 1))
-      levels.append(Timestep(above))
+    return apart(
+      (0..<n).map { i in
+        // C(t_i) = (n − i)/n C(T)
+        let wanted = sums[T] * Double(n - i) / Double(n)
+        return i == 0 ? T : sums.indices.min { abs(sums[$0] - wanted) < abs(sums[$1] - wanted) } ?? T
+      })
+  }
+
+  /// Levels from noise to data, moved where two would be one, and so that there is room above the data for all that follow.
+  static func apart(_ wanted: [Int]) -> [Timestep] {
+    var above = Int.max
+    return wanted.enumerated().map { i, t in
+      above = max(wanted.count - i, min(t, above - 1))
+      return Timestep(above)
     }
-    return levels
   }
 
   /// C(t) = Σ_{s ≤ t} of the amounts, at t = 0…T.

@@ -25,6 +25,8 @@ extension Thermodynamics {
     case unknown
     /// Drawn afresh at each t: squares add.
     case independent
+    /// The standard errors of the sums I(x_0; x_t) themselves, at t = 1…T (index t − 1), where they were measured.
+    case known([Double])
   }
 
   /// I(x_0; x_t) at t = 1…T (index t − 1).
@@ -32,6 +34,9 @@ extension Thermodynamics {
   /// - Parameter εErrors: E‖ε − ε̂‖², summed over dimensions, at t = 1…T (index t − 1).
   public func information(_ εErrors: [Measured], correlation: Correlation = .unknown) -> [Information] {
     precondition(εErrors.count == schedule.T, "\(εErrors.count) errors for T = \(schedule.T)")
+    if case .known(let sums) = correlation {
+      precondition(sums.count == schedule.T, "\(sums.count) errors of sums for T = \(schedule.T)")
+    }
     let γ = schedule.snr
     var (estimate, lower, upper) = (Area(correlation), Area(correlation), Area(correlation))
     var result: [Information] = []
@@ -61,7 +66,8 @@ extension Thermodynamics {
           estimate.add(0.5 * error)
         }
       }
-      result.append(Information(estimate: estimate.sum, lower: lower.sum, upper: upper.sum))
+      result.append(
+        Information(estimate: estimate.sum(to: t), lower: lower.sum(to: t), upper: upper.sum(to: t)))
     }
     return result.reversed()
   }
@@ -82,12 +88,16 @@ extension Thermodynamics {
 
     init(_ correlation: Correlation) { self.correlation = correlation }
 
-    var sum: Measured { Measured(value, error: error) }
+    /// The area over t…T.
+    func sum(to t: Timestep) -> Measured {
+      if case .known(let errors) = correlation { return Measured(value, error: errors[t.number - 1]) }
+      return Measured(value, error: error)
+    }
 
     mutating func add(_ term: Measured) {
       value += term.value
       switch correlation {
-      case .unknown: error += term.error
+      case .unknown, .known: error += term.error
       case .independent: error = (error * error + term.error * term.error).squareRoot()
       }
     }

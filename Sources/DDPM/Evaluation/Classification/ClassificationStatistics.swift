@@ -52,18 +52,9 @@ public struct ClassificationStatistics: Sendable, Equatable {
   ///
   /// - Throws: ``EvaluationError`` where the file is damaged or of another evaluation, or `FileError`.
   public init(reading url: URL, expecting identity: [String: JSONValue], classes: Int) throws {
+    let object = try EvaluationState.object(reading: url, format: Self.format, expecting: identity)
     func damaged(_ problem: String) -> EvaluationError { .damagedState(url.path, problem) }
-    let root: JSONValue
-    do { root = try JSONValue(parsing: FileBytes.read(url.path, limit: 64 << 20)) } catch let error as JSONError {
-      throw damaged(error.description)
-    }
-    guard let object = root.object, object["format"]?.string == Self.format, let found = object["identity"]?.object,
-      let rows = object["images"]?.array
-    else { throw damaged("it has another form") }
-    for (key, wanted) in identity.sorted(by: { $0.key < $1.key }) where found[key] != wanted {
-      throw EvaluationError.otherState(
-        url.path, key: key, found: found[key]?.compactText ?? "absent", wanted: wanted.compactText)
-    }
+    guard let rows = object["images"]?.array else { throw damaged("it holds no images") }
     images = try rows.map { row in
       guard let values = row.array?.compactMap(\.integer), values.count == 3, (0..<classes).contains(values[0]),
         (0..<classes).contains(values[1]), values[2] > 0

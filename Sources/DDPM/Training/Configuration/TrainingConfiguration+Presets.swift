@@ -9,6 +9,8 @@ extension TrainingConfiguration {
     case cifar10
     /// Photographs at 64×64 with a network for a patient laptop.
     case small
+    /// Points of the plane, or of a file, in seconds.
+    case plane
 
     public var summary: String {
       switch self {
@@ -16,6 +18,7 @@ extension TrainingConfiguration {
       case .mnist: "MNIST's digits: half an hour on two cores"
       case .cifar10: "the paper's CIFAR-10: 35.7 million parameters, 800,000 steps"
       case .small: "your own pictures at 64×64, 11 million parameters"
+      case .plane: "points (moons, gaussians, swiss_roll, checkerboard, spiral, a CSV): seconds"
       }
     }
   }
@@ -80,6 +83,20 @@ extension TrainingConfiguration {
       warmupSteps = 1000
       checkpointEvery = 2000
       sampleEvery = 2000
+    case .plane:
+      data = "moons"
+      // The paper's first weights, near zero in the last layers, would take their time.
+      initialization = .diffusers
+      // The network is too small for threads to share.
+      threads = 1
+      steps = 3000
+      batchSize = 256
+      learningRate = 2e-3
+      warmupSteps = 100
+      decay = .cosine
+      emaDecay = 0.995
+      logEvery = 500
+      checkpointEvery = 3000
     }
   }
 }
