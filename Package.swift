@@ -4,8 +4,13 @@ import PackageDescription
 /// Continuous integration turns every warning into an error; a user's newer compiler may warn about more than we know.
 let strict: [SwiftSetting] = Context.environment["CI"] == nil ? [] : [.treatAllWarnings(as: .error)]
 
+/// The commit, for `ddpm --version`: said by scripts/release alone, since a manifest that is cached would say an old one.
+let commit: [CSetting] = Context.environment["DDPM_COMMIT"].map { [.define("DDPM_COMMIT", to: "\"\($0)\"")] } ?? []
+
 let package = Package(
   name: "swift-ddpm",
+  // Linux has no such list; macOS has not been tried.
+  platforms: [.macOS(.v15)],
   products: [
     .library(
       name: "DDPM",
@@ -19,18 +24,21 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
   ],
   targets: [
-    // C libraries, each named by the Debian package that brings it.
-    .systemLibrary(name: "CDNNL", providers: [.apt(["libdnnl-dev"])]),
-    .systemLibrary(name: "CArchive", providers: [.apt(["libarchive-dev"])]),
-    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
-    .systemLibrary(name: "CWebP", providers: [.apt(["libwebp-dev"])]),
-    .systemLibrary(name: "CGIF", providers: [.apt(["libgif-dev"])]),
+    // C libraries, each named by the Debian and the Homebrew package that bring it.
+    .systemLibrary(name: "CDNNL", providers: [.apt(["libdnnl-dev"]), .brew(["onednn"])]),
+    .systemLibrary(name: "CArchive", providers: [.apt(["libarchive-dev"]), .brew(["libarchive"])]),
+    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+    .systemLibrary(name: "CWebP", providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
+    .systemLibrary(name: "CGIF", providers: [.apt(["libgif-dev"]), .brew(["giflib"])]),
 
     // PNG and JPEG (libpng-dev, libjpeg-dev): C, because their errors longjmp, which must not cross Swift frames.
     .target(name: "CCodecs", linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
 
     // C kernels: what oneDNN lacks or does badly, with run-time SIMD dispatch.
     .target(name: "CKernels", linkerSettings: [.linkedLibrary("m"), .linkedLibrary("gomp")]),
+
+    // What this was built from and runs on.
+    .target(name: "CBuild", cSettings: commit),
 
     // Locks, and threads of the system.
     .target(name: "Threads", swiftSettings: strict),
@@ -61,7 +69,9 @@ let package = Package(
       ], swiftSettings: strict),
     .executableTarget(
       name: "ddpm-cli",
-      dependencies: ["DDPM", "CPUBackend", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "DDPM", "CPUBackend", "CBuild", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
       swiftSettings: strict),
 
     .target(

@@ -50,7 +50,7 @@ public struct CPUBackend: Backend {
     }
 
     func allows(_ algorithm: ConvolutionAlgorithm) -> Bool {
-      algorithms.contains(algorithm) && (algorithm != .amx || ck_amx_available() != 0)
+      algorithms.contains(algorithm) && (algorithm != .amx || CPUBackend.hasAMX)
     }
   }
 
@@ -61,6 +61,9 @@ public struct CPUBackend: Backend {
   public var name: String {
     "CPU, \(options.threads) thread\(options.threads == 1 ? "" : "s"), oneDNN \(DNNLEngine.version)\(options.allows(.amx) ? ", AMX" : "")"
   }
+
+  /// Whether processor and system grant this process Intel's matrix tiles.
+  public static var hasAMX: Bool { ck_amx_available() != 0 }
 
   /// The processors on which this process may run.
   public static var processorCount: Int { max(1, ProcessInfo.processInfo.activeProcessorCount) }

@@ -21,6 +21,7 @@ struct DDPMCommand: AsyncParsableCommand {
 
       'ddpm help COMMAND' explains each command with examples.
       """,
+    version: Version.text,
     subcommands: [
       TrainCommand.self, SampleCommand.self, EditCommand.self, EvaluateCommand.self, InterpolateCommand.self,
       NeighboursCommand.self, NoiseCommand.self, ScheduleCommand.self, TraceCommand.self, RunCommand.self,
