@@ -137,10 +137,12 @@ public final class Model: Sendable {
     return number
   }
 
-  /// Tells one set of weights from another: the checksum of the weights file.
+  /// Tells one set of weights from another: the checksum of each file of weights.
   public func fingerprint() throws -> String {
-    let url = try PipelineDirectory.weightsURL(in: directory)
-    return "crc32c:" + String(CRC32C.checksum(try FileBytes.read(url.path, limit: 1 << 36)), radix: 16)
+    let sums = try PipelineDirectory.weightsURLs(in: directory).map {
+      String(CRC32C.checksum(try FileBytes.read($0.path, limit: 1 << 36)), radix: 16)
+    }
+    return "crc32c:" + sums.joined(separator: "+")
   }
 }
 
