@@ -104,9 +104,10 @@ struct EvaluateCommand: ParsableCommand {
   )
   var resume: String?
   @OptionGroup(title: "Computation") var backend: BackendOptions
+  @OptionGroup(title: "Talk") var talk: TalkOptions
 
   func run() throws {
-    let terminal = Terminal()
+    let terminal = talk.terminal()
     if let plot, !PlotRow.canWrite(plot) { throw ValidationError("--plot \(plot): name a .png or .svg file") }
     if metric == .rateDistortion, timesteps != nil {
       throw ValidationError("rate-distortion follows each image through all T: leave out --timesteps")
@@ -242,7 +243,11 @@ struct EvaluateCommand: ParsableCommand {
         }
         terminal.live(
           "image \(statistics.images.count)/\(count)  prediction \(done)/\(total)  \(Text.duration(left)) left  "
-            + Text.mebibytes(residentBytes()))
+            + Text.mebibytes(residentBytes()),
+          fields: [
+            "images": .integer(statistics.images.count), "of": .integer(count), "predictions": .integer(done),
+            "of_predictions": .integer(total), "seconds_left": .number(left),
+          ])
         if now - lastSaved > 30 {
           try save(statistics)
           lastSaved = now
@@ -372,13 +377,14 @@ struct EvaluateCommand: ParsableCommand {
   }
 
   func write(_ report: some EvaluationReport, _ seconds: Double, _ terminal: Terminal) throws {
+    terminal.tell("finished", report.object(seconds: seconds, batchSize: batchSize))
     if let json {
       try report.writeJSON(to: URL(filePath: json), seconds: seconds, batchSize: batchSize)
-      terminal.print("wrote \(json)")
+      terminal.wrote(json)
     }
     if let plot {
       try report.plot.write(to: URL(filePath: plot))
-      terminal.print("wrote \(plot)")
+      terminal.wrote(plot)
     }
   }
 

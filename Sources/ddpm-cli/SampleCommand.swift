@@ -25,8 +25,13 @@ struct SampleCommand: AsyncParsableCommand {
         ddpm sample runs/mnist --class 7 --sampler dpmsolver++ --steps 20 --animate digits.gif
         ddpm sample runs/mnist --count 50000 --sampler ddim --out samples/
 
-      --out FILE.png writes a grid of all images; any other --out is a folder that gets one PNG for each as it is drawn. A \
-      folder that was begun is gone on with: call the same command again. Image i depends on the seed and on i, not on \
+      --out FILE.png (.jpg, .webp) writes a grid of all images; FILE.tar gets one PNG for each; any other --out is a folder that gets one \
+      PNG for each as it is drawn. - and -.tar are standard output:
+
+        ddpm sample runs/mnist --out - | display
+        ddpm sample runs/mnist --count 1000 --out -.tar | ssh HOST tar -x
+
+      A folder that was begun is gone on with: call the same command again. Image i depends on the seed and on i, not on \
       --count, --batch-size or --threads: more of the same seed continue the same series, and --first says where to begin.
 
       A model trained with --condition-dropout obeys its classes the more the larger --guidance is: 1 is the model itself, 2 to 5 \
@@ -73,9 +78,15 @@ struct SampleCommand: AsyncParsableCommand {
 
   @OptionGroup(title: "Guidance") var guidance: GuidanceOptions
 
-  @Option(help: ArgumentHelp("FILE.png for a grid, or a folder for one file each.", valueName: "path"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "FILE.png, .jpg or .webp for a grid; FILE.tar or a folder for one file each; \(Output.standardHelp).",
+      valueName: "path"))
   var out = "samples.png"
-  @Flag(help: "Also write OUT-progressive.png: the prediction of the final image at 10 stages.")
+  @Option(help: ArgumentHelp("Each pixel of a grid becomes a square of so many.", valueName: "n"))
+  var magnify = 1
+  @Flag(help: "Also write OUT-progressive beside OUT: the prediction of the final image at 10 stages.")
   var progressive = false
   @Option(help: ArgumentHelp("Write the denoising as an animation: FILE.gif, .png (APNG) or .webp.", valueName: "file"))
   var animate: String?
@@ -91,14 +102,22 @@ struct SampleCommand: AsyncParsableCommand {
   @Flag(help: "Time every operator and print the table.")
   var profile = false
   @OptionGroup(title: "Computation") var backend: BackendOptions
+  @OptionGroup(title: "Talk") var talk: TalkOptions
+
+  func validate() throws {
+    guard (1...32).contains(magnify) else { throw ValidationError("magnify is \(magnify); choose 1 to 32") }
+    if ImageFormat(fileName: out) != nil, !isGrid {
+      throw ValidationError("--out \(out): pictures are written as .png, .jpg or .webp")
+    }
+  }
 
   func run() async throws {
-    let terminal = Terminal()
+    let terminal = talk.terminal(output: out)
     if let animate, Animation.Format(fileName: animate) == nil {
       throw ValidationError("--animate \(animate): name a .gif, .png or .webp file")
     }
     guard first >= 0 else { throw ValidationError("first is \(first); choose 0 or more") }
-    for path in [isGrid ? out : nil, animate, saveTensors].compactMap({ $0 }) { try Output.check(path) }
+    for path in [isGrid || isArchive ? out : nil, animate, saveTensors].compactMap({ $0 }) { try Output.check(path) }
 
     // Images must not depend on what a timer said.
     let device = backend.make(fixed: true, profiles: profile)
@@ -111,10 +130,14 @@ struct SampleCommand: AsyncParsableCommand {
     let weaker = try guidance.weakerModel(on: device)
     let request = try request(to: model, weaker: weaker)
     var output = SampleOutput(
-      grid: isGrid ? out : nil, progressive: progressive ? 10 : 0, frames: animate == nil ? 0 : 60,
+      grid: isGrid ? out : nil, magnification: magnify, progressive: progressive ? 10 : 0,
+      frames: animate == nil ? 0 : 60,
       keepsTensors: saveTensors != nil)
     var folder: SampleFolder?
-    if !isGrid { folder = try SampleFolder(URL(filePath: out), identity: try identity(of: request, model)) }
+    let archive = isArchive ? try TarFile(AtomicFile(Output.url(out))) : nil
+    if !isGrid, archive == nil {
+      folder = try SampleFolder(URL(filePath: out), identity: try identity(of: request, model))
+    }
     let parts = folder?.missing(in: request.samples) ?? [request.samples]
     let (total, present) = (request.samples.count, request.samples.count - parts.reduce(0) { $0 + $1.count })
     if present > 0 { terminal.print("resumed     \(present) of \(total) images are in \(out)") }
@@ -139,9 +162,17 @@ struct SampleCommand: AsyncParsableCommand {
           terminal.live(
             "image \(present + Int(share))/\(total)  step \(step.progress.done)/\(step.progress.count)  "
               + "\(Text.duration(left)) left  \(Text.mebibytes(residentBytes()))",
-            log: "image \(present + Int(share)) of \(total), \(Text.duration(left)) left")
+            log: "image \(present + Int(share)) of \(total), \(Text.duration(left)) left",
+            fields: [
+              "images": .integer(present + Int(share)), "of": .integer(total), "seconds_left": .number(left),
+            ])
         case .samples(let samples):
           try folder?.write(samples)
+          if let archive {
+            for (i, picture) in zip(samples.range, samples.pictures) {
+              try archive.add(SampleFolder.name(i), picture.png())
+            }
+          }
           output.add(samples)
         }
         if let signal = StopSignals.pending {
@@ -157,14 +188,22 @@ struct SampleCommand: AsyncParsableCommand {
     }
     terminal.end()
     let seconds = clock.elapsed
+    try archive?.finish()
+    terminal.tell(
+      "finished",
+      [
+        "images": .integer(drawn), "sampler": .string(sampler.rawValue), "steps": .integer(steps),
+        "seconds": .number(seconds), "out": .string(out),
+      ])
     if drawn > 0 {
       terminal.print(
         "\(drawn) image\(drawn == 1 ? "" : "s"), \(sampler.rawValue) in \(steps) steps: \(Text.duration(seconds)), "
           + "\(Text.short(Double(drawn) / max(seconds, 1e-9))) images/s")
     }
-    if folder != nil { terminal.print("\(total) images in \(out)") }
+    if !isGrid { terminal.print("\(total) images in \(out)") }
     try output.write(
-      progressiveTo: isGrid ? String(out.dropLast(4)) + "-progressive.png" : out + "/progressive.png",
+      progressiveTo: isGrid
+        ? Output.beside(out, "-progressive") : folder == nil ? "progressive.png" : out + "/progressive.png",
       animation: animate,
       tensors: saveTensors, on: terminal)
     if profile, let executable, let profile = backend.profile(of: executable) {
@@ -205,7 +244,8 @@ struct SampleCommand: AsyncParsableCommand {
     ]
   }
 
-  private var isGrid: Bool { out.lowercased().hasSuffix(".png") }
+  private var isGrid: Bool { Output.pictureFormat(out) != nil }
+  private var isArchive: Bool { Output.isArchive(out) }
 }
 
 /// The decoder's choices by their short names.

@@ -40,7 +40,7 @@ public final class Model: Sendable {
   /// Reads a directory that diffusers or this library wrote.
   ///
   /// - Parameter scheduler: the noise schedule and prediction it was trained with, where the directory does not say it.
-  /// - Throws: ``SamplingError`` where there is no scheduler or the network's classes are not a table, and what reading throws.
+  /// - Throws: ``SamplingError`` where there is no scheduler, or the network's classes are not a table or its timesteps none, and what reading throws.
   public convenience init(
     _ directory: URL, scheduler given: SchedulerConfig? = nil, on backend: any Backend
   ) throws {
@@ -49,6 +49,7 @@ public final class Model: Sendable {
     if let unet = pipeline.network as? UNetConfig, unet.classEmbedding != nil, unet.classRows == nil {
       throw SamplingError.unsupportedClasses
     }
+    if (pipeline.network as? UNetConfig)?.timeEmbedding == .fourier { throw SamplingError.noiseLevels }
     let builder = GraphBuilder()
     _ = try pipeline.network.declare(in: builder, prefix: "")
     let states = try backend.makeStates(for: [builder.finish()])

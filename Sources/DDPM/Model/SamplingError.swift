@@ -25,6 +25,7 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
   case classCount(Int, samples: Int)
   case timestepCount(Int, samples: Int)
   case unsupportedClasses
+  case noiseLevels
   case tooLarge(batch: Int, String)
   case noiseNotFinite
   case notFinite(step: Int, of: Int, t: Timestep)
@@ -63,6 +64,9 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
     case .noPictures: "the model is shown no pictures: ask for none"
     case .pictureShape(let found, let wanted): "the pictures have shape \(found); this model wants \(wanted)"
     case .unsupportedClasses: "class embeddings other than a learned table can be run once, but not sampled from"
+    case .noiseLevels:
+      "the network has a Fourier time embedding: it is told a noise level σ > 0, as score models are, not one of a chain's timesteps, so it "
+        + "can be run once, but not sampled from"
     case .tooLarge(let batch, let problem): "a batch of \(batch) images is too large: take fewer at a time (\(problem))"
     case .noiseNotFinite: "the recorded noise holds NaN or infinity: record it again"
     case .notFinite(let step, let count, let t):
