@@ -35,73 +35,87 @@ let package = Package(
     .target(name: "CCodecs", linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
 
     // C kernels: what oneDNN lacks or does badly, with run-time SIMD dispatch.
-    .target(name: "CKernels", linkerSettings: [.linkedLibrary("m"), .linkedLibrary("gomp")]),
+    .target(
+      name: "CKernels", linkerSettings: [.linkedLibrary("m"), .linkedLibrary("gomp", .when(platforms: [.linux]))]),
 
     // What this was built from and runs on.
     .target(name: "CBuild", cSettings: commit),
 
-    // Locks, and threads of the system.
-    .target(name: "Threads", swiftSettings: strict),
+    // The system's C library, by whatever name, and threads of the system.
+    .target(name: "Platform", swiftSettings: strict),
+    .target(name: "Threads", dependencies: ["Platform"], swiftSettings: strict),
 
     // The tensor program, and the engine that runs it.
-    .target(name: "TensorGraph", dependencies: ["Threads"], swiftSettings: strict),
-    .target(name: "CPUBackend", dependencies: ["TensorGraph", "Threads", "CDNNL", "CKernels"], swiftSettings: strict),
+    .target(name: "TensorGraph", dependencies: ["Platform", "Threads"], swiftSettings: strict),
+    .target(
+      name: "CPUBackend", dependencies: ["Platform", "TensorGraph", "Threads", "CDNNL", "CKernels"],
+      swiftSettings: strict),
 
     // Accelerators: XLA through the PJRT C API, of which the header is all there is; a plugin is opened at run time.
     .systemLibrary(name: "CPJRT"),
-    .target(name: "XLABackend", dependencies: ["TensorGraph", "Files", "CPJRT"], swiftSettings: strict),
+    .target(name: "XLABackend", dependencies: ["Platform", "TensorGraph", "Files", "CPJRT"], swiftSettings: strict),
 
     // Bytes: files, pictures, and the data made of them.
-    .target(name: "Files", dependencies: ["CArchive", "CZlib"], swiftSettings: strict),
-    .target(name: "Pictures", dependencies: ["Files", "CCodecs", "CZlib", "CWebP", "CGIF"], swiftSettings: strict),
-    .target(name: "Datasets", dependencies: ["Files", "Pictures", "Threads", "CArchive"], swiftSettings: strict),
+    .target(name: "Files", dependencies: ["Platform", "CArchive", "CZlib"], swiftSettings: strict),
+    .target(
+      name: "Pictures", dependencies: ["Platform", "Files", "CCodecs", "CZlib", "CWebP", "CGIF"], swiftSettings: strict),
+    .target(
+      name: "Datasets", dependencies: ["Platform", "Files", "Pictures", "Threads", "CArchive"], swiftSettings: strict),
 
     // The mathematics (knows no network), the networks (know no diffusion), and both on disk.
-    .target(name: "Diffusion", dependencies: ["TensorGraph"], swiftSettings: strict),
+    .target(name: "Diffusion", dependencies: ["Platform", "TensorGraph"], swiftSettings: strict),
     .target(name: "Networks", dependencies: ["TensorGraph"], swiftSettings: strict),
-    .target(name: "Diffusers", dependencies: ["Files", "TensorGraph", "Diffusion", "Networks"], swiftSettings: strict),
+    .target(
+      name: "Diffusers", dependencies: ["Platform", "Files", "TensorGraph", "Diffusion", "Networks"],
+      swiftSettings: strict),
 
     // The product: models, training, evaluation; and the command.
     .target(
       name: "DDPM",
       dependencies: [
-        "CPUBackend", "TensorGraph", "Diffusion", "Networks", "Diffusers", "Files", "Pictures", "Datasets",
+        "Platform", "CPUBackend", "TensorGraph", "Diffusion", "Networks", "Diffusers", "Files", "Pictures", "Datasets",
       ], swiftSettings: strict),
     .executableTarget(
       name: "ddpm-cli",
       dependencies: [
+        "Platform",
         "DDPM", "CPUBackend", "CBuild", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
 
     .target(
-      name: "TestSupport", dependencies: ["TensorGraph", "Diffusion", "Networks", "Pictures"],
+      name: "TestSupport", dependencies: ["Platform", "TensorGraph", "Diffusion", "Networks", "Pictures"],
       path: "Tests/TestSupport", swiftSettings: strict),
     .target(
-      name: "FuzzTargets", dependencies: ["Files", "Pictures", "Datasets", "Diffusers", "Diffusion", "Networks"],
+      name: "FuzzTargets",
+      dependencies: ["Platform", "Files", "Pictures", "Datasets", "Diffusers", "Diffusion", "Networks"],
       path: "Tests/FuzzTargets", swiftSettings: strict),
     .testTarget(name: "CorpusTests", dependencies: ["FuzzTargets", "Files"], swiftSettings: strict),
     .testTarget(
-      name: "TensorGraphTests", dependencies: ["TensorGraph", "TestSupport"], exclude: ["Golden"], swiftSettings: strict
+      name: "TensorGraphTests", dependencies: ["Platform", "TensorGraph", "TestSupport"], exclude: ["Golden"],
+      swiftSettings: strict
     ),
     .testTarget(
-      name: "CPUBackendTests", dependencies: ["CPUBackend", "CKernels", "TestSupport"], swiftSettings: strict),
+      name: "CPUBackendTests", dependencies: ["Platform", "CPUBackend", "CKernels", "TestSupport"],
+      swiftSettings: strict),
     .testTarget(
       name: "XLABackendTests", dependencies: ["XLABackend", "CPUBackend", "Networks", "TestSupport"],
       swiftSettings: strict),
-    .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "PicturesTests", dependencies: ["Pictures", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "FilesTests", dependencies: ["Platform", "Files", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "PicturesTests", dependencies: ["Platform", "Pictures", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "DatasetsTests", dependencies: ["Platform", "Datasets", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "DiffusionTests", dependencies: ["Diffusion", "TensorGraph", "TestSupport"], exclude: ["Golden"],
+      name: "DiffusionTests", dependencies: ["Platform", "Diffusion", "TensorGraph", "TestSupport"],
+      exclude: ["Golden"],
       swiftSettings: strict),
     .testTarget(name: "NetworksTests", dependencies: ["Networks", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "DiffusersTests", dependencies: ["Diffusers", "TestSupport"], exclude: ["Golden"], swiftSettings: strict),
-    .testTarget(
-      name: "DDPMTests", dependencies: ["DDPM", "CPUBackend", "TestSupport"], exclude: ["Fixtures"],
+      name: "DiffusersTests", dependencies: ["Platform", "Diffusers", "TestSupport"], exclude: ["Golden"],
       swiftSettings: strict),
-    .testTarget(name: "BookTests", dependencies: ["Diffusion"], swiftSettings: strict),
+    .testTarget(
+      name: "DDPMTests", dependencies: ["Platform", "DDPM", "CPUBackend", "TestSupport"], exclude: ["Fixtures"],
+      swiftSettings: strict),
+    .testTarget(name: "BookTests", dependencies: ["Platform", "Diffusion"], swiftSettings: strict),
   ]
 )
 

@@ -45,7 +45,6 @@ public struct CPUBackend: Backend {
 
     /// Sets the size of the pool of threads that oneDNN and our kernels share. On the engine's thread: each thread has its own.
     func apply() {
-      omp_set_num_threads(Int32(threads))
       ck_set_threads(Int32(threads))
     }
 

@@ -1,15 +1,11 @@
 import Files
 import Pictures
+import Platform
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
 #endif
 
 /// Where results go, by the words of `--out`: a file whose name says its format. `-` is standard output, as a PNG; `-.jpg`, `-.tar` and so on

@@ -3,17 +3,12 @@ import DDPM
 import Diffusion
 import Files
 import Pictures
+import Platform
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
   import Foundation
-#endif
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
 #endif
 
 /// `ddpm trace`: one sample's way from noise to data, with every quantity of the derivation.

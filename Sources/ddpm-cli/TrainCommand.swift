@@ -3,17 +3,13 @@ import CPUBackend
 import DDPM
 import Datasets
 import Files
+import Platform
 import TensorGraph
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
 #endif
 
 /// `ddpm train`: data in, a model directory out.

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// A finite set of points, each as likely as another: what a network that has memorised its training set would know.
 ///
