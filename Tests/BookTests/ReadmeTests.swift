@@ -29,7 +29,8 @@ import Testing
     #expect(a.count == b.count && a.count > 10)
     for (ours, theirs) in zip(a, b) {
       #expect(ours.count == theirs.count, "\(ours)")
-      for (one, other) in zip(ours.dropFirst(), theirs.dropFirst()) where one.contains(where: \.isNumber) && !one.contains("`") {
+      for (one, other) in zip(ours.dropFirst(), theirs.dropFirst())
+      where one.contains(where: \.isNumber) && !one.contains("`") {
         #expect(one == other)
       }
       if ours.first?.hasPrefix("`") == true { #expect(ours.first == theirs.first) }
