@@ -68,7 +68,7 @@ extension Book.Page {
   fileprivate var tableRows: [[String]] {
     prose.filter { $0.hasPrefix("|") }.map { row in
       row.split(separator: "|", omittingEmptySubsequences: false).dropFirst().dropLast()
-        .map { $0.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed() }.map { String($0) }
+        .map { $0.split(separator: " ").joined(separator: " ") }
     }
   }
 

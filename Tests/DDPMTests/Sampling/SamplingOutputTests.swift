@@ -28,7 +28,7 @@ import Testing
     let samples = try await draw(model, request)
     #expect(samples.pictures.count == 2)
     for (n, picture) in samples.pictures.enumerated() {
-      #expect((picture.width, picture.height, picture.channels) == (16, 64, 1))
+      #expect(picture.width == 16 && picture.height == 64 && picture.channels == 1)
       let planes = samples.final[sample: n].scalars.map { UInt8(DiscretizedDecoder.pixel(nearest: Double($0))) }
       #expect(picture.bytes == planes)
     }
