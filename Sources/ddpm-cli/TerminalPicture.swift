@@ -30,27 +30,37 @@ struct TerminalPicture {
   }
 
   private func cell(_ x: Int, _ y: Int, _ grey: Image8, _ rgb: Image8) -> String {
-    let pixels = [(x, y), (x + 1, y), (x, y + 1), (x + 1, y + 1)].map {
-      (min($0.0, grey.width - 1), min($0.1, grey.height - 1))
-    }
-    let values = pixels.map { Int(grey[$0.0, $0.1, 0]) }
+    let (right, below) = (min(x + 1, grey.width - 1), min(y + 1, grey.height - 1))
+    let pixels: [Point] = [Point(x, y), Point(right, y), Point(x, below), Point(right, below)]
+    let values: [Int] = pixels.map { Int(grey[$0.x, $0.y, 0]) }
+    let sum: Int = values.reduce(0, +)
     // Without colours the middle parts the bright from the dark; with them the cell's own mean does.
-    let middle = colours == .none ? 128 : (values.reduce(0, +) + 2) / 4
-    let isBright = values.map { $0 >= middle }
-    let shape = isBright.enumerated().reduce(0) { $0 + ($1.element ? 1 << $1.offset : 0) }
+    let middle = colours == .none ? 128 : (sum + 2) / 4
+    var shape = 0
+    for (i, value) in values.enumerated() where value >= middle { shape |= 1 << i }
     let character = String(Self.cells[shape])
     guard colours != .none else { return character }
-    func mean(of bright: Bool) -> [Int] {
-      let chosen = zip(pixels, isBright).filter { $0.1 == bright }.map(\.0)
+    func mean(bright: Bool) -> [Int] {
+      let chosen = zip(pixels, values).filter { ($0.1 >= middle) == bright }.map(\.0)
       guard !chosen.isEmpty else { return [0, 0, 0] }
-      return (0..<3).map { c in chosen.reduce(0) { $0 + Int(rgb[$1.0, $1.1, c]) } / chosen.count }
+      return (0..<3).map { c -> Int in
+        let total: Int = chosen.reduce(0) { $0 + Int(rgb[$1.x, $1.y, c]) }
+        return total / chosen.count
+      }
     }
-    return code(38, mean(of: true)) + code(48, mean(of: false)) + character
+    return code(38, mean(bright: true)) + code(48, mean(bright: false)) + character
+  }
+
+  private struct Point {
+    let x, y: Int
+
+    init(_ x: Int, _ y: Int) { (self.x, self.y) = (x, y) }
   }
 
   private func code(_ layer: Int, _ colour: [Int]) -> String {
     if colours == .all { return "\u{1B}[\(layer);2;\(colour[0]);\(colour[1]);\(colour[2])m" }
     // Greys of the 256 colours: 232 to 255.
-    return "\u{1B}[\(layer);5;\(232 + colour.reduce(0, +) / 3 * 23 / 255)m"
+    let mean: Int = colour.reduce(0, +) / 3
+    return "\u{1B}[\(layer);5;\(232 + mean * 23 / 255)m"
   }
 }
