@@ -4,8 +4,13 @@ import PackageDescription
 /// Continuous integration turns every warning into an error; a user's newer compiler may warn about more than we know.
 let strict: [SwiftSetting] = Context.environment["CI"] == nil ? [] : [.treatAllWarnings(as: .error)]
 
+/// The commit, for `ddpm --version`: said by scripts/release alone, since a manifest that is cached would say an old one.
+let commit: [CSetting] = Context.environment["DDPM_COMMIT"].map { [.define("DDPM_COMMIT", to: "\"\($0)\"")] } ?? []
+
 let package = Package(
   name: "swift-ddpm",
+  // Linux has no such list; macOS has not been tried.
+  platforms: [.macOS(.v15)],
   products: [
     .library(
       name: "DDPM",
@@ -19,81 +24,98 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
   ],
   targets: [
-    // C libraries, each named by the Debian package that brings it.
-    .systemLibrary(name: "CDNNL", providers: [.apt(["libdnnl-dev"])]),
-    .systemLibrary(name: "CArchive", providers: [.apt(["libarchive-dev"])]),
-    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
-    .systemLibrary(name: "CWebP", providers: [.apt(["libwebp-dev"])]),
-    .systemLibrary(name: "CGIF", providers: [.apt(["libgif-dev"])]),
+    // C libraries, each named by the Debian and the Homebrew package that bring it.
+    .systemLibrary(name: "CDNNL", providers: [.apt(["libdnnl-dev"]), .brew(["onednn"])]),
+    .systemLibrary(name: "CArchive", providers: [.apt(["libarchive-dev"]), .brew(["libarchive"])]),
+    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
+    .systemLibrary(name: "CWebP", providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
+    .systemLibrary(name: "CGIF", providers: [.apt(["libgif-dev"]), .brew(["giflib"])]),
 
     // PNG and JPEG (libpng-dev, libjpeg-dev): C, because their errors longjmp, which must not cross Swift frames.
     .target(name: "CCodecs", linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
 
     // C kernels: what oneDNN lacks or does badly, with run-time SIMD dispatch.
-    .target(name: "CKernels", linkerSettings: [.linkedLibrary("m"), .linkedLibrary("gomp")]),
+    .target(
+      name: "CKernels", linkerSettings: [.linkedLibrary("m"), .linkedLibrary("gomp", .when(platforms: [.linux]))]),
 
-    // Locks, and threads of the system.
-    .target(name: "Threads", swiftSettings: strict),
+    // What this was built from and runs on.
+    .target(name: "CBuild", cSettings: commit),
+
+    // The system's C library, by whatever name, and threads of the system.
+    .target(name: "Platform", swiftSettings: strict),
+    .target(name: "Threads", dependencies: ["Platform"], swiftSettings: strict),
 
     // The tensor program, and the engine that runs it.
-    .target(name: "TensorGraph", dependencies: ["Threads"], swiftSettings: strict),
-    .target(name: "CPUBackend", dependencies: ["TensorGraph", "Threads", "CDNNL", "CKernels"], swiftSettings: strict),
+    .target(name: "TensorGraph", dependencies: ["Platform", "Threads"], swiftSettings: strict),
+    .target(
+      name: "CPUBackend", dependencies: ["Platform", "TensorGraph", "Threads", "CDNNL", "CKernels"],
+      swiftSettings: strict),
 
     // Accelerators: XLA through the PJRT C API, of which the header is all there is; a plugin is opened at run time.
     .systemLibrary(name: "CPJRT"),
-    .target(name: "XLABackend", dependencies: ["TensorGraph", "Files", "CPJRT"], swiftSettings: strict),
+    .target(name: "XLABackend", dependencies: ["Platform", "TensorGraph", "Files", "CPJRT"], swiftSettings: strict),
 
     // Bytes: files, pictures, and the data made of them.
-    .target(name: "Files", dependencies: ["CArchive", "CZlib"], swiftSettings: strict),
-    .target(name: "Pictures", dependencies: ["Files", "CCodecs", "CZlib", "CWebP", "CGIF"], swiftSettings: strict),
-    .target(name: "Datasets", dependencies: ["Files", "Pictures", "Threads", "CArchive"], swiftSettings: strict),
+    .target(name: "Files", dependencies: ["Platform", "CArchive", "CZlib"], swiftSettings: strict),
+    .target(
+      name: "Pictures", dependencies: ["Platform", "Files", "CCodecs", "CZlib", "CWebP", "CGIF"], swiftSettings: strict),
+    .target(
+      name: "Datasets", dependencies: ["Platform", "Files", "Pictures", "Threads", "CArchive"], swiftSettings: strict),
 
     // The mathematics (knows no network), the networks (know no diffusion), and both on disk.
-    .target(name: "Diffusion", dependencies: ["TensorGraph", "Threads"], swiftSettings: strict),
+    .target(name: "Diffusion", dependencies: ["Platform", "TensorGraph", "Threads"], swiftSettings: strict),
     .target(name: "Networks", dependencies: ["TensorGraph"], swiftSettings: strict),
-    .target(name: "Diffusers", dependencies: ["Files", "TensorGraph", "Diffusion", "Networks"], swiftSettings: strict),
+    .target(
+      name: "Diffusers", dependencies: ["Platform", "Files", "TensorGraph", "Diffusion", "Networks"],
+      swiftSettings: strict),
 
     // The product: models, training, evaluation; and the command.
     .target(
       name: "DDPM",
       dependencies: [
-        "CPUBackend", "TensorGraph", "Diffusion", "Networks", "Diffusers", "Files", "Pictures", "Datasets",
+        "Platform", "CPUBackend", "TensorGraph", "Diffusion", "Networks", "Diffusers", "Files", "Pictures", "Datasets",
       ], swiftSettings: strict),
     .executableTarget(
       name: "ddpm-cli",
       dependencies: [
-        "DDPM", "CPUBackend", "XLABackend", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Platform", "DDPM", "CPUBackend", "XLABackend", "CBuild",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
 
     .target(
-      name: "TestSupport", dependencies: ["TensorGraph", "Diffusion", "Networks", "Pictures"],
+      name: "TestSupport", dependencies: ["Platform", "TensorGraph", "Diffusion", "Networks", "Pictures"],
       path: "Tests/TestSupport", swiftSettings: strict),
     .target(
-      name: "FuzzTargets", dependencies: ["Files", "Pictures", "Datasets", "Diffusers", "Diffusion", "Networks"],
+      name: "FuzzTargets",
+      dependencies: ["Platform", "Files", "Pictures", "Datasets", "Diffusers", "Diffusion", "Networks"],
       path: "Tests/FuzzTargets", swiftSettings: strict),
     .testTarget(name: "CorpusTests", dependencies: ["FuzzTargets", "Files"], swiftSettings: strict),
     .testTarget(
-      name: "TensorGraphTests", dependencies: ["TensorGraph", "TestSupport"], exclude: ["Golden"], swiftSettings: strict
+      name: "TensorGraphTests", dependencies: ["Platform", "TensorGraph", "TestSupport"], exclude: ["Golden"],
+      swiftSettings: strict
     ),
     .testTarget(
-      name: "CPUBackendTests", dependencies: ["CPUBackend", "CKernels", "TestSupport"], swiftSettings: strict),
+      name: "CPUBackendTests", dependencies: ["Platform", "CPUBackend", "CKernels", "TestSupport"],
+      swiftSettings: strict),
     .testTarget(
       name: "XLABackendTests", dependencies: ["XLABackend", "CPUBackend", "Networks", "TestSupport"],
       swiftSettings: strict),
-    .testTarget(name: "FilesTests", dependencies: ["Files", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "PicturesTests", dependencies: ["Pictures", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "DatasetsTests", dependencies: ["Datasets", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "FilesTests", dependencies: ["Platform", "Files", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "PicturesTests", dependencies: ["Platform", "Pictures", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "DatasetsTests", dependencies: ["Platform", "Datasets", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "DiffusionTests", dependencies: ["Diffusion", "TensorGraph", "TestSupport"], exclude: ["Golden"],
+      name: "DiffusionTests", dependencies: ["Platform", "Diffusion", "TensorGraph", "TestSupport"],
+      exclude: ["Golden"],
       swiftSettings: strict),
     .testTarget(name: "NetworksTests", dependencies: ["Networks", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "DiffusersTests", dependencies: ["Diffusers", "TestSupport"], exclude: ["Golden"], swiftSettings: strict),
-    .testTarget(
-      name: "DDPMTests", dependencies: ["DDPM", "CPUBackend", "TestSupport"], exclude: ["Fixtures"],
+      name: "DiffusersTests", dependencies: ["Platform", "Diffusers", "TestSupport"], exclude: ["Golden"],
       swiftSettings: strict),
-    .testTarget(name: "BookTests", dependencies: ["Diffusion"], swiftSettings: strict),
+    .testTarget(
+      name: "DDPMTests", dependencies: ["Platform", "DDPM", "CPUBackend", "TestSupport"], exclude: ["Fixtures"],
+      swiftSettings: strict),
+    .testTarget(name: "BookTests", dependencies: ["Platform", "Diffusion"], swiftSettings: strict),
   ]
 )
 

@@ -16,9 +16,6 @@
 
 #define DDPM_DNNL_V3 (DNNL_VERSION_MAJOR >= 3)
 
-// The thread count of oneDNN's OpenMP pool, for the calling host thread.
-extern void omp_set_num_threads(int);
-
 #if DDPM_DNNL_V3
 typedef const_dnnl_memory_desc_t ddpm_dnnl_const_desc;
 #else

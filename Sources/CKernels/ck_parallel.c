@@ -1,16 +1,25 @@
 #include "CKernels.h"
 
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdlib.h>
 
 #include "ck_internal.h"
+#include "ck_team.h"
 
-// libgomp's entry points, declared here because Swift's clang has no OpenMP.
-extern void GOMP_parallel(void (*body)(void *), void *context, unsigned threads, unsigned flags);
-extern void GOMP_barrier(void);
-extern int omp_get_thread_num(void);
-extern int omp_get_num_threads(void);
+// The team that this thread calls, or is of.
+#if defined(__linux__)
+static _Thread_local const ck_team *team = &ck_gomp_team;
+#else
+static _Thread_local const ck_team *team = &ck_own_team;
+#endif
+
+void ck_use_own_team(int own) {
+#if defined(__linux__)
+  team = own ? &ck_own_team : &ck_gomp_team;
+#else
+  (void)own;
+#endif
+}
 
 // libgomp waits and wakes by means that ThreadSanitizer does not see: tell it who waits for whom. One object for all regions
 // orders more than there is order, so a race between two regions at once would be missed.
@@ -34,19 +43,26 @@ static _Thread_local int team_size = 0;
 typedef struct {
   void (*body)(void *context, int thread, int threads);
   void *context;
+  const ck_team *team;
 } job;
 
-void ck_set_threads(int threads) { wanted_threads = threads < 1 ? 1 : threads; }
+void ck_set_threads(int threads) {
+  wanted_threads = threads < 1 ? 1 : threads;
+  team->share(wanted_threads);
+}
 
 int ck_threads(void) { return wanted_threads; }
 
 static void run_job(void *argument) {
   HEAR_OTHERS();
   const job *task = argument;
-  int threads = omp_get_num_threads();
+  const ck_team *before = team;
+  team = task->team;
+  int threads = team->size();
   team_size = threads;
-  task->body(task->context, omp_get_thread_num(), threads);
+  task->body(task->context, team->number(), threads);
   team_size = 0;
+  team = before;
   TELL_OTHERS();
 }
 
@@ -68,22 +84,23 @@ void ck_parallel_over(long elements, parallel_body *body, void *context) {
 
 void ck_parallel(parallel_body *body, void *context) {
   if (team_size != 0 || wanted_threads == 1) return run_alone(body, context);
-  job task = {body, context};
+  job task = {body, context, team};
   TELL_OTHERS();
-  GOMP_parallel(run_job, &task, (unsigned)wanted_threads, 0);
+  team->run(run_job, &task, (unsigned)wanted_threads);
   HEAR_OTHERS();
 }
 
 void ck_barrier(void) {
   if (team_size <= 1) return;
   TELL_OTHERS();
-  GOMP_barrier();
+  team->barrier();
   HEAR_OTHERS();
 }
 
 // The threads that ask for room must not touch the heap, where each would get an arena of its own.
-static void *wait_for(void *end) {
-  sem_wait(end);
+static void *wait_for(void *lock) {
+  pthread_mutex_lock(lock);
+  pthread_mutex_unlock(lock);
   return NULL;
 }
 
@@ -92,15 +109,13 @@ static void nothing(void *context, int thread, int threads) {}
 int ck_start_threads(void) {
   int wanted = wanted_threads - 1, started = 0;
   pthread_t *others = malloc((size_t)wanted * sizeof *others);
-  sem_t end;
-  if ((wanted > 0 && !others) || sem_init(&end, 0, 0) != 0) {
-    free(others);
-    return 0;
-  }
+  if (wanted > 0 && !others) return 0;
+  pthread_mutex_t end = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&end);
   while (started < wanted && pthread_create(&others[started], NULL, wait_for, &end) == 0) started++;
-  for (int i = 0; i < started; i++) sem_post(&end);
+  pthread_mutex_unlock(&end);
   for (int i = 0; i < started; i++) pthread_join(others[i], NULL);
-  sem_destroy(&end);
+  pthread_mutex_destroy(&end);
   free(others);
   if (started < wanted) return 0;
   ck_parallel(nothing, NULL);

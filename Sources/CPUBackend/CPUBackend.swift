@@ -45,12 +45,11 @@ public struct CPUBackend: Backend {
 
     /// Sets the size of the pool of threads that oneDNN and our kernels share. On the engine's thread: each thread has its own.
     func apply() {
-      omp_set_num_threads(Int32(threads))
       ck_set_threads(Int32(threads))
     }
 
     func allows(_ algorithm: ConvolutionAlgorithm) -> Bool {
-      algorithms.contains(algorithm) && (algorithm != .amx || ck_amx_available() != 0)
+      algorithms.contains(algorithm) && (algorithm != .amx || CPUBackend.hasAMX)
     }
   }
 
@@ -61,6 +60,9 @@ public struct CPUBackend: Backend {
   public var name: String {
     "CPU, \(options.threads) thread\(options.threads == 1 ? "" : "s"), oneDNN \(DNNLEngine.version)\(options.allows(.amx) ? ", AMX" : "")"
   }
+
+  /// Whether processor and system grant this process Intel's matrix tiles.
+  public static var hasAMX: Bool { ck_amx_available() != 0 }
 
   /// The processors on which this process may run.
   public static var processorCount: Int { max(1, ProcessInfo.processInfo.activeProcessorCount) }

@@ -1,4 +1,4 @@
-import Glibc
+import Platform
 
 /// How long the threads of the pool wait for each other with their processor busy.
 ///
@@ -14,10 +14,13 @@ public enum WaitPolicy {
   ///
   /// Where the restart fails the process goes on as it is, only slower under load.
   public static func restartIfUnset() {
-    guard getenv(variable) == nil, getenv("OMP_WAIT_POLICY") == nil else { return }
-    setenv(variable, spinCount, 0)
-    var arguments = CommandLine.arguments.map { strdup($0) } + [nil]
-    execv("/proc/self/exe", &arguments)
-    for argument in arguments { free(argument) }
+    // Only libgomp waits so, and only Linux has it.
+    #if os(Linux)
+      guard getenv(variable) == nil, getenv("OMP_WAIT_POLICY") == nil else { return }
+      setenv(variable, spinCount, 0)
+      var arguments = CommandLine.arguments.map { strdup($0) } + [nil]
+      execv("/proc/self/exe", &arguments)
+      for argument in arguments { free(argument) }
+    #endif
   }
 }

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// A file could not be used: what was tried, on what, why it failed, and what to try.
 public struct FileError: Error, Equatable, CustomStringConvertible, Sendable {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// The door that every file is read through.
 ///
@@ -55,11 +51,7 @@ package final class ReadableFile {
       // Linux moves at most 2 GiB in one call.
       while got < count {
         let (start, wanted) = (buffer.baseAddress.map { $0 + got }, min(count - got, 1 << 30))
-        #if canImport(Glibc)
-          let moved = Glibc.read(descriptor, start, wanted)
-        #else
-          let moved = Darwin.read(descriptor, start, wanted)
-        #endif
+        let moved = systemRead(descriptor, start, wanted)
         if moved < 0 && errno == EINTR { continue }
         if moved < 0 { code = errno }
         if moved <= 0 { return }

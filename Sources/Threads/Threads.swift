@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// State that several threads share, a lock around it, and a way to wait until it changes.
 package final class Monitor<State>: @unchecked Sendable {
@@ -59,25 +55,8 @@ package struct WorkerThread: @unchecked Sendable {
       init(_ body: @escaping @Sendable () -> Void) { self.body = body }
     }
     let box = Unmanaged.passRetained(Box(body)).toOpaque()
-    #if canImport(Glibc)
-      var identity = pthread_t()
-      let status = pthread_create(
-        &identity, nil,
-        { argument in
-          if let argument { Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body() }
-          return nil
-        }, box)
-    #else
-      var created: pthread_t?
-      let status = pthread_create(
-        &created, nil,
-        { argument in
-          Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
-          return nil
-        }, box)
-      guard let identity = created else { return nil }
-    #endif
-    guard status == 0 else {
+    let started = startThread(box) { Unmanaged<Box>.fromOpaque($0).takeRetainedValue().body() }
+    guard let identity = started else {
       Unmanaged<Box>.fromOpaque(box).release()
       return nil
     }

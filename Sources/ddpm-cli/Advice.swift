@@ -43,7 +43,7 @@ enum Advice {
     case .variance, .varianceWithout: "--variance"
     case .noClasses, .classMissing, .classCount, .label, .className: "--class"
     case .noNullClass: "--condition-dropout of ddpm train"
-    case .unsupportedClasses: "ddpm run"
+    case .unsupportedClasses, .noiseLevels: "ddpm run"
     default: nil
     }
   }

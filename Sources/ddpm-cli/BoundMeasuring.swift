@@ -69,7 +69,11 @@ extension BoundMeasuring {
         }
         terminal.live(
           "image \(statistics.images.count)/\(count)  prediction \(done)/\(total)  \(Text.duration(left)) left  "
-            + Text.mebibytes(residentBytes()))
+            + Text.mebibytes(residentBytes()),
+          fields: [
+            "images": .integer(statistics.images.count), "of": .integer(count), "predictions": .integer(done),
+            "of_predictions": .integer(total), "seconds_left": .number(left),
+          ])
         if now - lastSaved > 30 {
           try save(statistics)
           lastSaved = now
@@ -104,13 +108,14 @@ extension BoundMeasuring {
   }
 
   func write(_ report: some EvaluationReport, _ seconds: Double, _ terminal: Terminal) throws {
+    terminal.tell("finished", report.object(seconds: seconds, batchSize: batchSize))
     if let json {
       try report.writeJSON(to: URL(filePath: json), seconds: seconds, batchSize: batchSize)
-      terminal.print("wrote \(json)")
+      terminal.wrote(json)
     }
     if let plot {
       try report.plot.write(to: URL(filePath: plot))
-      terminal.print("wrote \(plot)")
+      terminal.wrote(plot)
     }
   }
 

@@ -89,13 +89,17 @@ struct EditCommand: ParsableCommand {
   var batchSize = 16
   @OptionGroup(title: "Guidance") var guidance: GuidanceOptions
 
-  @Option(help: ArgumentHelp("The PNG file of the grid before and after.", valueName: "file"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "The picture of before and after to write: .png, .jpg or .webp; \(Output.standardHelp).", valueName: "file"))
   var out = "edit.png"
   @Option(help: ArgumentHelp("A folder for the results, one PNG each.", valueName: "folder"))
   var save: String?
   @Option(help: ArgumentHelp("Each pixel of the grid becomes a square of so many.", valueName: "n"))
   var magnify = 2
   @OptionGroup(title: "Computation") var backend: BackendOptions
+  @OptionGroup(title: "Talk") var talk: TalkOptions
 
   func validate() throws {
     guard (1...1024).contains(count) else { throw ValidationError("count is \(count); choose 1 to 1024") }
@@ -118,7 +122,6 @@ struct EditCommand: ParsableCommand {
         throw ValidationError("jumps are two numbers, such as 10,10: how often, and how many steps")
       }
     }
-    guard out.lowercased().hasSuffix(".png") else { throw ValidationError("--out \(out): name a .png file") }
   }
 
   private var tasks: Int {
@@ -126,8 +129,8 @@ struct EditCommand: ParsableCommand {
   }
 
   func run() throws {
-    let terminal = Terminal()
-    try Output.check(out)
+    let terminal = talk.terminal(output: out)
+    try Output.checkPicture(out)
     if let save {
       let folder = try CreatedDirectory(URL(filePath: save))
       AtomicFile.removeLeftovers(in: folder.url)
@@ -197,9 +200,10 @@ struct EditCommand: ParsableCommand {
     var grid = ImageGrid(magnification: magnify)
     // A row where it is no longer than a page is wide.
     if row.count <= 12 { grid.columns = row.count }
-    try grid.picture(of: row).writePNG(to: URL(filePath: out))
-    terminal.print(
-      "wrote \(out): the picture as given\(before.count > 1 ? ", bicubic" : ""), \(pictures.count) edited"
+    try Output.write(grid.picture(of: row), to: out)
+    terminal.wrote(
+      out,
+      ": the picture as given\(before.count > 1 ? ", bicubic" : ""), \(pictures.count) edited"
         + (task.original == nil ? "" : ", the original"))
     if let save {
       for (n, picture) in pictures.enumerated() {

@@ -96,9 +96,10 @@ struct EvaluateCommand: ParsableCommand, BoundMeasuring {
   )
   var resume: String?
   @OptionGroup(title: "Computation") var backend: BackendOptions
+  @OptionGroup(title: "Talk") var talk: TalkOptions
 
   func run() throws {
-    let terminal = Terminal()
+    let terminal = talk.terminal()
     if let plot, !PlotRow.canWrite(plot) { throw ValidationError("--plot \(plot): name a .png or .svg file") }
     if metric == .rateDistortion, timesteps != nil {
       throw ValidationError("rate-distortion follows each image through all T: leave out --timesteps")

@@ -29,12 +29,16 @@ struct InfoCommand: ParsableCommand {
   @Option(help: "Image size, such as 32 or 64x48; the model's own by default.")
   var size: ImageSize?
 
+  @Option(help: "text, or json for programs.")
+  var format = TalkOptions.Format.text
+
   func validate() throws {
     guard batch >= 1 else { throw ValidationError("--batch is \(batch); it must be at least 1") }
   }
 
   func run() throws {
-    print(try ModelReport.report(on: URL(filePath: model), size: size?.value, batch: batch), terminator: "")
+    let report = try ModelReport.report(on: URL(filePath: model), size: size?.value, batch: batch)
+    print(format == .json ? report.json.canonicalText : "\(report)", terminator: "")
   }
 }
 

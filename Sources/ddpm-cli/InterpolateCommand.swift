@@ -62,9 +62,12 @@ struct InterpolateCommand: ParsableCommand {
   var seed: UInt64 = 0
   @Option(help: ArgumentHelp("Each pixel becomes a square of so many.", valueName: "n"))
   var magnify = 2
-  @Option(help: ArgumentHelp("The PNG file to write.", valueName: "file"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("The picture to write: .png, .jpg or .webp; \(Output.standardHelp).", valueName: "file"))
   var out = "interpolation.png"
   @OptionGroup(title: "Computation") var backend: BackendOptions
+  @OptionGroup(title: "Talk") var talk: TalkOptions
 
   func validate() throws {
     guard (b == nil) != (reconstructions == nil) else {
@@ -80,7 +83,8 @@ struct InterpolateCommand: ParsableCommand {
   }
 
   func run() throws {
-    let terminal = Terminal()
+    let terminal = talk.terminal(output: out)
+    try Output.checkPicture(out)
     // Images must not depend on what a timer said.
     let model = try Model(URL(filePath: model), on: try backend.make(fixed: true))
     let process = try model.process()
@@ -125,8 +129,8 @@ struct InterpolateCommand: ParsableCommand {
       return [first] + xt.pictures + samples.pictures
     }
     terminal.end()
-    try ImageStrip(magnification: magnify).picture(ofRows: rows).writePNG(to: URL(filePath: out))
-    terminal.print("wrote \(out): rows t = \(levels.map(String.init).joined(separator: ", "))")
+    try Output.write(ImageStrip(magnification: magnify).picture(ofRows: rows), to: out)
+    terminal.wrote(out, ": rows t = \(levels.map(String.init).joined(separator: ", "))")
     terminal.print(
       second == nil
         ? "each row: \(a), x_t, \(count) reconstructions that share x_t"

@@ -47,9 +47,12 @@ struct NeighboursCommand: AsyncParsableCommand {
   var imageSize: Int?
   @Option(help: ArgumentHelp("Each pixel becomes a square of so many.", valueName: "n"))
   var magnify = 2
-  @Option(help: ArgumentHelp("The PNG file to write.", valueName: "file"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("The picture to write: .png, .jpg or .webp; \(Output.standardHelp).", valueName: "file"))
   var out = "neighbours.png"
   @OptionGroup(title: "Computation") var backend: BackendOptions
+  @OptionGroup(title: "Talk") var talk: TalkOptions
 
   func validate() throws {
     guard (1...1000).contains(count) else { throw ValidationError("count is \(count); choose 1 to 1000") }
@@ -58,7 +61,8 @@ struct NeighboursCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let terminal = Terminal()
+    let terminal = talk.terminal(output: out)
+    try Output.checkPicture(out)
     let (data, pictures) = try await open(terminal)
     guard !pictures.isEmpty else { throw ValidationError("\(samples) holds no pictures") }
     let found = try Neighbours(in: data).nearest(min(top, data.count), to: pictures) { done, total in
@@ -77,8 +81,8 @@ struct NeighboursCommand: AsyncParsableCommand {
       let list = neighbours.map { "\(Text.fixed($0.rmse, 1)) #\($0.index)" }.joined(separator: "  ")
       terminal.print("sample \(i)    \(list)")
     }
-    try ImageStrip(magnification: magnify).picture(ofRows: rows).writePNG(to: URL(filePath: out))
-    terminal.print("wrote \(out)")
+    try Output.write(ImageStrip(magnification: magnify).picture(ofRows: rows), to: out)
+    terminal.wrote(out)
   }
 
   /// The data, and the pictures to look for in it.

@@ -22,10 +22,12 @@ struct NoiseCommand: ParsableCommand {
         ddpm noise cat.jpg --at 0,50,100,200,400,800 --beta-schedule squaredcos_cap_v2
       """)
 
-  @Argument(help: "A PNG or JPEG file.")
+  @Argument(help: "A picture: PNG, JPEG, WebP, GIF or BMP.")
   var image: String
 
-  @Option(help: ArgumentHelp("The t to show, 0 (the picture) to T (default: nine from 0 to T).", valueName: "list"))
+  @Option(
+    help: ArgumentHelp(
+      "The t to show, 0 (the picture) to T (default: nine, at which √ᾱ_t falls evenly).", valueName: "list"))
   var at: IntegerList?
   @Option(help: ArgumentHelp("The number of noise levels, T.", valueName: "n"))
   var timesteps = 1000
@@ -35,8 +37,13 @@ struct NoiseCommand: ParsableCommand {
   var imageSize: Int?
   @Option(help: ArgumentHelp("Seed of ε.", valueName: "n"))
   var seed: UInt64 = 0
-  @Option(help: ArgumentHelp("The PNG file to write.", valueName: "file"))
+  @Option(help: ArgumentHelp("Each pixel becomes a square of so many.", valueName: "n"))
+  var magnify = 1
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("The picture to write: .png, .jpg or .webp; \(Output.standardHelp).", valueName: "file"))
   var out = "noise.png"
+  @OptionGroup(title: "Talk") var talk: TalkOptions
 
   func run() throws {
     guard (1...100_000).contains(timesteps) else {
@@ -45,21 +52,24 @@ struct NoiseCommand: ParsableCommand {
     if let imageSize, !(1...8192).contains(imageSize) {
       throw ValidationError("image-size is \(imageSize); choose 1 to 8192")
     }
+    guard (1...32).contains(magnify) else { throw ValidationError("magnify is \(magnify); choose 1 to 32") }
+    try Output.checkPicture(out)
+    let terminal = talk.terminal(output: out)
     var scheduler = SchedulerConfig(.ddpm)
     scheduler.T = timesteps
     scheduler.betaSchedule = betaSchedule
     let schedule = try scheduler.schedule()
-    let shown = at?.values ?? (0...8).map { $0 * timesteps / 8 }
+    let shown = at?.values ?? schedule.timestepsAtEvenSignal(9)
 
     var picture = try Image8(contentsOf: URL(filePath: image))
     if let imageSize { picture = picture.centreSquare(side: imageSize) }
-    guard picture.bytes.count * shown.count <= 1 << 28 else {
+    guard picture.bytes.count * shown.count * magnify * magnify <= 1 << 28 else {
       throw ValidationError(
         "\(shown.count) pictures of \(picture.width)×\(picture.height) make a huge strip: add --image-size 256")
     }
     let strip = try NoiseStrip(schedule, seed: seed)(picture, timesteps: shown)
-    try ImageStrip().picture(of: strip).writePNG(to: URL(filePath: out))
-    print("wrote \(out): t = \(shown.map(String.init).joined(separator: ", "))")
+    try Output.write(ImageStrip(magnification: magnify).picture(of: strip), to: out)
+    terminal.wrote(out, ": t = \(shown.map(String.init).joined(separator: ", "))")
   }
 }
 

@@ -25,8 +25,13 @@ struct SampleCommand: AsyncParsableCommand {
         ddpm sample runs/mnist --class 7 --sampler dpmsolver++ --steps 20 --animate digits.gif
         ddpm sample runs/mnist --count 50000 --sampler ddim --out samples/
 
-      --out FILE.png writes a grid of all images; any other --out is a folder that gets one PNG for each as it is drawn. A \
-      folder that was begun is gone on with: call the same command again. (What --animate, --progressive and --save-tensors \
+      --out FILE.png (.jpg, .webp) writes a grid of all images; FILE.tar gets one PNG for each; any other --out is a folder that gets one \
+      PNG for each as it is drawn. - and -.tar are standard output:
+
+        ddpm sample runs/mnist --out - | display
+        ddpm sample runs/mnist --count 1000 --out -.tar | ssh HOST tar -x
+
+      A folder that was begun is gone on with: call the same command again. (What --animate, --progressive and --save-tensors \
       write needs all images: with them all are drawn again.) Image i depends on the seed and on i, not on \
       --count, --batch-size or --threads: more of the same seed continue the same series, and --first says where to begin.
 
@@ -87,9 +92,15 @@ struct SampleCommand: AsyncParsableCommand {
 
   @OptionGroup(title: "Guidance") var guidance: GuidanceOptions
 
-  @Option(help: ArgumentHelp("FILE.png for a grid, or a folder for one file each.", valueName: "path"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "FILE.png, .jpg or .webp for a grid; FILE.tar or a folder for one file each; \(Output.standardHelp).",
+      valueName: "path"))
   var out = "samples.png"
-  @Flag(help: "Also write OUT-progressive.png: the prediction of the final image at 10 stages.")
+  @Option(help: ArgumentHelp("Each pixel of a grid becomes a square of so many.", valueName: "n"))
+  var magnify = 1
+  @Flag(help: "Also write OUT-progressive beside OUT: the prediction of the final image at 10 stages.")
   var progressive = false
   @Option(help: ArgumentHelp("Write the denoising as an animation: FILE.gif, .png (APNG) or .webp.", valueName: "file"))
   var animate: String?
@@ -105,14 +116,22 @@ struct SampleCommand: AsyncParsableCommand {
   @Flag(help: "Time every operator and print the table.")
   var profile = false
   @OptionGroup(title: "Computation") var backend: BackendOptions
+  @OptionGroup(title: "Talk") var talk: TalkOptions
+
+  func validate() throws {
+    guard (1...32).contains(magnify) else { throw ValidationError("magnify is \(magnify); choose 1 to 32") }
+    if ImageFormat(fileName: out) != nil, !isGrid {
+      throw ValidationError("--out \(out): pictures are written as .png, .jpg or .webp")
+    }
+  }
 
   func run() async throws {
-    let terminal = Terminal()
+    let terminal = talk.terminal(output: out)
     if let animate, Animation.Format(fileName: animate) == nil {
       throw ValidationError("--animate \(animate): name a .gif, .png or .webp file")
     }
     guard first >= 0 else { throw ValidationError("first is \(first); choose 0 or more") }
-    for path in [isGrid ? out : nil, animate, saveTensors].compactMap({ $0 }) { try Output.check(path) }
+    for path in [isGrid || isArchive ? out : nil, animate, saveTensors].compactMap({ $0 }) { try Output.check(path) }
 
     // Images must not depend on what a timer said.
     let device = try backend.make(fixed: true, profiles: profile)
@@ -126,10 +145,14 @@ struct SampleCommand: AsyncParsableCommand {
     var request = try request(to: model, weaker: weaker)
     if model.isOfPoints { return try await drawPoints(request, of: model, on: terminal) }
     var output = SampleOutput(
-      grid: isGrid ? out : nil, progressive: progressive ? 10 : 0, frames: animate == nil ? 0 : 60,
+      grid: isGrid ? out : nil, magnification: magnify, progressive: progressive ? 10 : 0,
+      frames: animate == nil ? 0 : 60,
       keepsTensors: saveTensors != nil)
     var folder: SampleFolder?
-    if !isGrid { folder = try SampleFolder(URL(filePath: out), identity: try identity(of: request, model)) }
+    let archive = isArchive ? try TarFile(AtomicFile(Output.url(out))) : nil
+    if !isGrid, archive == nil {
+      folder = try SampleFolder(URL(filePath: out), identity: try identity(of: request, model))
+    }
     let total = request.samples.count
     // What shows all images or holds their tensors cannot be had from the files of some.
     if let folder, !output.isWhole {
@@ -137,10 +160,12 @@ struct SampleCommand: AsyncParsableCommand {
       let present = total - request.count
       if present > 0 { terminal.print("resumed     \(present) of \(total) images are in \(out)") }
     }
-    let executable = request.count == 0 ? nil : try await draw(request, model, folder, &output, on: terminal)
-    if folder != nil { terminal.print("\(total) images in \(out)") }
+    let executable = request.count == 0 ? nil : try await draw(request, model, folder, archive, &output, on: terminal)
+    try archive?.finish()
+    if !isGrid { terminal.print("\(total) images in \(out)") }
     try output.write(
-      progressiveTo: isGrid ? String(out.dropLast(4)) + "-progressive.png" : out + "/progressive.png",
+      progressiveTo: isGrid
+        ? Output.beside(out, "-progressive") : folder == nil ? "progressive.png" : out + "/progressive.png",
       animation: animate,
       tensors: saveTensors, on: terminal)
     if profile, let executable, let profile = backend.profile(of: executable) {
@@ -152,7 +177,8 @@ struct SampleCommand: AsyncParsableCommand {
   ///
   /// - Returns: what computed.
   private func draw(
-    _ request: SamplingRequest, _ model: Model, _ folder: SampleFolder?, _ output: inout SampleOutput,
+    _ request: SamplingRequest, _ model: Model, _ folder: SampleFolder?, _ archive: TarFile?,
+    _ output: inout SampleOutput,
     on terminal: Terminal
   ) async throws -> any Executable {
     let sequence = try model.sample(request)
@@ -169,13 +195,20 @@ struct SampleCommand: AsyncParsableCommand {
       case .step(let step):
         output.look(at: step)
         let image = total - count + step.done * count / step.total
-        let left = Text.duration(clock.left(after: step.done, of: step.total))
+        let secondsLeft = clock.left(after: step.done, of: step.total)
+        let left = Text.duration(secondsLeft)
         terminal.live(
           "image \(image)/\(total)  step \(step.progress.done)/\(step.progress.count)  \(left) left  "
             + Text.mebibytes(residentBytes()),
-          log: "image \(image) of \(total), \(left) left")
+          log: "image \(image) of \(total), \(left) left",
+          fields: ["images": .integer(image), "of": .integer(total), "seconds_left": .number(secondsLeft)])
       case .samples(let samples):
         try folder?.write(samples)
+        if let archive {
+          for (i, picture) in zip(samples.range, samples.pictures) {
+            try archive.add(SampleFolder.name(i), picture.png())
+          }
+        }
         output.add(samples)
       }
       if let signal = StopSignals.pending {
@@ -189,6 +222,12 @@ struct SampleCommand: AsyncParsableCommand {
     }
     terminal.end()
     let seconds = clock.elapsed
+    terminal.tell(
+      "finished",
+      [
+        "images": .integer(count), "sampler": .string(sampler.rawValue),
+        "steps": .integer(sequence.plan.timesteps.count), "seconds": .number(seconds), "out": .string(out),
+      ])
     terminal.print(
       "\(count) image\(count == 1 ? "" : "s"), \(sampler.rawValue) in \(sequence.plan.timesteps.count) steps: "
         + "\(Text.duration(seconds)), \(Text.short(Double(count) / max(seconds, 1e-9))) images/s")
@@ -252,7 +291,8 @@ struct SampleCommand: AsyncParsableCommand {
     ]
   }
 
-  private var isGrid: Bool { out.lowercased().hasSuffix(".png") }
+  private var isGrid: Bool { Output.pictureFormat(out) != nil }
+  private var isArchive: Bool { Output.isArchive(out) }
 }
 
 /// The decoder's choices by their short names.

@@ -7,15 +7,11 @@ import Pictures
 #else
   import Foundation
 #endif
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// What `ddpm sample` keeps of a request until all of it is drawn: only what goes into one picture or file.
 struct SampleOutput {
   private let grid: String?
+  private let magnification: Int
   private let progressive: Int
   private let frames: Int
   private let keepsTensors: Bool
@@ -26,8 +22,9 @@ struct SampleOutput {
   private var animation: [[Image8]] = []
   private var seen = (stages: 0, frames: 0)
 
-  init(grid: String?, progressive: Int, frames: Int, keepsTensors: Bool) {
+  init(grid: String?, magnification: Int, progressive: Int, frames: Int, keepsTensors: Bool) {
     self.grid = grid
+    self.magnification = magnification
     self.progressive = progressive
     self.frames = frames
     self.keepsTensors = keepsTensors
@@ -67,22 +64,22 @@ struct SampleOutput {
 
   func write(progressiveTo path: String, animation file: String?, tensors: String?, on terminal: Terminal) throws {
     if let grid, !pictures.isEmpty {
-      try ImageGrid().picture(of: pictures).writePNG(to: URL(filePath: grid))
-      terminal.print("wrote \(grid)")
+      try Output.write(ImageGrid(magnification: magnification).picture(of: pictures), to: grid)
+      terminal.wrote(grid)
     }
     if let first = stages.first {
       let rows = first.indices.map { i in stages.map { $0[i] } }
-      try ImageStrip().picture(ofRows: rows).writePNG(to: URL(filePath: path))
-      terminal.print("wrote \(path)")
+      try Output.write(ImageStrip(magnification: magnification).picture(ofRows: rows), to: path)
+      terminal.wrote(path)
     }
     if let file, !animation.isEmpty {
-      let frames = animation.map { ImageGrid().picture(of: $0) }
+      let frames = animation.map { ImageGrid(magnification: magnification).picture(of: $0) }
       try Animation(frames, delay: 60, lastDelay: 2000).write(to: URL(filePath: file))
-      terminal.print("wrote \(file): \(frames.count) frames")
+      terminal.wrote(file, ": \(frames.count) frames")
     }
     if let tensors, !batches.isEmpty {
       try NoiseFile.write(batches, to: URL(filePath: tensors))
-      terminal.print("wrote \(tensors)")
+      terminal.wrote(tensors)
     }
   }
 
@@ -95,22 +92,5 @@ struct SampleOutput {
   /// Whether one of `views` equidistant views of `count` steps falls on step `done`.
   static func isView(_ done: Int, of count: Int, views: Int) -> Bool {
     done * min(views, count) / count > (done - 1) * min(views, count) / count
-  }
-}
-
-/// Files that a command will write.
-enum Output {
-  /// Removes what killed processes left where these files will be.
-  static func removeLeftovers(beside paths: [String?]) {
-    for path in paths.compactMap(\.self) {
-      AtomicFile.removeLeftovers(in: URL(filePath: path).deletingLastPathComponent())
-    }
-  }
-
-  /// Whether a file can be written there, before hours are spent on what goes into it. What killed processes left there goes.
-  static func check(_ path: String) throws {
-    let folder = URL(filePath: path).deletingLastPathComponent().path
-    guard access(folder, W_OK) == 0 else { throw FileError(verb: "write", path: path, code: errno) }
-    removeLeftovers(beside: [path])
   }
 }

@@ -1,10 +1,5 @@
+import Platform
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// Ctrl-C and SIGTERM as a polite request: the run finishes its step, saves and ends. A second one ends it at once.
 enum StopSignals {
@@ -14,14 +9,10 @@ enum StopSignals {
   /// Starts to watch for SIGINT and SIGTERM.
   static func watch() {
     received.store(0, ordering: .relaxed)
-    var action = sigaction()
-    #if canImport(Glibc)
-      action.__sigaction_handler.sa_handler = { StopSignals.received.store($0, ordering: .relaxed) }
-    #else
-      action.__sigaction_u.__sa_handler = { StopSignals.received.store($0, ordering: .relaxed) }
-    #endif
     // After the first signal the default action is back: a second one kills.
-    action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND)) | Int32(SA_RESTART)
+    var action = sigaction(
+      calling: { StopSignals.received.store($0, ordering: .relaxed) },
+      flags: Int32(bitPattern: UInt32(SA_RESETHAND)) | Int32(SA_RESTART))
     sigaction(SIGINT, &action, nil)
     sigaction(SIGTERM, &action, nil)
   }

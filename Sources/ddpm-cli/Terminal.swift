@@ -1,40 +1,66 @@
 import Files
+import Platform
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
   import Foundation
 #endif
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
-
-/// The system's `write`, which the methods below would hide.
-private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
-  write(descriptor, bytes, count)
-}
 
 /// Lines that stay, and one at the bottom that is rewritten in place where a person watches.
 final class Terminal {
-  let isInteractive = isatty(1) == 1
+  let isInteractive: Bool
+  private let descriptor: Int32
+  private let isQuiet: Bool
+  /// Whether objects are written for programs, in place of lines for people.
+  let talksJSON: Bool
   private var isLive = false
   private var lastLive = 0.0
   /// Why some of what was said could not be written.
   nonisolated(unsafe) private(set) static var failure: FileError?
 
+  init(descriptor: Int32 = 1, isQuiet: Bool = false, talksJSON: Bool = false) {
+    self.descriptor = descriptor
+    self.isQuiet = isQuiet
+    self.talksJSON = talksJSON
+    isInteractive = isatty(descriptor) == 1 && !talksJSON
+  }
+
+  /// What a program is told, as one line of JSON; nothing where people are.
+  func tell(_ event: String, _ fields: @autoclosure () -> [String: JSONValue]) {
+    guard talksJSON, !isQuiet else { return }
+    write(JSONValue.object(fields().merging(["event": .string(event)]) { first, _ in first }).compactText + "\n")
+  }
+
   /// A line that stays. Whatever names are in it, it does not speak to the terminal.
   func print(_ line: String) {
+    guard !talksJSON, !isQuiet else { return }
     write((isLive ? "\r\u{1B}[K" : "") + line.inPlainSight + "\n")
     isLive = false
   }
 
+  /// Says that a file was written.
+  func wrote(_ path: String, _ more: String = "") {
+    print("wrote \(path)\(more)")
+    tell("wrote", ["path": .string(path)])
+  }
+
   /// Rewrites the live line, ten times a second at most, cut to the terminal's width.
   ///
-  /// - Parameter log: where no terminal is, this line instead, every half minute; nil for none.
-  func live(_ line: @autoclosure () -> String, log: @autoclosure () -> String? = nil) {
+  /// - Parameters:
+  ///   - log: where no terminal is, this line instead, every half minute; nil for none.
+  ///   - fields: what programs are told instead, once a second.
+  func live(
+    _ line: @autoclosure () -> String, log: @autoclosure () -> String? = nil,
+    fields: @autoclosure () -> [String: JSONValue]? = nil
+  ) {
+    guard !isQuiet else { return }
     let now = ProcessInfo.processInfo.systemUptime
+    if talksJSON {
+      guard now - lastLive >= 1, let fields = fields() else { return }
+      lastLive = now
+      return tell("progress", fields)
+    }
     guard isInteractive else {
       if lastLive == 0 { lastLive = now }
       guard now - lastLive >= 30, let text = log() else { return }
@@ -44,13 +70,13 @@ final class Terminal {
     guard now - lastLive >= 0.1 else { return }
     lastLive = now
     isLive = true
-    write("\r\u{1B}[K" + line().inPlainSight.prefix(Self.width - 1))
+    write("\r\u{1B}[K" + line().inPlainSight.prefix(width - 1))
   }
 
   /// Columns of the terminal; 80 where it does not say.
-  private static var width: Int {
+  var width: Int {
     var size = winsize()
-    return ioctl(1, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 1 ? Int(size.ws_col) : 80
+    return ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 1 ? Int(size.ws_col) : 80
   }
 
   /// Ends the live line, so that what follows starts on a new one.
@@ -62,7 +88,7 @@ final class Terminal {
   private func write(_ text: String) {
     var rest = Array(text.utf8)[...]
     while !rest.isEmpty {
-      let written = rest.withUnsafeBytes { systemWrite(1, $0.baseAddress, $0.count) }
+      let written = rest.withUnsafeBytes { systemWrite(descriptor, $0.baseAddress, $0.count) }
       guard written > 0 else {
         if errno == EINTR { continue }
         // A closed pipe ends the talking, not the training; a full disk is told at the end.

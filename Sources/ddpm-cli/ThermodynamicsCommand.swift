@@ -83,13 +83,14 @@ struct ThermodynamicsCommand: ParsableCommand, BoundMeasuring {
       valueName: "file"))
   var resume: String?
   @OptionGroup(title: "Computation") var backend: BackendOptions
+  @OptionGroup(title: "Talk") var talk: TalkOptions
 
   func validate() throws {
     guard (0...100_000).contains(clones) else { throw ValidationError("clones is \(clones); choose 0 to 100000") }
   }
 
   func run() throws {
-    let terminal = Terminal()
+    let terminal = talk.terminal()
     if let plot, !PlotRow.canWrite(plot) { throw ValidationError("--plot \(plot): name a .png or .svg file") }
     guard (1...SamplingError.largestBatch).contains(batchSize) else { throw EvaluationError.batchSize(batchSize) }
     for path in [json, plot, betas, resume].compactMap({ $0 }) { try Output.check(path) }

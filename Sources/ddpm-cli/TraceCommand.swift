@@ -3,17 +3,12 @@ import DDPM
 import Diffusion
 import Files
 import Pictures
+import Platform
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
   import Foundation
-#endif
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
 #endif
 
 /// `ddpm trace`: one sample's way from noise to data, with every quantity of the derivation.
@@ -42,9 +37,12 @@ struct TraceCommand: AsyncParsableCommand {
   var seed: UInt64 = 0
   @Option(help: ArgumentHelp("Each pixel becomes a square of so many.", valueName: "n"))
   var magnify = 2
-  @Option(help: ArgumentHelp("The PNG file to write.", valueName: "file"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("The picture to write: .png, .jpg or .webp; \(Output.standardHelp).", valueName: "file"))
   var out = "trace.png"
   @OptionGroup(title: "Computation") var backend: BackendOptions
+  @OptionGroup(title: "Talk") var talk: TalkOptions
 
   func validate() throws {
     guard (1...1000).contains(rows) else { throw ValidationError("rows is \(rows); choose 1 to 1000") }
@@ -52,8 +50,8 @@ struct TraceCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let terminal = Terminal()
-    try Output.check(out)
+    let terminal = talk.terminal(output: out)
+    try Output.checkPicture(out)
     let model = try Model(URL(filePath: model), on: try backend.make(fixed: true))
     var request = SamplingRequest(count: 1)
     request.seed = seed
@@ -91,9 +89,10 @@ struct TraceCommand: AsyncParsableCommand {
       }
       xt = progress.x
     }
-    try ImageStrip(magnification: magnify).picture(ofRows: pictures).writePNG(to: URL(filePath: out))
-    terminal.print(
-      "wrote \(out): columns x_t, x̂_0 (eq. 15), μ = μ̃(x_t, x̂_0) (eqs. 7, 11), z ~ N(0, I), x_{t−1} = μ + σ z (algorithm 2)"
+    try Output.write(ImageStrip(magnification: magnify).picture(ofRows: pictures), to: out)
+    terminal.wrote(
+      out,
+      ": columns x_t, x̂_0 (eq. 15), μ = μ̃(x_t, x̂_0) (eqs. 7, 11), z ~ N(0, I), x_{t−1} = μ + σ z (algorithm 2)"
     )
   }
 

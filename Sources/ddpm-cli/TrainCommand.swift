@@ -3,6 +3,7 @@ import CPUBackend
 import DDPM
 import Datasets
 import Files
+import Platform
 import TensorGraph
 
 #if canImport(FoundationEssentials)
@@ -98,8 +99,10 @@ struct TrainCommand: ParsableCommand {
     return object
   }
 
+  @OptionGroup(title: "Talk") var talk: TalkOptions
+
   func run() throws {
-    let terminal = Terminal()
+    let terminal = talk.terminal()
     let run = try resume.map { try resumed(URL(filePath: $0)) } ?? started()
     // Until here, while data are read, there is nothing to save: a signal ends the process at once.
     StopSignals.watch()
@@ -183,10 +186,18 @@ struct TrainCommand: ParsableCommand {
     let own: TrainingConfiguration.Preset? =
       named == "glyphs" ? .glyphs : PointFigure(rawValue: named) != nil ? .plane : nil
     let base = (chosen ?? own).map { TrainingConfiguration($0) }
-    return try TrainingConfiguration(over: base ?? TrainingConfiguration(), layers: layers)
+    let configuration = try TrainingConfiguration(over: base ?? TrainingConfiguration(), layers: layers)
+    if let chosen, chosen != .glyphs, chosen != .plane, !layers.contains(where: { $0.object["data"] != nil }),
+      access(configuration.data, F_OK) != 0
+    {
+      throw ConfigurationError(
+        "the preset \(chosen.rawValue) is for \(chosen.dataInWords), and nothing says where they are", key: "data")
+    }
+    return configuration
   }
 
   private func show(_ event: TrainingEvent, on terminal: Terminal) {
+    tell(event, on: terminal)
     switch event {
     case .prepared(let summary):
       terminal.print("data        \(summary.data)")
@@ -196,7 +207,13 @@ struct TrainCommand: ParsableCommand {
       let from = summary.firstStep > 0 ? " from step \(summary.firstStep)" : ""
       terminal.print("training    \(Text.grouped(summary.steps)) steps of \(summary.batchSize) images\(from)")
     case .warning(let text): Terminal.complain("warning: \(text)")
-    case .step(let report): terminal.live(line(report))
+    case .step(let report):
+      terminal.live(
+        line(report),
+        fields: [
+          "step": .integer(report.step), "of": .integer(report.steps), "loss": .number(report.smoothedLoss),
+          "images_per_second": .number(report.imagesPerSecond), "seconds_left": .number(report.secondsLeft),
+        ])
     case .logged(let metrics):
       if !terminal.isInteractive {
         terminal.print(
@@ -210,6 +227,28 @@ struct TrainCommand: ParsableCommand {
         "finished    \(Text.grouped(state.step)) steps, loss \(Text.fixed(state.smoothedLoss ?? .nan, 5)); "
           + "the model is \(model.relativePath)")
       terminal.print("            ddpm sample \(model.relativePath) --out samples.png")
+    }
+  }
+
+  /// The same for programs.
+  private func tell(_ event: TrainingEvent, on terminal: Terminal) {
+    switch event {
+    case .prepared(let summary):
+      terminal.tell(
+        "prepared",
+        [
+          "data": .string(summary.data), "parameters": .integer(summary.parameterCount),
+          "backend": .string(summary.backend), "first_step": .integer(summary.firstStep),
+          "steps": .integer(summary.steps), "batch_size": .integer(summary.batchSize),
+          "memory": .integer(summary.memory.total + summary.hostMemory),
+        ])
+    case .warning(let text): terminal.tell("warning", ["text": .string(text)])
+    case .step: break
+    case .logged(let metrics): terminal.tell("logged", metrics.json.object ?? [:])
+    case .checkpoint(let url): terminal.tell("checkpoint", ["path": .string(url.relativePath)])
+    case .samples(let url): terminal.tell("samples", ["path": .string(url.relativePath)])
+    case .finished(let state, let model):
+      terminal.tell("finished", ["steps": .integer(state.step), "model": .string(model.relativePath)])
     }
   }
 
@@ -229,6 +268,15 @@ struct TrainCommand: ParsableCommand {
 }
 
 extension TrainingConfiguration.Preset: ExpressibleByArgument {
+  fileprivate var dataInWords: String {
+    switch self {
+    case .glyphs: "the embedded characters"
+    case .mnist: "MNIST's files"
+    case .cifar10: "CIFAR-10's binary batches"
+    case .small: "your own pictures"
+    }
+  }
+
   /// What it is, and what it sets.
   fileprivate var help: String {
     let set = TrainingConfiguration(self)

@@ -1,12 +1,7 @@
 import ArgumentParser
 import CPUBackend
 import Files
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// `ddpm`: one file a subcommand.
 struct DDPMCommand: AsyncParsableCommand {
@@ -14,6 +9,10 @@ struct DDPMCommand: AsyncParsableCommand {
     commandName: "ddpm",
     abstract: "Denoising diffusion probabilistic models (Ho, Jain & Abbeel 2020).",
     discussion: """
+      See all of it once, in minutes:
+
+        ddpm demo
+
       Train a model on the embedded characters, then draw from it:
 
         ddpm train --out runs/glyphs
@@ -21,10 +20,11 @@ struct DDPMCommand: AsyncParsableCommand {
 
       'ddpm help COMMAND' explains each command with examples.
       """,
+    version: Version.text,
     subcommands: [
       TrainCommand.self, SampleCommand.self, EditCommand.self, EvaluateCommand.self, ThermodynamicsCommand.self,
       InterpolateCommand.self, NeighboursCommand.self, NoiseCommand.self, ScheduleCommand.self, TraceCommand.self,
-      RunCommand.self, InfoCommand.self, DevicesCommand.self,
+      RunCommand.self, InfoCommand.self, DevicesCommand.self, DemoCommand.self,
     ])
 }
 

@@ -1,11 +1,6 @@
 import Diffusion
+import Platform
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// The numbers that the chapters quote, computed again.
 @Suite struct NumbersTests {

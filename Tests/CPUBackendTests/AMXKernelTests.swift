@@ -1,11 +1,6 @@
 import CKernels
+import Platform
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 // In KernelTests, whose tests take turns: the number of threads is global.
 extension KernelTests {

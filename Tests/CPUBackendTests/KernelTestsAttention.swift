@@ -1,11 +1,6 @@
 import CKernels
+import Platform
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 struct AttentionCase: CustomTestStringConvertible, Sendable {
   var samples = 2, heads = 2, headChannels = 16, queries = 20, keys = 20

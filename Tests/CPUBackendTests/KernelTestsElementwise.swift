@@ -1,11 +1,6 @@
 import CKernels
+import Platform
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 struct UnaryCase: CustomTestStringConvertible, Sendable {
   var name: String

@@ -1,11 +1,6 @@
 import CKernels
+import Platform
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// Every test of a kernel: one after the other, since the size of the pool is global.
 @Suite(.serialized) struct KernelTests {}

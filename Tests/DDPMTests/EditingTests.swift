@@ -1,13 +1,8 @@
 import DDPM
 import Diffusion
+import Platform
 import TestSupport
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// Edits with denoisers that are exact: what they should give is known in closed form.
 @Suite struct EditingTests {

@@ -3,6 +3,7 @@ import DDPM
 import Datasets
 import Diffusion
 import Files
+import Platform
 import TestSupport
 import Testing
 
@@ -10,9 +11,6 @@ import Testing
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
 #endif
 
 @Suite struct EvaluationBoundTests {

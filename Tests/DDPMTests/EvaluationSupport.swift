@@ -4,15 +4,13 @@ import Diffusers
 import Diffusion
 import Files
 import Networks
+import Platform
 import TestSupport
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
 #endif
 
 /// Independent N(m, s²) in every dimension, and what is known of it: the best ε̂, and the best variance.

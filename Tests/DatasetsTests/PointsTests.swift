@@ -1,6 +1,7 @@
 import Datasets
 import Files
 import Pictures
+import Platform
 import TestSupport
 import Testing
 
@@ -8,9 +9,6 @@ import Testing
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
 #endif
 
 @Suite struct PointsTests {

@@ -163,7 +163,7 @@ import Testing
 
   // MARK: Finding weights
 
-  @Test func pickledAndSplitWeightsComeWithTheCommandThatConvertsThem() throws {
+  @Test func pickledWeightsComeWithTheCommandThatConvertsThem() throws {
     try withTemporaryFolder { directory in
       let unet = directory.appending(path: "unet")
       try FileManager.default.createDirectory(at: unet, withIntermediateDirectories: true)
@@ -175,12 +175,56 @@ import Testing
       let pickled = #expect(throws: PipelineError.self) { try PipelineDirectory.open(directory) }
       #expect(
         pickled?.description.contains("python -c \"from diffusers import UNet2DModel as M; d = '\(unet.path)'") == true)
-      try Data().write(to: unet.appending(path: "diffusion_pytorch_model.safetensors.index.json"))
-      let split = #expect(throws: PipelineError.self) { try PipelineDirectory.open(directory) }
-      #expect(split?.description.contains("max_shard_size") == true)
     }
     #expect(throws: PipelineError.notADirectory("/nowhere/at/all")) {
       try PipelineDirectory.open(URL(filePath: "/nowhere/at/all"))
+    }
+  }
+
+  /// As `save_pretrained(d, max_shard_size=…)` and `variant="fp16"` name files.
+  @Test(arguments: ["", ".fp16"]) func splitWeightsAreJoined(variant: String) throws {
+    try withTemporaryFolder { directory in
+      let unet = directory.appending(path: "unet")
+      try FileManager.default.createDirectory(at: unet, withIntermediateDirectories: true)
+      try Data("{}".utf8).write(to: unet.appending(path: "config.json"))
+      func write(_ part: Int, _ name: String, _ value: Float) throws -> String {
+        let file = "diffusion_pytorch_model\(variant)-0000\(part)-of-00002.safetensors"
+        try Safetensors.write(
+          [TensorSource(NamedTensor(name, shape: [2], floats: [value, -value]))], to: unet.appending(path: file),
+          precision: .f16)
+        return file
+      }
+      let (first, second) = (try write(1, "b", 1), try write(2, "a", 2))
+      let index = unet.appending(path: "diffusion_pytorch_model.safetensors.index\(variant).json")
+      func say(_ map: String) throws { try Data("{\"metadata\": {}, \"weight_map\": \(map)}".utf8).write(to: index) }
+
+      try say("{\"a\": \"\(second)\", \"b\": \"\(first)\"}")
+      let weights = try PipelineDirectory.open(directory).weights
+      #expect(weights.tensors.map(\.name) == ["b", "a"])
+      #expect(try weights.floats("a") == [2, -2] && weights.floats("b") == [1, -1])
+
+      for wrong in ["{}", "3", "{\"a\": 1}", "{\"a\": \"../\(first)\"}", "{\"a\": \"absent.safetensors\"}"] {
+        try say(wrong)
+        #expect(throws: PipelineError.self, "\(wrong)") { try PipelineDirectory.open(directory) }
+      }
+      // One tensor in two files: which is it?
+      _ = try write(2, "b", 3)
+      try say("{\"a\": \"\(second)\", \"b\": \"\(first)\"}")
+      #expect(throws: SafetensorsError.self) { try PipelineDirectory.open(directory) }
+    }
+  }
+
+  @Test func halfPrecisionIsReadWhereNothingElseIs() throws {
+    try withTemporaryFolder { directory in
+      try Data("{}".utf8).write(to: directory.appending(path: "config.json"))
+      func write(_ name: String, _ value: Float) throws {
+        try Safetensors.write(
+          [TensorSource(NamedTensor("a", shape: [1], floats: [value]))], to: directory.appending(path: name))
+      }
+      try write("diffusion_pytorch_model.fp16.safetensors", 1)
+      #expect(try PipelineDirectory.open(directory).weights.floats("a") == [1])
+      try write("diffusion_pytorch_model.safetensors", 2)
+      #expect(try PipelineDirectory.open(directory).weights.floats("a") == [2])
     }
   }
 

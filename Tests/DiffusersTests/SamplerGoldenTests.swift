@@ -1,5 +1,6 @@
 import Diffusers
 import Diffusion
+import Platform
 import TestSupport
 import Testing
 
@@ -7,9 +8,6 @@ import Testing
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
 #endif
 
 /// Whole runs of diffusers' schedulers with a smooth function in the network's place.

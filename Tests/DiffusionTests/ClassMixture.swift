@@ -1,10 +1,5 @@
 import Diffusion
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// Equally likely classes, class c independent N(m_c, s²) in every dimension: every density, score, class posterior and best denoiser,
 /// conditional or not, is known.

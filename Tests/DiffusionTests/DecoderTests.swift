@@ -1,4 +1,5 @@
 import Diffusion
+import Platform
 import TestSupport
 import Testing
 
@@ -6,9 +7,6 @@ import Testing
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
 #endif
 
 @Suite struct DecoderTests {

@@ -1,10 +1,5 @@
 import Diffusion
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// Data from N(m, C) in the plane, for which the best denoiser is known: E[x_0 | x_t] = m + √ᾱ C (ᾱ C + (1−ᾱ) I)⁻¹ (x_t − √ᾱ m).
 struct GaussianData: Denoiser {

@@ -1,11 +1,6 @@
 import Diffusion
+import Platform
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// What guidance means, where all densities are known: two overlapping classes on the line.
 @Suite struct GuidedDistributionTests {

@@ -1,12 +1,7 @@
 import Diffusion
+import Platform
 import TestSupport
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// How fast each solver of the probability-flow ODE converges, on Gaussian data, where the solution is known.
 @Suite struct SamplerOrderTests {

@@ -1,12 +1,7 @@
 import Diffusion
+import Platform
 import TestSupport
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 @Suite struct ScheduleTests {
   private func named(_ name: String) throws -> BetaSchedule {

@@ -1,10 +1,5 @@
 import Diffusion
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// ½N(m, s²) + ½N(−m, s²) on the line, its quantities by the trapezoidal rule, which for such functions is exact to rounding.
 struct TwoPoints {

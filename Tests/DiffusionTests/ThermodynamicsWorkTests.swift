@@ -1,12 +1,7 @@
 import Diffusion
+import Platform
 import TestSupport
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// A model all of whose steps are linear and Gaussian, so that p_θ(x_0), and every path's law, is known: the best denoiser of one Gaussian
 /// with a reverse variance that is not the best.

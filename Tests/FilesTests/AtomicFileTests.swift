@@ -1,4 +1,5 @@
 import Files
+import Platform
 import TestSupport
 import Testing
 
@@ -6,11 +7,6 @@ import Testing
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
 #endif
 
 @Suite(.timeLimit(.minutes(10))) struct AtomicFileTests {
@@ -135,7 +131,7 @@ import Testing
       let reader = open(url.path, O_RDONLY | O_NONBLOCK)
       try AtomicFile.write("through", to: url)
       var bytes = [UInt8](repeating: 0, count: 20)
-      #expect(Glibc.read(reader, &bytes, 20) == 7 && bytes.starts(with: Array("through".utf8)))
+      #expect(systemRead(reader, &bytes, 20) == 7 && bytes.starts(with: Array("through".utf8)))
       #expect(FileKind(at: url.path) == .fifo)
 
       // The reader ends: an error, and no signal that ends the process.

@@ -1,4 +1,5 @@
 import Files
+import Platform
 import TestSupport
 import Testing
 
@@ -6,11 +7,6 @@ import Testing
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
 #endif
 
 /// Special files of each kind, for both doors.
@@ -24,11 +20,7 @@ enum SpecialFiles {
   /// A socket's name in the file system; the socket itself is closed again.
   static func socket(_ folder: URL) -> URL {
     let url = folder.appending(path: "socket")
-    #if canImport(Glibc)
-      let descriptor = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-    #else
-      let descriptor = Darwin.socket(AF_UNIX, SOCK_STREAM, 0)
-    #endif
+    let descriptor = systemSocket()
     defer { close(descriptor) }
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
@@ -117,4 +109,13 @@ enum SpecialFiles {
       error?.description
         == "cannot read /no/where: no such file or directory (check the spelling and that its folder exists)")
   }
+}
+
+/// C's `socket`, which the function above would hide.
+private func systemSocket() -> Int32 {
+  #if canImport(Darwin)
+    socket(AF_UNIX, SOCK_STREAM, 0)
+  #else
+    socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+  #endif
 }

@@ -1,4 +1,5 @@
 import Files
+import Platform
 import Synchronization
 import TestSupport
 import Testing
@@ -7,11 +8,6 @@ import Testing
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
 #endif
 
 @Suite struct RunLockTests {

@@ -4,16 +4,12 @@ import Diffusion
 import Files
 import Networks
 import Pictures
+import Platform
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
 #endif
 
 /// A parser that is fed whatever a fuzzer thinks of, or what one once found.

@@ -1,12 +1,7 @@
+import Platform
 import TensorGraph
 import TestSupport
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 @Suite struct OptimizeTests {
   /// Three steps on L = Σ a² + Σ 3b, against the recipe written out for single numbers.

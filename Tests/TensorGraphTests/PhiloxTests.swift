@@ -1,11 +1,6 @@
+import Platform
 import TensorGraph
 import Testing
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 @Suite struct PhiloxTests {
   /// The known-answer vectors that Random123 publishes for philox4x32-10.

@@ -1,10 +1,5 @@
 import Diffusion
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// The function that stands for the network; diffusers ran the same, in Double.
 package func standInNetwork(learned: Bool) -> DenoiserFunction {

@@ -1,5 +1,5 @@
 import CKernels
-import Glibc
+import Platform
 import TensorGraph
 
 extension Lowering {

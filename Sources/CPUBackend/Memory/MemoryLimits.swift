@@ -1,4 +1,4 @@
-import Glibc
+import Platform
 
 /// What this process may still take, as the files of `/proc` and of its control groups say.
 package struct MemoryLimits {

@@ -1,5 +1,5 @@
 import CKernels
-import Glibc
+import Platform
 import TensorGraph
 
 /// Chooses the algorithm of each convolution: by timing the candidates once, or by a fixed rule.

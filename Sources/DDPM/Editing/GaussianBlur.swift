@@ -1,10 +1,5 @@
 import Diffusion
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// Convolution with a Gaussian; beyond its border a picture goes on as its mirror image.
 ///

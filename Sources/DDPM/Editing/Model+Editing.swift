@@ -1,16 +1,12 @@
 import Diffusion
 import Networks
 import Pictures
+import Platform
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
 #endif
 
 extension Model {

@@ -42,7 +42,7 @@ public final class Model: Sendable {
   /// Reads a directory that diffusers or this library wrote.
   ///
   /// - Parameter scheduler: the noise schedule and prediction it was trained with, where the directory does not say it.
-  /// - Throws: ``SamplingError`` where there is no scheduler or the network's classes are not a table, and what reading throws.
+  /// - Throws: ``SamplingError`` where there is no scheduler, or the network's classes are not a table or its timesteps none, and what reading throws.
   public convenience init(
     _ directory: URL, scheduler given: SchedulerConfig? = nil, on backend: any Backend
   ) throws {
@@ -51,6 +51,7 @@ public final class Model: Sendable {
     if let unet = pipeline.network as? UNetConfig, unet.classEmbedding != nil, unet.classRows == nil {
       throw SamplingError.unsupportedClasses
     }
+    if (pipeline.network as? UNetConfig)?.timeEmbedding == .fourier { throw SamplingError.noiseLevels }
     let builder = GraphBuilder()
     _ = try pipeline.network.declare(in: builder, prefix: "")
     let states = try backend.makeStates(for: [builder.finish()])
@@ -151,15 +152,17 @@ public final class Model: Sendable {
     return number
   }
 
-  /// Tells one model from another: a checksum of the weights file, and one of what says how the weights are used.
+  /// Tells one model from another: a checksum of each file of weights, and one of what says how the weights are used.
   ///
   /// - Throws: `PipelineError` or `FileError` where the weights are not there any more.
   public func fingerprint() throws -> String {
-    let weights = try CRC32C.checksum(ofFile: PipelineDirectory.weightsURL(in: directory).path, limit: 1 << 36)
+    let weights = try PipelineDirectory.weightsURLs(in: directory).map {
+      try CRC32C.checksum(ofFile: $0.path, limit: 1 << 36).checksum
+    }
     let network = (architecture as? any StoredArchitecture)?.json(updating: [:]) ?? [:]
     let use = JSONValue.object(network).canonicalText + scheduler.json + "\(card)"
     return "crc32c:"
-      + [weights.checksum, CRC32C.checksum(Array(use.utf8))].map { String($0, radix: 16) }.joined(separator: "-")
+      + (weights + [CRC32C.checksum(Array(use.utf8))]).map { String($0, radix: 16) }.joined(separator: "-")
   }
 }
 

@@ -55,6 +55,21 @@ public struct ModelReport: CustomStringConvertible, Sendable {
 
   public var description: String { [architecture, settings, schedulerSettings, memory].joined(separator: "\n") }
 
+  /// The same for programs; memory in bytes, operations an image.
+  public var json: JSONValue {
+    func bytes(_ memory: UNetMemory) -> JSONValue {
+      ["states": .integer(memory.states), "activations": .integer(memory.activations)]
+    }
+    return [
+      "network": .object(config.json(updating: [:])), "scheduler": scheduler.map { .object($0) } ?? .null,
+      "channels": .integer(config.inChannels), "height": .integer(height), "width": .integer(width),
+      "parameters": .integer(cost.parameters), "tensors": .integer(cost.tensors),
+      "operations": .integer(cost.operations), "class_names": .array(card.classNames.map { .string($0) }),
+      "null_class": card.nullClass.map { .integer($0) } ?? .null, "batch": .integer(batch),
+      "sampling_memory": bytes(sampling), "training_memory": bytes(training),
+    ]
+  }
+
   // MARK: Sections
 
   private var architecture: String {

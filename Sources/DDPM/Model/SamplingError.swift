@@ -26,6 +26,7 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
   case classCount(Int, samples: Int)
   case timestepCount(Int, samples: Int)
   case unsupportedClasses
+  case noiseLevels
   case tooLarge(batch: Int, String)
   case noDissipation(String)
   case dissipation(String, String)
@@ -69,6 +70,9 @@ public enum SamplingError: Error, Equatable, Sendable, CustomStringConvertible {
     case .noPictures: "the model is shown no pictures: ask for none"
     case .pictureShape(let found, let wanted): "the pictures have shape \(found); this model wants \(wanted)"
     case .unsupportedClasses: "class embeddings other than a learned table can be run once, but not sampled from"
+    case .noiseLevels:
+      "the network has a Fourier time embedding: it is told a noise level σ > 0, as score models are, not one of a chain's timesteps, so it "
+        + "can be run once, but not sampled from"
     case .tooLarge(let batch, let problem): "a batch of \(batch) images is too large: take fewer at a time (\(problem))"
     case .noDissipation(let path):
       "\(path): does not keep what its steps dissipate: measure it with 'ddpm thermodynamics \(path) --data … --keep'"

@@ -1,6 +1,19 @@
 import Diffusion
 import Pictures
 
+extension NoiseSchedule {
+  /// From 0 to T, where √ᾱ_t, the picture's share of x_t, falls by equal parts: at equal steps of t most would be noise.
+  public func timestepsAtEvenSignal(_ count: Int) -> [Int] {
+    precondition(count >= 2, "\(count) timesteps reach from nowhere to nowhere")
+    func share(_ t: Int) -> Double { t == 0 ? 1 : ᾱ[Timestep(t)].squareRoot() }
+    let least = share(T)
+    return (0..<count).map { k in
+      let wanted = 1 - (1 - least) * Double(k) / Double(count - 1)
+      return (0...T).min { abs(share($0) - wanted) < abs(share($1) - wanted) } ?? T
+    }
+  }
+}
+
 /// The forward process on a picture: x_t at some t, side by side, all from one ε (Ho et al. 2020, eq. 4).
 public struct NoiseStrip {
   public let schedule: NoiseSchedule

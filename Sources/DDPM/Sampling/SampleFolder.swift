@@ -56,7 +56,8 @@ public struct SampleFolder {
     }
   }
 
-  static func name(_ i: Int) -> String { Text.zeroPadded(i, 5) + ".png" }
+  /// What the file of sample i is called.
+  package static func name(_ i: Int) -> String { Text.zeroPadded(i, 5) + ".png" }
 
   /// Hidden, so that tools that read all of a folder's pictures see nothing else.
   private static let record = ".ddpm-samples.json"

@@ -28,7 +28,7 @@ public struct Samples: Sendable {
   public let range: Range<Int>
   /// x_0 [N, C, H, W], before any 8-bit decoding.
   public let final: Images
-  /// Where samples have 1 or 3 channels: decoded to 8 bits.
+  /// Decoded to 8 bits, but of points, which are none; other channels than grey or RGB in grey, one below the other.
   public let pictures: [Image8]
   /// The noise, where the request asks for it.
   public let initialNoise: Images?
@@ -192,7 +192,8 @@ final class SampleDrawing: @unchecked Sendable {
 
   /// 8-bit pixels of the last step's Gaussian.
   private func pictures(of final: Images, _ logVariance: LogVariance?, _ samples: Range<Int>) -> [Image8] {
-    guard final.shape.channels == 1 || final.shape.channels == 3 else { return [] }
+    // Points have nothing that could be seen one by one.
+    guard final.shape.height * final.shape.width > 1 else { return [] }
     let (request, plan) = (sequence.request, sequence.plan)
     let draws = CounterNoise(seed: request.seed, firstSample: samples.lowerBound, stream: .decoder)
     let pixels = DiscretizedDecoder.pixels(

@@ -5,11 +5,7 @@ import Files
 #else
   import Foundation
 #endif
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// What a run leaves behind: a diffusers pipeline, with everything else beside it.
 ///

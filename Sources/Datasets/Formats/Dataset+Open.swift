@@ -1,12 +1,7 @@
 import CArchive
 import Files
 import Pictures
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 extension Dataset {
   /// How data is read.

@@ -1,10 +1,5 @@
 import Pictures
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// An endless set of handwritten-looking characters, drawn white on black: the data set that needs no file.
 ///

@@ -1,10 +1,5 @@
 import Pictures
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// The embedded point sets of the plane.
 public enum PointFigure: String, Sendable, CaseIterable {

@@ -56,7 +56,7 @@ public struct PipelineDirectory: Sendable {
   /// - Throws: ``PipelineError``, `SafetensorsError` or `FileError`.
   public static func open(_ directory: URL) throws -> (pipeline: PipelineDirectory, weights: SafetensorsFile) {
     let pipeline = try PipelineDirectory(readingConfigurationOf: directory)
-    return (pipeline, try SafetensorsFile(contentsOf: weightsURL(in: directory)))
+    return (pipeline, try weights(in: directory))
   }
 
   /// Reads everything but the weights.
@@ -137,29 +137,15 @@ public struct PipelineDirectory: Sendable {
 
 extension PipelineDirectory {
   /// The file `name` of one of some components (those of networks), nested or flat; nil where there is none.
-  private static func find(
+  static func find(
     _ name: String, components: [String] = StoredArchitectures.all.map { $0.component }, in directory: URL
   ) -> URL? {
     (components.map { directory.appending(path: $0) } + [directory]).map { $0.appending(path: name) }.first(
       where: exists)
   }
-
-  /// Where the weights are.
-  ///
-  /// - Throws: ``PipelineError`` where they are absent, pickled or split.
-  public static func weightsURL(in directory: URL) throws(PipelineError) -> URL {
-    if let url = find(weightsName, in: directory) { return url }
-    if let index = find(weightsName + ".index.json", in: directory) {
-      throw .shardedWeights(index: index.path, directory: index.deletingLastPathComponent().path)
-    }
-    if let pickle = find("diffusion_pytorch_model.bin", in: directory) {
-      throw .pickledWeights(file: pickle.path, directory: pickle.deletingLastPathComponent().path)
-    }
-    throw .missingFile(directory: directory.path, names: ["unet/\(weightsName)", weightsName])
-  }
 }
 
-private func readObject(_ url: URL) throws -> [String: JSONValue] {
+func readObject(_ url: URL) throws -> [String: JSONValue] {
   let value: JSONValue
   do {
     value = try JSONValue(parsing: FileBytes.read(url.path, limit: PipelineDirectory.largestConfiguration))
@@ -174,7 +160,7 @@ private func writeObject(_ object: [String: JSONValue], to url: URL) throws {
   try AtomicFile.write(JSONValue.object(object).canonicalText, to: url)
 }
 
-private func exists(_ url: URL) -> Bool { FileManager.default.fileExists(atPath: url.path) }
+func exists(_ url: URL) -> Bool { FileManager.default.fileExists(atPath: url.path) }
 
 private func isDirectory(_ url: URL) -> Bool {
   var isDirectory = false

@@ -7,8 +7,6 @@ public enum PipelineError: Error, Equatable, Sendable, CustomStringConvertible {
   case missingFile(directory: String, names: [String])
   /// Only PyTorch's pickled weights are there.
   case pickledWeights(file: String, directory: String)
-  /// The weights are split over several files.
-  case shardedWeights(index: String, directory: String)
   case json(file: String, JSONError)
   case notAnObject(file: String, kind: String)
   /// A key whose value we cannot honour.
@@ -26,10 +24,7 @@ public enum PipelineError: Error, Equatable, Sendable, CustomStringConvertible {
         + "is it a diffusers pipeline (model_index.json, unet/, scheduler/) or a flat one (config.json)?"
     case .pickledWeights(let file, let directory):
       "\(file): pickled weights can run any program, so we do not read them; convert them with: "
-        + convert(directory, options: "")
-    case .shardedWeights(let index, let directory):
-      "\(index): weights in several files are not read; join them with: "
-        + convert(directory, options: ", max_shard_size='1TB'")
+        + convert(directory)
     case .json(let file, let error): "\(file): \(error)"
     case .notAnObject(let file, let kind): "\(file): it should hold a JSON object and holds \(kind)"
     case .value(let file, let key, let found, let wanted): "\(file): \(key) is \(found); \(wanted)"
@@ -39,10 +34,10 @@ public enum PipelineError: Error, Equatable, Sendable, CustomStringConvertible {
     }
   }
 
-  private func convert(_ directory: String, options: String) -> String {
+  private func convert(_ directory: String) -> String {
     // Double quotes for the shell, single ones for Python.
     let path = directory.map { "\\'\"$`".contains($0) ? "\\\($0)" : String($0) }.joined()
     let load = "from diffusers import UNet2DModel as M; d = '\(path)'; M.from_pretrained(d, use_safetensors=False)"
-    return "python -c \"\(load).save_pretrained(d\(options))\""
+    return "python -c \"\(load).save_pretrained(d)\""
   }
 }

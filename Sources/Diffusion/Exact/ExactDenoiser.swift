@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// The best denoiser there is for known data: it says what any network learns at most, E[x_0 | x_t], in the terms of `prediction`.
 public struct ExactDenoiser<Data: KnownData>: Denoiser {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 extension GaussianMixture: KnownData {
   public func posteriors(of xt: [Double], alphaBar ᾱ: Double, classes: [Int?]) -> [ExactPosterior] {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// q(x_0) = Σ_k w_k N(m_k, Σ_k): data for which every marginal q_t, its score and the best denoiser are known.
 ///

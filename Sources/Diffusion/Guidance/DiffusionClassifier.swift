@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// Bayes' rule with the bound in the likelihood's place: argmax_c p(c | x_0) ≈ argmin_c L(c), where all classes are measured with the same
 /// ε and t and the worst leave early (Li et al. 2023, algorithm 2).

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// One term of the bound, element by element: the text that evaluation runs in Double and training differentiates.
 struct BoundTerm<V: ElementarySpace> {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// p(x_0 | x_1) for 8-bit pixels: the mass that N(μ, σ²) puts on each of 256 bins of width 2/255, the two end bins open
 /// (Ho et al. 2020, eq. 13). In Double exact: no tanh in place of Φ, no floor under the logarithm.

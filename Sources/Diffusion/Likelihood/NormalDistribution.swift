@@ -1,10 +1,5 @@
+import Platform
 import TensorGraph
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// The standard normal distribution, accurate in relative terms far into its tails.
 package enum NormalDistribution {

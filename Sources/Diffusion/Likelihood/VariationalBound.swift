@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// The terms of L = L_T + Σ_{t>1} L_{t−1} + L_0 ≥ −ln p_θ(x_0) (Ho et al. 2020, eq. 5), in nats a dimension, computed in Double.
 public struct VariationalBound: Sendable {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// The factor before the squared error of the network's output at each t.
 public enum LossWeight: Sendable, Hashable {

@@ -1,10 +1,5 @@
+import Platform
 import TensorGraph
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// The equations of a training step as pieces of a differentiable graph, each sample at its own t.
 ///

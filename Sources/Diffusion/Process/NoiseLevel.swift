@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// How much signal and noise x_t holds: x_t = √ᾱ x_0 + √(1−ᾱ) ε. The pair that every conversion between x_0, ε and v needs.
 public struct NoiseLevel<Coefficient> {

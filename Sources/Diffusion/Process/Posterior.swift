@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// q(x_s | x_t, x_0) = N(μ̃, β̃ I) for s < t; s = t − 1 in the full chain (Ho et al. 2020, eqs. 6 and 7).
 public struct Posterior<Coefficient> {

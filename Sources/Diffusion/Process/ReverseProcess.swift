@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// p_θ: the chain that turns noise into data, given what the network says.
 public struct ReverseProcess: Sendable {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// The paper's sampler (Ho et al. 2020, algorithm 2): draws from p_θ(x_s | x_t), all T steps or fewer.
 ///

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// DEIS (Zhang & Chen 2022, "tAB-DEIS" in ln ρ): as `LMS`, but the polynomial through the last values of ε̂ is one in ln σ̄.
 public struct DEIS: Sampler {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// DPM-Solver++, multistep: the probability-flow ODE in λ = ln(√ᾱ/√(1−ᾱ)), integrated exactly in its linear part, with x̂_0 extrapolated
 /// from this step and those before (Lu et al. 2022, algorithm 2 for order 2). With noise it solves the reverse SDE instead (their SDE-DPM-Solver++).

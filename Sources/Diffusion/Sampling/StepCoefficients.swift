@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// What a step does to tensors: x_s = c_x x_t + Σ_k c_k p_k + c_z z, with predictions p_k (x̂_0 or ε̂, as the sampler says) and noise z.
 ///

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// The rule that gives β_1…β_T.
 public enum BetaSchedule: Sendable, Hashable {

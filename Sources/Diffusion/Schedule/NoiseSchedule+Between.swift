@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// Levels between two timesteps: ln σ̄ is a line from each trained level to the next, as in diffusers.
 extension NoiseSchedule {

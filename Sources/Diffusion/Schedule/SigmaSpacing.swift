@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// How σ̄ falls from the noisiest visited level to the cleanest, in place of a spacing of t.
 public enum SigmaSpacing: String, Sendable, CaseIterable {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 extension TimestepSpacing {
   /// n levels whose steps, the last to the data, share a quantity as equally as whole levels allow; T is the first.

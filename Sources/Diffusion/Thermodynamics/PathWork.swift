@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// w = ln q(x_{1:T} | x_0) − ln p_θ(x_{0:T}): the bound as the work of a path.
 ///

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// The bound of any list of levels, from squared errors measured once at every t: each step's term depends on the error at its start alone
 /// (Watson, Ho, Norouzi & Chan 2021, "Learning to efficiently sample from diffusion probabilistic models").

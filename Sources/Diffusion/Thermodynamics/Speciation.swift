@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// When a picture is decided: the classes part at speciation, the single training points at collapse (Biroli, Bonnaire, de Bortoli & Mézard
 /// 2024, "Dynamical regimes of diffusion models"; Raya & Ambrogioni 2023, "Spontaneous symmetry breaking in generative diffusion models").

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// The forward process as physics: x_t relaxes towards the equilibrium π = N(0, I), the thermal state of the energy ½‖x‖² at k_B T = 1.
 ///

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// What many paths from one x_0 say together.
 public struct WorkStatistics: Sendable {

@@ -1,10 +1,5 @@
 import CArchive
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// The regular files of an archive one after another, through libarchive.
 final class ArchiveReader {

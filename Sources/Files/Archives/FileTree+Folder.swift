@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 extension FileTree {
   /// More files and folders than this are refused: the list of their names alone would take a gigabyte.

@@ -1,12 +1,9 @@
+import Platform
+
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
 #endif
 
 /// A safetensors file, mapped into memory: opening checks the header and reads no weights.
@@ -21,9 +18,14 @@ public final class SafetensorsFile: Sendable {
   /// The header's free text, such as `format: pt`.
   public let metadata: [String: String]
 
-  private let memory: Memory
-  private let dataStart: Int
-  private let index: [String: Int]
+  /// Where each tensor's bytes lie.
+  private let places: [String: Place]
+
+  private struct Place {
+    let tensor: StoredTensor
+    let memory: Memory
+    let dataStart: Int
+  }
 
   /// The bytes that a file may have unless the caller says otherwise: 64 GiB.
   public static let largest = 64 << 30
@@ -49,25 +51,41 @@ public final class SafetensorsFile: Sendable {
       throw SafetensorsError(file: path, problem: error)
     }
     self.path = path
-    self.memory = memory
     tensors = header.tensors
     metadata = header.metadata
-    dataStart = header.dataStart
-    index = Dictionary(
-      header.tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+    places = Dictionary(
+      header.tensors.map { ($0.name, Place(tensor: $0, memory: memory, dataStart: header.dataStart)) },
+      uniquingKeysWith: { first, _ in first })
+  }
+
+  /// The tensors of several files as those of one: how large models are split.
+  ///
+  /// - Parameter path: What they are called in messages.
+  /// - Throws: ``SafetensorsError`` where two files have a tensor of one name.
+  public init(joining files: [SafetensorsFile], path: String) throws(SafetensorsError) {
+    var places: [String: Place] = [:]
+    for file in files {
+      for (name, place) in file.places where places.updateValue(place, forKey: name) != nil {
+        throw SafetensorsError(file: file.path, problem: .duplicateName(name))
+      }
+    }
+    self.path = path
+    self.places = places
+    tensors = files.flatMap(\.tensors)
+    metadata = files.reduce(into: [:]) { all, file in all.merge(file.metadata) { first, _ in first } }
   }
 
   /// The tensor of that name, if there is one.
-  public subscript(name: String) -> StoredTensor? { index[name].map { tensors[$0] } }
+  public subscript(name: String) -> StoredTensor? { places[name]?.tensor }
 
   /// The values of a tensor stored as F32, F16, BF16 or F64, in row-major order.
   ///
   /// - Throws: ``SafetensorsError`` where the name is absent or the type is another.
   public func floats(_ name: String) throws(SafetensorsError) -> [Float] {
-    let tensor = try tensor(name, types: StoredType.floats)
-    return [Float](unsafeUninitializedCapacity: tensor.count) { values, count in
-      copy(tensor, to: values)
-      count = tensor.count
+    let place = try place(name, types: StoredType.floats)
+    return [Float](unsafeUninitializedCapacity: place.tensor.count) { values, count in
+      copy(place, to: values)
+      count = place.tensor.count
     }
   }
 
@@ -75,8 +93,8 @@ public final class SafetensorsFile: Sendable {
   ///
   /// - Throws: ``SafetensorsError`` where the name is absent or the type is another.
   public func integers(_ name: String) throws(SafetensorsError) -> [Int] {
-    let tensor = try tensor(name, types: StoredType.integers)
-    let bytes = bytes(of: tensor)
+    let place = try place(name, types: StoredType.integers)
+    let (tensor, bytes) = (place.tensor, bytes(of: place))
     return (0..<tensor.count).map { i in
       switch tensor.type {
       case .i64: Int(Int64(littleEndian: bytes.loadUnaligned(fromByteOffset: i * 8, as: Int64.self)))
@@ -86,14 +104,14 @@ public final class SafetensorsFile: Sendable {
     }
   }
 
-  private func tensor(_ name: String, types: [StoredType]) throws(SafetensorsError) -> StoredTensor {
-    guard let tensor = self[name] else {
+  private func place(_ name: String, types: [StoredType]) throws(SafetensorsError) -> Place {
+    guard let place = places[name] else {
       throw SafetensorsError(file: path, problem: .missing(tensor: name, present: tensors.map(\.name)))
     }
-    guard types.contains(tensor.type) else {
-      throw SafetensorsError(file: path, problem: .unreadable(tensor: name, type: tensor.type, readable: types))
+    guard types.contains(place.tensor.type) else {
+      throw SafetensorsError(file: path, problem: .unreadable(tensor: name, type: place.tensor.type, readable: types))
     }
-    return tensor
+    return place
   }
 
   /// Holds the values against the checksum that the metadata say, where they do: reads all of the file.
@@ -110,8 +128,8 @@ public final class SafetensorsFile: Sendable {
   }
 
   /// The file need not be aligned (older writers did not pad the header), so elements are loaded unaligned.
-  private func copy(_ tensor: StoredTensor, to values: UnsafeMutableBufferPointer<Float>) {
-    let bytes = bytes(of: tensor)
+  private func copy(_ place: Place, to values: UnsafeMutableBufferPointer<Float>) {
+    let (tensor, bytes) = (place.tensor, bytes(of: place))
     func load<Bits: FixedWidthInteger>(_: Bits.Type, _ i: Int) -> Bits {
       Bits(littleEndian: bytes.loadUnaligned(fromByteOffset: i * MemoryLayout<Bits>.size, as: Bits.self))
     }
@@ -120,7 +138,7 @@ public final class SafetensorsFile: Sendable {
     case .f64: fill(values, tensor.count) { Float(Double(bitPattern: load(UInt64.self, $0))) }
     case .f16: fill(values, tensor.count) { Float(Float16(bitPattern: load(UInt16.self, $0))) }
     case .bf16: fill(values, tensor.count) { BFloat16.widen(load(UInt16.self, $0)) }
-    default: preconditionFailure("\(tensor.type) is not a float")  // tensor(_:types:) has checked
+    default: preconditionFailure("\(tensor.type) is not a float")  // place(_:types:) has checked
     }
   }
 
@@ -128,8 +146,8 @@ public final class SafetensorsFile: Sendable {
     for i in 0..<count { values.initializeElement(at: i, to: value(i)) }
   }
 
-  private func bytes(of tensor: StoredTensor) -> UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(rebasing: memory.bytes[dataStart...][tensor.bytes.shifted(by: dataStart)])
+  private func bytes(of place: Place) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(rebasing: place.memory.bytes[place.tensor.bytes.shifted(by: place.dataStart)])
   }
 }
 

@@ -1,12 +1,9 @@
+import Platform
+
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
 #endif
 
 /// A log that only grows. What was appended survives a kill of this process; ``synchronise()`` makes it survive a loss of power.

@@ -1,12 +1,9 @@
+import Platform
+
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
 #endif
 
 /// Temporary files: `.NAME.PID-MARK.ddpm-partial`, locked by the process that writes them.
@@ -59,11 +56,6 @@ extension AtomicFile {
     // A number is given to another process in time, and a file is not locked in the instant it is made: believe a lock that can
     // be had once the file is a minute old.
     let isAlive = writer.map { kill($0, 0) == 0 || errno == EPERM } ?? false
-    #if canImport(Glibc)
-      let written = status.st_mtim.tv_sec
-    #else
-      let written = status.st_mtimespec.tv_sec
-    #endif
-    return !isAlive || (locked == 0 && time(nil) - written > 60)
+    return !isAlive || (locked == 0 && time(nil) - status.changed > 60)
   }
 }

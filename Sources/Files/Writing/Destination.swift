@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// Where bytes for a name must go, so that nothing is replaced but a regular file.
 enum Destination {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// An open file that is written to, closed with the value.
 final class OutputDescriptor {
@@ -47,11 +43,7 @@ final class OutputDescriptor {
       while !rest.isEmpty {
         // Linux moves at most 2 GiB in one call.
         let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(1 << 30))
-        #if canImport(Glibc)
-          let written = Glibc.write(number, piece.baseAddress, piece.count)
-        #else
-          let written = Darwin.write(number, piece.baseAddress, piece.count)
-        #endif
+        let written = systemWrite(number, piece.baseAddress, piece.count)
         if written < 0 {
           if errno == EINTR { continue }
           return errno
@@ -70,11 +62,7 @@ final class OutputDescriptor {
 
   func close() throws(FileError) {
     guard number >= 0 else { return }
-    #if canImport(Glibc)
-      let closed = Glibc.close(number)
-    #else
-      let closed = Darwin.close(number)
-    #endif
+    let closed = systemClose(number)
     number = -1
     guard closed == 0 || errno == EINTR else { throw failure(errno) }
   }

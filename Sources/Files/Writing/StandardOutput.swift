@@ -1,9 +1,4 @@
-#if canImport(Glibc)
-  // C's `stdout` is a variable that nobody changes.
-  @preconcurrency import Glibc
-#else
-  @preconcurrency import Darwin
-#endif
+import Platform
 
 /// What the process prints for other programs to read.
 package enum StandardOutput {
@@ -25,7 +20,7 @@ package enum StandardOutput {
   /// - Throws: ``FileError``.
   package static func flush() throws(FileError) {
     errno = 0
-    guard fflush(stdout) == 0, ferror(stdout) == 0 else {
+    guard flushPrinted() else {
       throw FileError(verb: "write", path: "standard output", code: errno == 0 ? EIO : errno)
     }
   }

@@ -1,11 +1,6 @@
 import CCodecs
 import Files
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// PNG and JPEG: calls the C codecs, and turns their messages into errors.
 enum CCodec {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// A point of the plane, x to the right and y down.
 package struct Point: Hashable, Sendable {

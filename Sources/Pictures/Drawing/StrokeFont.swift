@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// Characters as the pen draws them: paths without width. The glyph data set distorts them; plots write with them.
 ///

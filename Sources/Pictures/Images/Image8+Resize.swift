@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 extension Image8 {
   /// A resampling filter. Shrinking stretches it over the source pixels that fall together (antialiasing), as Pillow does.

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// One axis: a range of values laid onto a range of positions, with ticks at round numbers.
 struct Axis {

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 extension Plot {
   /// A function of the plane on a grid of cells, as colours with a scale beside it.

@@ -1,14 +1,10 @@
 import Files
+import Platform
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
 #endif
 
 /// Lines and points over two axes, as SVG or PNG: dark ink on a white card, legible on light and dark pages.

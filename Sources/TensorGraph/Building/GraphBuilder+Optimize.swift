@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 extension Adam {
   /// What a parameter's states are called: one of these before its name. Checkpoints depend on it.

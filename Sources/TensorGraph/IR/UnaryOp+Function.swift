@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import Platform
 
 extension UnaryOp {
   /// The function's value at `x`, to within a few units in the last place over the whole range.

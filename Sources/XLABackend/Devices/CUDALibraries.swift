@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// NVIDIA's libraries as Python's packages bring them, beside the plugin: opened by their full path, so that the plugin finds them open.
 enum CUDALibraries {

@@ -1,10 +1,5 @@
+import Platform
 import TensorGraph
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 extension Lowering {
   /// Sines and cosines of t · f for the embedding's frequencies f.

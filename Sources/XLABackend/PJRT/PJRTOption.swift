@@ -1,10 +1,5 @@
 import CPJRT
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// What a client is created with, by name.
 enum PJRTOption: Hashable, Sendable {

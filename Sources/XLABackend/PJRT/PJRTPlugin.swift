@@ -1,11 +1,6 @@
 import CPJRT
+import Platform
 import Synchronization
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// A PJRT plugin: a shared library with one entry point, `GetPjrtApi`, that gives a table of C functions.
 ///

@@ -32,6 +32,19 @@ import Testing
     #expect(configuration.batchSize == TrainingConfiguration(.mnist).batchSize)
   }
 
+  /// A schedule that no rule gives.
+  @Test func betasMayBeListed() throws {
+    let betas = [0.01, 0.05, 0.2, 0.4]
+    let layer: [String: JSONValue] = ["betas": .array(betas.map { .number($0) }), "timesteps": 4]
+    let configuration = try TrainingConfiguration(over: TrainingConfiguration(), layers: [("file", layer)])
+    try configuration.validate()
+    let schedule = try configuration.scheduler.schedule()
+    #expect(schedule.timesteps.map { schedule.beta[$0] } == betas)
+    var short = configuration
+    short.timesteps = 5
+    #expect(throws: ConfigurationError.self) { try short.validate() }
+  }
+
   @Test func yamlAndJSONSayTheSame() throws {
     try withTemporaryFolder { folder in
       let yaml = folder.appending(path: "a.yaml")

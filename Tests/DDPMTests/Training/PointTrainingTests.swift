@@ -6,6 +6,7 @@ import Diffusion
 import Files
 import Networks
 import Pictures
+import Platform
 import TensorGraph
 import TestSupport
 import Testing
@@ -14,9 +15,6 @@ import Testing
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
 #endif
 
 /// Two half circles in the plane, reaching beyond ±1, with a little noise: a source of points that a user wrote.

@@ -1,10 +1,5 @@
 import Diffusion
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// The bound of the images so far: per image, and per t over images. Only whole images enter, in their order.
 public struct BoundStatistics: Sendable, Equatable {

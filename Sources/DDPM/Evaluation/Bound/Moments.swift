@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// Count, mean and spread of numbers that arrive one by one (Welford 1962): no large sums to cancel, and the order is the order of arrival.
 public struct Moments: Sendable, Equatable {

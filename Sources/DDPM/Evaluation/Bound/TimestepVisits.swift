@@ -1,11 +1,6 @@
 import Diffusion
+import Platform
 import TensorGraph
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 /// Which timesteps of an image are looked at: all T, or a few drawn so that the sum over all is estimated without bias.
 ///

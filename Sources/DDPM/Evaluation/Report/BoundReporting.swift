@@ -64,12 +64,17 @@ public protocol EvaluationReport {
 }
 
 extension EvaluationReport {
-  /// Writes ``json``, with how it was computed.
-  public func writeJSON(to url: URL, seconds: Double, batchSize: Int) throws {
+  /// The keys of ``json``, and how it was computed.
+  public func object(seconds: Double, batchSize: Int) -> [String: JSONValue] {
     var object = json.object ?? [:]
     object["seconds"] = .number(seconds)
     object["batch_size"] = .integer(batchSize)
-    try AtomicFile.write(JSONValue.object(object).canonicalText, to: url)
+    return object
+  }
+
+  /// Writes ``object(seconds:batchSize:)``.
+  public func writeJSON(to url: URL, seconds: Double, batchSize: Int) throws {
+    try AtomicFile.write(JSONValue.object(object(seconds: seconds, batchSize: batchSize)).canonicalText, to: url)
   }
 }
 

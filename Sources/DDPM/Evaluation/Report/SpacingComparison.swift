@@ -1,10 +1,6 @@
 import Diffusion
 
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// The bound in few steps, at levels chosen in several ways: what a spacing costs, in bits.
 ///

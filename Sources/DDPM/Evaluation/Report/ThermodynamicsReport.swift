@@ -1,12 +1,7 @@
 import Diffusion
 import Files
 import Pictures
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
+import Platform
 
 /// The forward process as physics, measured by a model's errors: the results of `ddpm thermodynamics`.
 ///

@@ -1,15 +1,11 @@
 import Files
 import Networks
+import Platform
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
   import Foundation
-#endif
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
 #endif
 
 /// A folder of checkpoints `step-00001000`, each whole or absent whatever happens to the process.

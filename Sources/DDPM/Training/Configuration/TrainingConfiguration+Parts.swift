@@ -3,13 +3,8 @@ import Diffusers
 import Diffusion
 import Networks
 import Pictures
+import Platform
 import TensorGraph
-
-#if canImport(Glibc)
-  import Glibc
-#else
-  import Darwin
-#endif
 
 extension TrainingConfiguration {
   /// Checks the numbers that no other part checks.

@@ -1,8 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
+import Platform
 
 extension Reference {
   /// y = act(γ x̂ + β), x̂ = (x + shift − mean) · rstd, over each group of channels of each sample; act is SiLU or nothing.
