@@ -274,6 +274,7 @@ extension TrainingConfiguration.Preset: ExpressibleByArgument {
     case .mnist: "MNIST's files"
     case .cifar10: "CIFAR-10's binary batches"
     case .small: "your own pictures"
+    case .plane: "points"
     }
   }
 

@@ -1,11 +1,11 @@
 import Files
+import Platform
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
   import Foundation
 #endif
-import Platform
 
 /// What a run leaves behind: a diffusers pipeline, with everything else beside it.
 ///

@@ -20,9 +20,19 @@ public final class SafetensorsFile: Sendable {
 
   /// Where each tensor's bytes lie.
   private let places: [String: Place]
+  /// What was read: one file, or those that were joined.
+  private let parts: [Part]
 
   private struct Place {
     let tensor: StoredTensor
+    let memory: Memory
+    let dataStart: Int
+  }
+
+  private struct Part {
+    let path: String
+    /// Of its data, where its metadata say it.
+    let checksum: String?
     let memory: Memory
     let dataStart: Int
   }
@@ -56,6 +66,10 @@ public final class SafetensorsFile: Sendable {
     places = Dictionary(
       header.tensors.map { ($0.name, Place(tensor: $0, memory: memory, dataStart: header.dataStart)) },
       uniquingKeysWith: { first, _ in first })
+    parts = [
+      Part(
+        path: path, checksum: header.metadata[Safetensors.checksumKey], memory: memory, dataStart: header.dataStart)
+    ]
   }
 
   /// The tensors of several files as those of one: how large models are split.
@@ -71,6 +85,7 @@ public final class SafetensorsFile: Sendable {
     }
     self.path = path
     self.places = places
+    parts = files.flatMap(\.parts)
     tensors = files.flatMap(\.tensors)
     metadata = files.reduce(into: [:]) { all, file in all.merge(file.metadata) { first, _ in first } }
   }
@@ -118,12 +133,14 @@ public final class SafetensorsFile: Sendable {
   ///
   /// - Throws: ``SafetensorsError`` where they differ.
   public func verify() throws(SafetensorsError) {
-    guard let wanted = metadata[Safetensors.checksumKey] else { return }
-    var checksum = CRC32C()
-    checksum.add(UnsafeRawBufferPointer(rebasing: memory.bytes[dataStart...]))
-    let found = Manifest.text(checksum.value)
-    guard found == wanted else {
-      throw SafetensorsError(file: path, problem: .checksum(expected: wanted, found: found))
+    for part in parts {
+      guard let wanted = part.checksum else { continue }
+      var checksum = CRC32C()
+      checksum.add(UnsafeRawBufferPointer(rebasing: part.memory.bytes[part.dataStart...]))
+      let found = Manifest.text(checksum.value)
+      guard found == wanted else {
+        throw SafetensorsError(file: part.path, problem: .checksum(expected: wanted, found: found))
+      }
     }
   }
 

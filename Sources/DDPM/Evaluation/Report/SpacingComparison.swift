@@ -1,5 +1,4 @@
 import Diffusion
-
 import Platform
 
 /// The bound in few steps, at levels chosen in several ways: what a spacing costs, in bits.
