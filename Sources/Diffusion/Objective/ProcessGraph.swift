@@ -86,7 +86,7 @@ public struct ProcessGraph {
   package func terms(
     x0: Tensor, epsilon ε: Tensor, output: Tensor, decoder: VariationalBound.Decoder
   ) -> (nats: Tensor, x0Error: Tensor, εError: Tensor) {
-    let xt = noised(x0, epsilon: ε)
+    let xt = level.xt(x0: x0, epsilon: ε)
     let halves = process.variance.isLearned ? output.split(axis: 1, parts: 2) : [output]
     var x̂0 = process.prediction.x0(halves[0], xt: xt, level: level, posterior: posterior)
     if case .clip(let bound) = process.limit { x̂0 = x̂0.clamped(to: -bound...bound) }

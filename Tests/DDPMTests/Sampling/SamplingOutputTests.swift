@@ -29,8 +29,11 @@ import Testing
     #expect(samples.pictures.count == 2)
     for (n, picture) in samples.pictures.enumerated() {
       #expect(picture.width == 16 && picture.height == 64 && picture.channels == 1)
-      let planes = samples.final[sample: n].scalars.map { UInt8(DiscretizedDecoder.pixel(nearest: Double($0))) }
-      #expect(picture.bytes == planes)
+      let planes = samples.final[sample: n].scalars
+      // Within the range the most probable pixel is the nearest.
+      let inside = planes.indices.filter { abs(planes[$0]) < 0.5 }
+      #expect(inside.count > 50)
+      for i in inside { #expect(Int(picture.bytes[i]) == DiscretizedDecoder.pixel(nearest: Double(planes[i]))) }
     }
   }
 

@@ -35,7 +35,7 @@ import Testing
   /// A schedule that no rule gives.
   @Test func betasMayBeListed() throws {
     let betas = [0.01, 0.05, 0.2, 0.4]
-    let layer: [String: JSONValue] = ["betas": .array(betas.map { .number($0) }), "timesteps": 4]
+    let layer: [String: JSONValue] = ["betas": .array(betas.map { .number($0) }), "timesteps": 4, "sample_steps": 2]
     let configuration = try TrainingConfiguration(over: TrainingConfiguration(), layers: [("file", layer)])
     try configuration.validate()
     let schedule = try configuration.scheduler.schedule()

@@ -42,10 +42,11 @@ public struct ThermodynamicsReport: EvaluationReport, Sendable {
     let D = axis.mean.count
     let thermodynamics = Thermodynamics(
       schedule, dimension: D, secondMoment: axis.totalVariance + axis.mean.reduce(0) { $0 + $1 * $1 })
-    // The images are the same at every t, so errors do not add as squares; those of the sums are measured.
+    // Where the images are the same at every t, errors do not add as squares, and those of the sums are measured. Where each image visits
+    // some t only, they are bounded by their sum.
     rows = thermodynamics.table(
       statistics.atEachT { Measured(Double(D) * $0.εError.mean, error: Double(D) * $0.εError.standardError) },
-      correlation: .known(statistics.informationErrors(dimension: D)))
+      correlation: subject.timesteps == schedule.T ? .known(statistics.informationErrors(dimension: D)) : .unknown)
     dissipation = rows.map { row in
       // At t = 1 the rate, as production there needs H(x_0): τ = −½ ln ᾱ.
       max(0, row.production ?? row.productionRate.value * -0.5 * log(schedule.α[1]))
