@@ -11,6 +11,7 @@ import TensorGraph
 public struct XLABackend: Backend {
   /// As it was asked for: `cuda`, `tpu`, `xla:PATH`.
   public let device: String
+  /// How accurately products are computed.
   public let precision: XLAPrecision
   /// Which of the plugin's devices share each batch, counted from 0.
   public let indices: [Int]
@@ -39,14 +40,18 @@ public struct XLABackend: Backend {
     }
   }
 
+  /// The plugin's platform and version, its devices, and the precision.
   public var name: String {
     let kinds = Set(indices.map { client.devices[$0].kind }).sorted().joined(separator: ", ")
     let count = indices.count == 1 ? "" : "\(indices.count) × "
     return "XLA \(client.platform) (\(count)\(kinds)), \(client.plugin.version), \(precision.rawValue)"
   }
 
+  /// The platform and the precision: `cuda bfloat16`.
   public var arithmetic: String { "\(client.platform) \(precision.rawValue)" }
+  /// As many as were asked for.
   public var deviceCount: Int { indices.count }
+  /// A run is queued, and its outputs wait.
   public var isAsynchronous: Bool { true }
 
   /// `$XDG_CACHE_HOME/swift-ddpm/xla`, or `~/.cache/swift-ddpm/xla`.
@@ -59,8 +64,10 @@ public struct XLABackend: Backend {
     Module(program, LoweringOptions(precision: precision, replicas: replicas)).text
   }
 
+  /// Storage on each of the devices.
   public func makeStates(for programs: [Program]) throws -> any States { try XLAStates(for: programs, on: self) }
 
+  /// Compiles by way of StableHLO, or takes what was compiled before from the cache.
   public func compile(_ program: Program, states: any States) throws -> any Executable {
     guard let states = states as? XLAStates, states.client === client, states.indices == indices else {
       throw ExecutionError.foreignStates(expected: "\(XLAStates.self) of \(name)", found: "\(type(of: states))")

@@ -2,8 +2,11 @@ import TensorGraph
 
 /// A program on accelerators.
 public final class XLAExecutable: Executable {
+  /// What was compiled.
   public let program: Program
+  /// The compiler's, for one device.
   public let memoryPlan: MemoryPlan
+  /// Those it was compiled with.
   public var states: any States { storage }
 
   private let storage: XLAStates
@@ -89,6 +92,7 @@ public final class XLAExecutable: Executable {
 
 /// A tensor on accelerators: the rows of a batch, divided over them.
 public final class XLATensor: DeviceTensor {
+  /// Of all devices' rows together.
   public let type: TensorType
   let buffers: [PJRTBuffer]
   private let client: PJRTClient

@@ -3,6 +3,7 @@ import TensorGraph
 
 /// States on accelerators, each on every device that shares a batch. A run takes their memory for the values that replace them.
 public final class XLAStates: States {
+  /// Of each state, by name.
   public let types: [String: TensorType]
   /// On one device.
   public var byteCount: Int { types.values.reduce(0) { $0 + 4 * $1.shape.count } }
@@ -17,8 +18,10 @@ public final class XLAStates: States {
     (client, indices) = (backend.client, backend.indices)
   }
 
+  /// The first device's.
   public func read(_ name: String) throws -> TensorData { try read([name])[0] }
 
+  /// The first device's; copies are started all at once.
   public func read(_ names: [String]) throws -> [TensorData] {
     let started = try buffers.withLock { buffers in
       try names.map { name in
@@ -29,6 +32,7 @@ public final class XLAStates: States {
     return try started.compactMap { storage, reading in try reading.map { storage.loaded(try $0.finish()) } }
   }
 
+  /// Writes to every device.
   public func write(_ name: String, _ data: TensorData) throws {
     let stored = StateStorage(try type(of: name, accepting: data)).stored(data)
     let made = try indices.map { try client.buffer(stored, on: $0) }

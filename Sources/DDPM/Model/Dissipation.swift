@@ -15,6 +15,7 @@ public struct Dissipation: Sendable, Equatable {
   /// What it was measured on, for people.
   public let data: String
 
+  /// Entropy production in nats, at t = 1…T (index t − 1), and the name of the data that it was measured on.
   public init(production: [Double], data: String) {
     self.production = production
     self.data = data

@@ -12,6 +12,7 @@ public struct PointPictures: Sendable {
   /// What plots show of both axes; nil fits the points.
   public var range: ClosedRange<Double>?
 
+  /// A plot's colours by label, their names, and what part of the plane is shown: all of it unless given.
   public init(labels: [Int?] = [], names: [String] = [], range: ClosedRange<Double>? = nil) {
     (self.labels, self.names, self.range) = (labels, names, range)
   }

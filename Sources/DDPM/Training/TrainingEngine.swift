@@ -7,9 +7,11 @@ import TensorGraph
 public final class TrainingEngine {
   /// What came of one step.
   public struct Result: Sendable {
+    /// The mean over the batch, with the weights of importance sampling.
     public let loss: Double
     /// Of each sample, before the weights of importance sampling.
     public let losses: [Float]
+    /// ‖∇L‖ before it is clipped.
     public let gradientNorm: Double
   }
 
@@ -34,7 +36,9 @@ public final class TrainingEngine {
   public struct Batch: Sendable {
     /// (N, C, H, W).
     public var x0: [Float]
+    /// Of each sample.
     public var t: [Timestep]
+    /// Of each sample's loss: 1 unless t was drawn by importance.
     public var weights: [Float]
     /// The number of the first sample since the start of the run.
     public var first: Int
@@ -43,6 +47,7 @@ public final class TrainingEngine {
     /// ε (N, C, H, W), for a program that takes it.
     public var noise: [Float]?
 
+    /// A batch; weights are 1 unless given.
     public init(
       x0: [Float], t: [Timestep], weights: [Float]? = nil, first: Int = 0, condition: Condition = .none,
       noise: [Float]? = nil
@@ -56,6 +61,7 @@ public final class TrainingEngine {
     }
   }
 
+  /// What is compiled.
   public let program: TrainingProgram
   /// What the condition means.
   public let card: ModelCard
@@ -93,6 +99,7 @@ public final class TrainingEngine {
     }
   }
 
+  /// Of all that a step runs, known before the first.
   public var memoryPlan: MemoryPlan {
     applying.map { $0.memoryPlan.with(executable.memoryPlan) } ?? executable.memoryPlan
   }

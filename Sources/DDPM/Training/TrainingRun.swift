@@ -30,6 +30,7 @@ public final class TrainingRun {
   /// What is trained, as it is drawn from: the moving average.
   public let model: Model
   public private(set) var state = TrainingState()
+  /// The compiled step, with parameters, moments and average.
   public let engine: TrainingEngine
 
   private let network: any StoredArchitecture

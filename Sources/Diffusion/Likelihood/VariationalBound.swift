@@ -10,9 +10,12 @@ public struct VariationalBound: Sendable {
     case density
   }
 
+  /// p_θ.
   public let process: ReverseProcess
+  /// How L_0 is measured.
   public let decoder: Decoder
 
+  /// The bound of a reverse process.
   public init(_ process: ReverseProcess, decoder: Decoder = .discretized) {
     self.process = process
     self.decoder = decoder
@@ -31,14 +34,18 @@ public struct VariationalBound: Sendable {
 
   /// One term of the sum for one sample.
   public struct Term: Sendable, Equatable {
+    /// Which term.
     public let t: Timestep
     /// L_{t−1} for t > 1, L_0 for t = 1; nats a dimension.
     public let nats: Double
     /// Mean squared error of x̂_0, and of ε̂ as derived from the unlimited prediction.
     public let x0Error: Double
+    /// Mean squared error of ε̂.
     public let εError: Double
+    /// `εError`, for those whose keyboard has no ε.
     public var epsilonError: Double { εError }
 
+    /// A term that something else measured.
     public init(t: Timestep, nats: Double, x0Error: Double, epsilonError: Double) {
       (self.t, self.nats, self.x0Error, εError) = (t, nats, x0Error, epsilonError)
     }

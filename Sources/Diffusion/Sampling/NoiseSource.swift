@@ -13,13 +13,16 @@ public protocol NoiseSource {
 /// x_T has the counter's step word 0; the step that leaves t has t, and the fraction of a level between two in the bits that 10⁶ steps leave
 /// free. See `Philox4x32` for the convention.
 public struct CounterNoise: NoiseSource, Sendable {
+  /// The key of all draws.
   public let seed: UInt64
   /// The index, in the whole run, of the batch's first sample.
   public let firstSample: Int
+  /// What the noise is for: each purpose has numbers of its own.
   public let stream: RandomStream
   /// Where it is drawn; nil for the host. The numbers are the same.
   public let device: ImageDevice?
 
+  /// Noise of a seed, for a batch that begins at a sample of the run.
   public init(seed: UInt64, firstSample: Int = 0, stream: RandomStream = .sampling, on device: ImageDevice? = nil) {
     precondition(firstSample >= 0 && firstSample <= Int(UInt32.max), "sample \(firstSample) is beyond 2³²")
     self.seed = seed
@@ -28,8 +31,10 @@ public struct CounterNoise: NoiseSource, Sendable {
     self.device = device
   }
 
+  /// x_T.
   public func initialNoise(shape: Images.Shape) -> Images { noise(step: 0, shape: shape) }
 
+  /// z of the step that leaves t.
   public func stepNoise(leaving t: Timestep, shape: Images.Shape) -> Images {
     noise(step: UInt32(truncatingIfNeeded: t.number) | UInt32(t.fraction * 4096) << 20, shape: shape)
   }
@@ -69,16 +74,19 @@ public struct RecordedNoise: NoiseSource, Sendable {
   private let steps: [Images]
   private var drawn = 0
 
+  /// x_T, and the noise of each step that draws some.
   public init(initial: Images, steps: [Images] = []) {
     self.initial = initial
     self.steps = steps
   }
 
+  /// The recorded x_T.
   public func initialNoise(shape: Images.Shape) throws(RecordedNoiseError) -> Images {
     guard initial.shape == shape else { throw .shape(initial.shape, wanted: shape) }
     return initial
   }
 
+  /// The next of the recorded noises, whatever t is left.
   public mutating func stepNoise(leaving t: Timestep, shape: Images.Shape) throws(RecordedNoiseError) -> Images {
     guard drawn < steps.count else { throw .exhausted(steps.count, t) }
     guard steps[drawn].shape == shape else { throw .shape(steps[drawn].shape, wanted: shape) }
@@ -87,6 +95,7 @@ public struct RecordedNoise: NoiseSource, Sendable {
   }
 }
 
+/// A recording that does not fit what is drawn.
 public enum RecordedNoiseError: Error, Equatable, CustomStringConvertible {
   case exhausted(Int, Timestep)
   case shape(Images.Shape, wanted: Images.Shape)

@@ -9,9 +9,12 @@ public protocol Sampler: Sendable {
 
 /// A step from one level to another.
 public struct Transition: Sendable, Hashable {
+  /// t.
   public let from: Timestep
+  /// s, less than t but in inversion.
   public let to: Timestep
 
+  /// A step from t to s.
   public init(from: Timestep, to: Timestep) {
     self.from = from
     self.to = to
@@ -32,7 +35,9 @@ public struct Transition: Sendable, Hashable {
 
 /// What a step has to work with.
 public struct StepContext<D: Denoiser, Noise: NoiseSource> {
+  /// p_θ.
   public let process: ReverseProcess
+  /// From where to where the step leads.
   public let transition: Transition
   /// This step among all, from 0.
   public let index: Int
@@ -42,6 +47,7 @@ public struct StepContext<D: Denoiser, Noise: NoiseSource> {
   let denoiser: D
   var noise: Noise
 
+  /// The process's.
   public var schedule: NoiseSchedule { process.schedule }
 
   /// Asks the denoiser about `x` at `t`.
@@ -91,6 +97,7 @@ public struct StepResult: Sendable {
   /// ln σ² of p_θ(x_0 | x_t) where this was the step to the data and the sampler knows it.
   public let decoderLogVariance: LogVariance?
 
+  /// What a step of one's own made.
   public init(x: Images, x0: Images, decoderLogVariance: LogVariance? = nil) {
     self.x = x
     self.x0 = x0
@@ -103,6 +110,7 @@ public struct SamplingProgress: Sendable {
   /// Steps done, 1…count.
   public let done: Int
   public let count: Int
+  /// From where to where the step leads.
   public let transition: Transition
   /// The image at `transition.to`.
   public let x: Images
@@ -113,6 +121,7 @@ public struct SamplingProgress: Sendable {
 }
 
 extension Sampler {
+  /// From each level to the next, the last to the data.
   public func transitions(_ timesteps: [Timestep]) -> [Transition] {
     Transition.chain(timesteps)
   }

@@ -8,6 +8,7 @@ public final class ImageDevice: Sendable {
   private let compiled = Mutex<[String: any Executable]>([:])
   private let failure = Mutex<(any Error)?>(nil)
 
+  /// The memory of a backend.
   public init(_ backend: any Backend) { self.backend = backend }
 
   /// Whether a batch lies in one piece: its samples can be taken apart and joined there.

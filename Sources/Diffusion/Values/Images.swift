@@ -6,11 +6,16 @@ import TensorGraph
 public struct Images: Sendable, Equatable {
   /// [count, channels, height, width].
   public struct Shape: Sendable, Hashable, CustomStringConvertible {
+    /// N.
     public var count: Int
+    /// C.
     public var channels: Int
+    /// H.
     public var height: Int
+    /// W.
     public var width: Int
 
+    /// [N, C, H, W], each positive but for N, which may be 0.
     public init(_ count: Int, _ channels: Int, _ height: Int, _ width: Int) {
       precondition(
         count >= 0 && channels > 0 && height > 0 && width > 0,
@@ -28,6 +33,7 @@ public struct Images: Sendable, Equatable {
     public var description: String { "[\(count), \(channels), \(height), \(width)]" }
   }
 
+  /// [N, C, H, W].
   public let shape: Shape
   private let storage: Storage
 
@@ -36,6 +42,7 @@ public struct Images: Sendable, Equatable {
     case device(DeferredImages)
   }
 
+  /// A batch on the host.
   public init(shape: Shape, scalars: [Float]) {
     precondition(scalars.count == shape.scalarCount, "\(scalars.count) scalars do not fill a batch of \(shape)")
     self.shape = shape
@@ -58,6 +65,7 @@ public struct Images: Sendable, Equatable {
 
   public static func == (a: Images, b: Images) -> Bool { a.shape == b.shape && a.scalars == b.scalars }
 
+  /// A batch of one value.
   public init(repeating value: Float, shape: Shape) {
     self.init(shape: shape, scalars: [Float](repeating: value, count: shape.scalarCount))
   }

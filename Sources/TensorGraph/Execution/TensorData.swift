@@ -8,28 +8,35 @@ public protocol DeviceTensor: Sendable {
 
 /// Numbers in row-major order with their shape, in the host's memory.
 public struct TensorData: Sendable, Equatable {
+  /// The elements, of either type.
   public enum Scalars: Sendable, Equatable {
     case float([Float])
     case int32([Int32])
   }
 
+  /// Its dimensions, the last the fastest.
   public var shape: Shape
+  /// As many as the shape says.
   public var scalars: Scalars
 
+  /// Floating-point numbers in row-major order.
   public init(_ floats: [Float], shape: Shape) {
     precondition(floats.count == shape.count, "\(floats.count) elements do not fill \(shape)")
     self.shape = shape
     scalars = .float(floats)
   }
 
+  /// Integers in row-major order.
   public init(_ integers: [Int32], shape: Shape) {
     precondition(integers.count == shape.count, "\(integers.count) elements do not fill \(shape)")
     self.shape = shape
     scalars = .int32(integers)
   }
 
+  /// A scalar.
   public init(_ float: Float) { self.init([float], shape: .scalar) }
 
+  /// Shape and kind of element.
   public var type: TensorType {
     switch scalars {
     case .float: TensorType(shape, .float)
@@ -47,5 +54,6 @@ public struct TensorData: Sendable, Equatable {
 }
 
 extension TensorData: DeviceTensor {
+  /// Itself: it is on the host.
   public func data() -> TensorData { self }
 }

@@ -5,6 +5,7 @@ import Diffusion
 /// (image, t) pairs of several images share a batch of the network. What enters the statistics depends on (seed, image, t) and not on
 /// how the pairs were batched.
 public struct BoundRun<D: Denoiser> {
+  /// What is measured.
   public let bound: VariationalBound
   public let denoiser: D
   public let visits: TimestepVisits

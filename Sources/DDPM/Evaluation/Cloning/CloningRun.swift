@@ -4,7 +4,9 @@ import Diffusion
 /// Cloning experiments with a model: from each of some x_t two copies go on with noises of their own (`CloningExperiment`), and where they
 /// end is compared.
 public struct CloningRun<D: Denoiser> {
+  /// Where copies begin, and their noise.
   public let experiment: CloningExperiment
+  /// What is asked at each step.
   public let denoiser: D
   /// Of one sample.
   public let shape: Images.Shape
@@ -15,6 +17,7 @@ public struct CloningRun<D: Denoiser> {
   /// The class of each x_0; nil where no classes are told apart.
   public let classify: ((Images) throws -> [Int])?
 
+  /// An experiment with a denoiser.
   public init(
     _ experiment: CloningExperiment, denoiser: D, shape: Images.Shape, batchSize: Int,
     condition: @escaping (Range<Int>) throws -> Condition, classify: ((Images) throws -> [Int])? = nil

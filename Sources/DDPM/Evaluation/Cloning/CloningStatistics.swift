@@ -16,6 +16,7 @@ public struct CloningStatistics: Sendable, Equatable {
   /// Whether x_0 and x_0' are of one class; empty where no classes are told apart.
   public internal(set) var agreements: [[Bool]]
 
+  /// Nothing seen yet, at the levels where copies begin.
   public init(at levels: [Timestep]) {
     self.levels = levels
     distances = levels.map { _ in [] }
