@@ -47,8 +47,10 @@ public struct XLABackend: Backend {
     return "XLA \(client.platform) (\(count)\(kinds)), \(client.plugin.version), \(precision.rawValue)"
   }
 
-  /// The platform and the precision: `cuda bfloat16`.
-  public var arithmetic: String { "\(client.platform) \(precision.rawValue)" }
+  /// The platform, the precision and how many share a batch: `XLA cuda bfloat16`.
+  public var arithmetic: String {
+    "XLA \(client.platform) \(precision.rawValue)" + (deviceCount == 1 ? "" : " on \(deviceCount) devices")
+  }
   /// As many as were asked for.
   public var deviceCount: Int { indices.count }
   /// A run is queued, and its outputs wait.

@@ -38,7 +38,7 @@ extension SampleCommand {
     terminal.end()
     let seconds = clock.elapsed
     terminal.print(
-      "\(Text.grouped(request.samples.count)) points, \(sampler.rawValue) in \(sequence.plan.timesteps.count) steps: "
+      "\(Text.grouped(request.samples.count)) points, \(method.rawValue) in \(sequence.plan.timesteps.count) steps: "
         + "\(Text.duration(seconds)), \(Text.short(Double(request.samples.count) / max(seconds, 1e-9))) a second")
     let process = sequence.plan.process
     let none = model.classCount.map { _ in model.card.nullClass == nil ? 0 : nil as Int? }

@@ -40,8 +40,11 @@ struct SampleCommand: AsyncParsableCommand {
 
         ddpm sample runs/mnist --class 7 --guidance 3 --out sevens.png
 
-      The samplers use the model's own noise schedule: ddpm (the paper's ancestral sampling, all steps by default), ddim \
-      (50), dpmsolver++ (second order multistep, 20), heun (25, two predictions each) and euler (50).
+      The samplers use the model's own noise schedule:
+
+      \(SamplerChoice.listing)
+
+      docs/samplers.md has their equations, and how far few steps of each end from many.
 
       --spacing dissipation places the steps so that each dissipates the same, as 'ddpm thermodynamics MODEL --data … --keep' \
       measured it.
@@ -65,9 +68,13 @@ struct SampleCommand: AsyncParsableCommand {
   var first = 0
   @Option(help: ArgumentHelp("Images computed together: speed and memory, never the images.", valueName: "n"))
   var batchSize = 16
-  @Option(help: "\(SamplerChoice.allCases.map(\.rawValue).joined(separator: ", ")).")
-  var sampler = SamplerChoice.ddpm
-  @Option(help: ArgumentHelp("Steps; fewer than T skip levels.", valueName: "n"))
+  @Option(
+    help: ArgumentHelp(
+      "One of the samplers above (default: \(SamplerChoice.usual.rawValue); the paper's is ddpm).", valueName: "name"))
+  var sampler: SamplerChoice?
+  @Option(
+    help: ArgumentHelp(
+      "Steps; fewer than T skip levels (default: the sampler's: all T of ddpm, else 20 to 50).", valueName: "n"))
   var steps: Int?
   @Option(help: "\(SpacingChoice.help)")
   var spacing: SpacingChoice?
@@ -140,6 +147,10 @@ struct SampleCommand: AsyncParsableCommand {
       throw ValidationError(
         "\(self.model) enlarges pictures \(scale) times: 'ddpm edit \(self.model) SMALL.png --out large.png' shows it one"
       )
+    }
+    if sampler == nil, method == .usual {
+      terminal.print(
+        "sampler     \(method.rawValue); --sampler ddpm draws as the paper does, in \(model.scheduler.T) steps")
     }
     let weaker = try guidance.weakerModel(on: device)
     var request = try request(to: model, weaker: weaker)
@@ -225,11 +236,11 @@ struct SampleCommand: AsyncParsableCommand {
     terminal.tell(
       "finished",
       [
-        "images": .integer(count), "sampler": .string(sampler.rawValue),
+        "images": .integer(count), "sampler": .string(method.rawValue),
         "steps": .integer(sequence.plan.timesteps.count), "seconds": .number(seconds), "out": .string(out),
       ])
     terminal.print(
-      "\(count) image\(count == 1 ? "" : "s"), \(sampler.rawValue) in \(sequence.plan.timesteps.count) steps: "
+      "\(count) image\(count == 1 ? "" : "s"), \(method.rawValue) in \(sequence.plan.timesteps.count) steps: "
         + "\(Text.duration(seconds)), \(Text.short(Double(count) / max(seconds, 1e-9))) images/s")
     return sequence.denoiser.executable
   }
@@ -256,12 +267,17 @@ struct SampleCommand: AsyncParsableCommand {
     return request
   }
 
+  /// The one that was named, or the one that can do what else was asked.
+  var method: SamplerChoice {
+    sampler ?? (variance != nil || stepNoise != nil ? .ddpm : eta > 0 ? .ddim : .usual)
+  }
+
   private func plan(of model: Model) throws -> SamplingPlan {
     guard levels == nil || steps == nil && spacing == nil else {
       throw ValidationError("--levels says it all: leave out --steps and --spacing")
     }
     let plan = try model.plan(
-      sampler, steps: levels?.values.count ?? steps, spacing: spacing?.ofTimesteps, eta: eta, variance: variance)
+      method, steps: levels?.values.count ?? steps, spacing: spacing?.ofTimesteps, eta: eta, variance: variance)
     if let levels {
       guard levels.values.allSatisfy({ $0 > 0 }) else {
         throw SamplingError.levels(levels.values, T: model.scheduler.T)
@@ -278,7 +294,7 @@ struct SampleCommand: AsyncParsableCommand {
       noise.map { .string(NoiseFile.fingerprint($0) + " from \(first)") } ?? .string("drawn")
     }
     return try [
-      "model": .string(model.fingerprint()), "sampler": .string(sampler.rawValue),
+      "model": .string(model.fingerprint()), "sampler": .string(method.rawValue),
       "initial noise": recorded(request.initialNoise.map { [$0] }), "step noise": recorded(request.stepNoise),
       "steps": .integer(request.plan?.timesteps.count ?? 0),
       // Levels that a list or a measurement chose are named one by one.

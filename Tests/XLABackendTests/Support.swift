@@ -14,6 +14,9 @@ enum TestPlugin {
     ProcessInfo.processInfo.environment["DDPM_PJRT_PLUGIN"]
     ?? PluginKind.all.first { $0.device == "xla-cpu" }.flatMap { PluginSearch().find($0).path }
 
+  /// Whether it drives the processor: it then plays as many devices as one likes, and repeats itself to the last bit.
+  static let isProcessor = path.map { PluginKind.device(ofFile: $0) == "xla-cpu" } ?? false
+
   static func backend(
     precision: XLAPrecision = .float32, indices: [Int] = [0], cacheFolder: URL? = nil
   ) throws -> XLABackend {
@@ -23,6 +26,11 @@ enum TestPlugin {
 }
 
 extension Trait where Self == ConditionTrait {
+  /// Skips a test where the plugin has one device.
+  static var needsTwoDevices: Self {
+    .enabled(if: TestPlugin.isProcessor, "needs two devices: XLA's plugin for the processor plays them")
+  }
+
   /// Skips a test where no plugin is found.
   static var needsPlugin: Self {
     .enabled(

@@ -32,9 +32,11 @@ struct TrainingTests {
     }
   }
 
-  @Test func aSecondStartRepeatsBitForBit() throws {
+  /// Bit for bit on the processor; a GPU adds in an order of its own.
+  @Test func aSecondStartRepeatsTheFirst() throws {
     let runs = try Self.wide.get()
-    #expect(runs[0] == runs[1])
+    if TestPlugin.isProcessor { #expect(runs[0] == runs[1]) }
+    expect(maximumRelativeError(runs[0].losses, runs[1].losses), atMost: 1e-4, "losses of a second start")
   }
 
   /// 16 bits where they are meant to be, and no further: the loss follows that of 32.
@@ -48,7 +50,7 @@ struct TrainingTests {
   }
 
   /// Two devices with half of a batch each do what one does with all of it.
-  @Test func devicesShareABatch() throws {
+  @Test(.needsTwoDevices) func devicesShareABatch() throws {
     let expected = try Self.wide.get()[0]
     var half = TrainingStep()
     half.batch = 2
@@ -63,7 +65,7 @@ struct TrainingTests {
   }
 
   /// Another device than the first.
-  @Test func theSecondDeviceAlone() throws {
+  @Test(.needsTwoDevices) func theSecondDeviceAlone() throws {
     let builder = GraphBuilder()
     builder.update("s", builder.state("s", [2]) + builder.input("x", [2]))
     let executable = try TestPlugin.backend(indices: [1]).compile(builder.finish())
@@ -74,7 +76,7 @@ struct TrainingTests {
     }
   }
 
-  /// The noise has the reference's bits, those of every other backend.
+  /// The noise has the reference's bits, those of every other backend; on a GPU, whose division is approximate, nearly.
   @Test func drawsTheReferenceNoise() throws {
     let builder = GraphBuilder()
     builder.output(
@@ -90,7 +92,9 @@ struct TrainingTests {
     let found = try #require(try TestPlugin.backend().compile(program).run(inputs)["y"]).floats
     let expected = try #require(try ReferenceBackend().compile(program).run(inputs)["y"]).floats
     #expect(found.count == 196_608)
-    #expect(zip(found, expected).filter { $0.bitPattern != $1.bitPattern }.count == 0)
+    let others = zip(found, expected).filter { $0.bitPattern != $1.bitPattern }
+    if TestPlugin.isProcessor { #expect(others.count == 0) }
+    #expect(others.allSatisfy { abs($0 - $1) < 1e-6 })
   }
 
   /// Sampling with x on the device from step to step: the network, and the sampler's update as a program with its numbers as inputs.

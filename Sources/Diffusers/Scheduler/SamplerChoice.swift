@@ -40,6 +40,9 @@ public enum SamplerChoice: String, CaseIterable, Sendable {
     }.joined(separator: "\n")
   }
 
+  /// What the command draws with unless it is told otherwise, chosen by measurement: docs/samplers.md.
+  public static let usual = unipc
+
   /// What is used unless the user says otherwise.
   public func defaultSteps(T: Int) -> Int {
     switch self {

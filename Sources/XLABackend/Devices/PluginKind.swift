@@ -36,7 +36,7 @@ package struct PluginKind: Sendable, Equatable {
   static let unknown = "xla"
 
   /// The device that a plugin's file name tells.
-  static func device(ofFile path: String) -> String {
+  package static func device(ofFile path: String) -> String {
     let name = path.split(separator: "/").last.map { $0.lowercased() } ?? ""
     return name.contains("cuda") ? "cuda" : name.contains("tpu") ? "tpu" : name.contains("cpu") ? "xla-cpu" : unknown
   }
