@@ -47,7 +47,10 @@ struct BackendOptions: ParsableArguments {
     _ name: String = "cpu", precision usual: String = "float32", fixed: Bool = false, profiles: Bool = false,
     threads: Int? = nil, choices: URL? = nil
   ) throws -> any Backend {
-    let (name, precision) = (device ?? name, precision ?? usual)
+    let name = device ?? name
+    let isHost = name == "cpu" || name == "reference"
+    // A run that was narrow on an accelerator may go on here.
+    let precision = precision ?? (isHost ? XLAPrecision.float32.rawValue : usual)
     switch name {
     case "cpu", "reference":
       guard precision == XLAPrecision.float32.rawValue else {
@@ -61,7 +64,11 @@ struct BackendOptions: ParsableArguments {
         throw ValidationError(
           "--precision \(precision): choose \(XLAPrecision.allCases.map(\.rawValue).joined(separator: ", "))")
       }
-      return try XLABackend(device: name, precision: precision, indices: devices?.values ?? [0])
+      do { return try XLABackend(device: name, precision: precision, indices: devices?.values ?? [0]) } catch XLAError
+        .unknownDevice
+      {
+        throw ValidationError("there is no device \(name); choose cpu, cuda, tpu, xla:PATH or reference")
+      }
     }
   }
 
