@@ -84,8 +84,7 @@ public final class TrainingEngine {
     self.program = program
     self.card = card
     isAsynchronous = backend.isAsynchronous
-    let words = Philox4x32.key(seed: seed)
-    key = TensorData([Int32(bitPattern: words[0]), Int32(bitPattern: words[1])], shape: [2])
+    key = .key(seed: seed)
     if program.parts == 1 {
       let step = try program.step()
       states = try backend.makeStates(for: [step])
@@ -139,15 +138,12 @@ public final class TrainingEngine {
         all ? floats : Array(floats[samples.lowerBound * dimension..<samples.upperBound * dimension]),
         shape: [n, channels, size.height, size.width])
     }
-    let counters = samples.flatMap { sample in
-      [Int32(truncatingIfNeeded: batch.first + sample), Int32(truncatingIfNeeded: step)]
-    }
     let channels = program.network.channels
     var inputs = [
       "x0": part(batch.x0, channels),
       "timestep": TensorData(batch.t[samples].map { Int32($0.number) }, shape: [n]),
       "loss_weight": TensorData(Array(batch.weights[samples]), shape: [n]),
-      "counters": TensorData(counters, shape: [n, 2]),
+      "counters": .counters(samples.map { (batch.first + $0, step) }),
       "key": key,
     ]
     if let rows { inputs["class_labels"] = TensorData(Array(rows[samples]), shape: [n]) }

@@ -85,12 +85,9 @@ private struct ImageProgram {
       case .joined: text = "joined"
       case .noise(let noise, let step):
         text = "noise \(noise.stream.rawValue)"
-        let counters = (0..<images.shape.count).flatMap {
-          [Int32(truncatingIfNeeded: noise.firstSample + $0), Int32(bitPattern: step)]
-        }
-        let key = Philox4x32.key(seed: noise.seed)
-        inputs["counters\(nodes.count)"] = TensorData(counters, shape: [images.shape.count, 2])
-        inputs["key\(nodes.count)"] = TensorData([Int32(bitPattern: key[0]), Int32(bitPattern: key[1])], shape: [2])
+        inputs["counters\(nodes.count)"] = TensorData.counters(
+          (0..<images.shape.count).map { (noise.firstSample + $0, Int(step)) })
+        inputs["key\(nodes.count)"] = TensorData.key(seed: noise.seed)
       }
       text += " \(operands)"
     }

@@ -153,9 +153,13 @@ extension Images {
   /// - Throws: what compiling and running throw.
   package func tensor() throws -> any DeviceTensor {
     switch storage {
-    case .host(let scalars): TensorData(scalars, shape: [shape.count, shape.channels, shape.height, shape.width])
+    case .host: hostData
     case .device(let images): try images.tensor()
     }
+  }
+
+  private var hostData: TensorData {
+    TensorData(scalars, shape: [shape.count, shape.channels, shape.height, shape.width])
   }
 
   /// The same images on the host.
@@ -174,8 +178,7 @@ extension Images {
 
   private func deferred(on device: ImageDevice) -> DeferredImages {
     if let own = ownDeferred, own.device === device { return own }
-    let data = TensorData(scalars, shape: [shape.count, shape.channels, shape.height, shape.width])
-    return DeferredImages(.tensor(data), shape, on: device)
+    return DeferredImages(.tensor(hostData), shape, on: device)
   }
 
   /// The images made of these by an expression, where they are on a device.

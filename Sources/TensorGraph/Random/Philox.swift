@@ -148,3 +148,18 @@ public enum RandomStream: UInt32, Sendable, CaseIterable {
   /// ε of an evaluation of the variational bound.
   case evaluation = 7
 }
+
+extension TensorData {
+  /// The input `key` of random operators: the two words of a seed.
+  package static func key(seed: UInt64) -> TensorData {
+    let words = Philox4x32.key(seed: seed)
+    return TensorData([Int32(bitPattern: words[0]), Int32(bitPattern: words[1])], shape: [2])
+  }
+
+  /// The input `counters` (N, 2) of random operators: sample and step of each row.
+  package static func counters(_ rows: [(sample: Int, step: Int)]) -> TensorData {
+    TensorData(
+      rows.flatMap { [Int32(truncatingIfNeeded: $0.sample), Int32(truncatingIfNeeded: $0.step)] },
+      shape: [rows.count, 2])
+  }
+}
