@@ -14,13 +14,18 @@ import Files
 protocol BoundMeasuring {
   /// Predictions computed together.
   var batchSize: Int { get }
-  /// Where numbers, curves and the state go; nil for nowhere.
-  var json: String? { get }
-  var plot: String? { get }
+  /// Where numbers and curves go.
+  var files: ReportOptions { get }
+  /// Where the state goes; nil for nowhere.
   var resume: String? { get }
 }
 
 extension BoundMeasuring {
+  /// The bound on data of this kind.
+  func bound(_ process: ReverseProcess, of data: Dataset) -> VariationalBound {
+    VariationalBound(process, decoder: data.isPixels ? .discretized : .density)
+  }
+
   /// - Parameters:
   ///   - metric: what is measured, in one word, where a state of something else must not be gone on with.
   ///   - file: of the state; nil for a new one.
@@ -109,11 +114,11 @@ extension BoundMeasuring {
 
   func write(_ report: some EvaluationReport, _ seconds: Double, _ terminal: Terminal) throws {
     terminal.tell("finished", report.object(seconds: seconds, batchSize: batchSize))
-    if let json {
+    if let json = files.json {
       try report.writeJSON(to: URL(filePath: json), seconds: seconds, batchSize: batchSize)
       terminal.wrote(json)
     }
-    if let plot {
+    if let plot = files.plot {
       try report.plot.write(to: URL(filePath: plot))
       terminal.wrote(plot)
     }

@@ -52,7 +52,7 @@ struct DemoCommand: AsyncParsableCommand {
       The model is \(out), a diffusers pipeline. Try
         ddpm sample \(out) --class A,B,C --count 9 --out abc.png
         ddpm trace \(out)                      one sample's way, step by step
-        ddpm evaluate \(out) --data glyphs --limit 64 --metric thermodynamics
+        ddpm thermodynamics \(out) --data glyphs --limit 64
       and read docs/book: the derivation, with the code beside it.
       """)
   }
@@ -126,8 +126,9 @@ struct DemoCommand: AsyncParsableCommand {
     for try await event in try model.sample(request) {
       switch event {
       case .step(let step):
-        let (done, count) = (step.progress.done, step.progress.count)
-        if done * Self.across / count > (done - 1) * Self.across / count { way.append(step.progress.x.pictures[0]) }
+        if SampleOutput.isView(step.progress.done, of: step.progress.count, views: Self.across) {
+          way.append(step.progress.x.pictures[0])
+        }
       case .samples(let samples):
         show(ImageStrip(background: 0).picture(of: way), terminal)
         show(ImageStrip(background: 0).picture(of: samples.pictures), terminal)
@@ -147,10 +148,8 @@ struct DemoCommand: AsyncParsableCommand {
     let images = 16
     var statistics = BoundStatistics(T: process.schedule.T)
     let classes = try model.classNumbers(of: data)
-    let denoiser = try model.denoiser(batchSize: 32)
-    let run = BoundRun(
-      VariationalBound(process, decoder: .discretized), denoiser: denoiser, visits: visits, path: .independent,
-      seed: UInt64(seed), batchSize: 32)
+    let run = try model.boundRun(
+      VariationalBound(process, decoder: .discretized), visits: visits, seed: UInt64(seed), batchSize: 32)
     try run(&statistics, upTo: images, image: { try data.evaluationImage($0, classes: classes) }) { done, total, _ in
       terminal.live("prediction \(done)/\(total)")
     }

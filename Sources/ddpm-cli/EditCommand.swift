@@ -103,7 +103,7 @@ struct EditCommand: ParsableCommand {
 
   func validate() throws {
     guard (1...1024).contains(count) else { throw ValidationError("count is \(count); choose 1 to 1024") }
-    guard (1...32).contains(magnify) else { throw ValidationError("magnify is \(magnify); choose 1 to 32") }
+    try Output.check(magnify: magnify)
     if let eta, !(0...1).contains(eta) { throw ValidationError("eta is \(eta); choose 0 to 1") }
     if let noise, !(noise >= 0 && noise < 256) { throw ValidationError("noise is \(noise); choose 0 to 255") }
     if let deblur, !(deblur > 0 && deblur <= 64) { throw ValidationError("deblur is \(deblur); choose above 0, to 64") }

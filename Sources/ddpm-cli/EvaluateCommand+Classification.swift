@@ -25,8 +25,7 @@ extension EvaluateCommand {
       batchSize: batch, size: SampleSize(height: data.shape.height, width: data.shape.width))
     let run = ClassificationRun(
       BoundRun(
-        VariationalBound(process, decoder: data.isPixels ? .discretized : .density), denoiser: denoiser,
-        visits: visits, seed: seed, batchSize: batch),
+        bound(process, of: data), denoiser: denoiser, visits: visits, seed: seed, batchSize: batch),
       classes: classes, eliminates: eliminate, score: score)
     let file = stateFile(.own)
     var identity = try subject.identity(metric: metric.rawValue, weights: model.fingerprint(), data: data)

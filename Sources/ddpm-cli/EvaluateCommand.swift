@@ -86,10 +86,7 @@ struct EvaluateCommand: ParsableCommand, BoundMeasuring {
   @Option(help: ArgumentHelp("Seed of all noise.", valueName: "n"))
   var seed: UInt64 = 0
 
-  @Option(help: ArgumentHelp("Write all numbers to this file.", valueName: "file"))
-  var json: String?
-  @Option(help: ArgumentHelp("Draw the curves: FILE.png or FILE.svg.", valueName: "file"))
-  var plot: String?
+  @OptionGroup var files: ReportOptions
   @Option(
     help: ArgumentHelp(
       "Keep the state in this file, every half minute and on Ctrl-C; go on from it where it exists.", valueName: "file")
@@ -100,7 +97,7 @@ struct EvaluateCommand: ParsableCommand, BoundMeasuring {
 
   func run() throws {
     let terminal = talk.terminal()
-    if let plot, !PlotRow.canWrite(plot) { throw ValidationError("--plot \(plot): name a .png or .svg file") }
+    try files.check()
     if metric == .rateDistortion, timesteps != nil {
       throw ValidationError("rate-distortion follows each image through all T: leave out --timesteps")
     }
@@ -112,7 +109,7 @@ struct EvaluateCommand: ParsableCommand, BoundMeasuring {
     }
     guard (1...SamplingError.largestBatch).contains(batchSize) else { throw EvaluationError.batchSize(batchSize) }
 
-    Output.removeLeftovers(beside: [json, plot, resume])
+    Output.removeLeftovers(beside: [files.json, files.plot, resume])
     // Numbers must not depend on what a timer said.
     let model = try Model(URL(filePath: model), on: try backend.make(fixed: true))
     let process = try model.process(variance: variance, limit: clip ? .clip() : X0Limit.none)
@@ -144,12 +141,10 @@ struct EvaluateCommand: ParsableCommand, BoundMeasuring {
     if finished > 0 { terminal.print("resumed     \(Text.grouped(finished)) images are done") }
 
     let pairs = count * visits.count
-    let denoiser = try model.denoiser(
-      batchSize: min(batchSize, pairs), size: SampleSize(height: data.shape.height, width: data.shape.width))
-    let bound = VariationalBound(process, decoder: data.isPixels ? .discretized : .density)
-    let run = BoundRun(
-      bound, denoiser, visits, metric == .rateDistortion ? .trajectory : .independent, seed: seed,
-      batchSize: min(batchSize, pairs), device: try model.deviceBound(bound, denoiser, seed: seed))
+    let run = try model.boundRun(
+      bound(process, of: data), visits: visits, path: metric == .rateDistortion ? .trajectory : .independent,
+      seed: seed, batchSize: min(batchSize, pairs),
+      size: SampleSize(height: data.shape.height, width: data.shape.width))
     var seconds = try measure(
       run, &state, data, count, classes, isTold: classGiven != .none, in: stateFile(.own), terminal)
     if var none = other {

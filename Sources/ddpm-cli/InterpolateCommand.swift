@@ -79,7 +79,7 @@ struct InterpolateCommand: ParsableCommand {
     if let reconstructions, !(1...1000).contains(reconstructions) {
       throw ValidationError("reconstructions is \(reconstructions); choose 1 to 1000")
     }
-    guard (1...32).contains(magnify) else { throw ValidationError("magnify is \(magnify); choose 1 to 32") }
+    try Output.check(magnify: magnify)
   }
 
   func run() throws {

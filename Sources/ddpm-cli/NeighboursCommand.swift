@@ -57,7 +57,7 @@ struct NeighboursCommand: AsyncParsableCommand {
   func validate() throws {
     guard (1...1000).contains(count) else { throw ValidationError("count is \(count); choose 1 to 1000") }
     guard (1...100).contains(top) else { throw ValidationError("top is \(top); choose 1 to 100") }
-    guard (1...32).contains(magnify) else { throw ValidationError("magnify is \(magnify); choose 1 to 32") }
+    try Output.check(magnify: magnify)
   }
 
   func run() async throws {

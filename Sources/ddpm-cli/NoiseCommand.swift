@@ -52,7 +52,7 @@ struct NoiseCommand: ParsableCommand {
     if let imageSize, !(1...8192).contains(imageSize) {
       throw ValidationError("image-size is \(imageSize); choose 1 to 8192")
     }
-    guard (1...32).contains(magnify) else { throw ValidationError("magnify is \(magnify); choose 1 to 32") }
+    try Output.check(magnify: magnify)
     try Output.checkPicture(out)
     let terminal = talk.terminal(output: out)
     var scheduler = SchedulerConfig(.ddpm)

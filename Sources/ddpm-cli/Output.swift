@@ -1,3 +1,4 @@
+import ArgumentParser
 import Files
 import Pictures
 import Platform
@@ -37,6 +38,11 @@ enum Output {
     let folder = URL(filePath: path).deletingLastPathComponent().path
     guard access(folder, W_OK) == 0 else { throw FileError(verb: "write", path: path, code: errno) }
     removeLeftovers(beside: [path])
+  }
+
+  /// Whether a picture may be magnified so much.
+  static func check(magnify: Int) throws {
+    guard (1...32).contains(magnify) else { throw ValidationError("magnify is \(magnify); choose 1 to 32") }
   }
 
   /// As ``check(_:)``, of one picture.

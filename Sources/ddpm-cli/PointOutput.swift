@@ -58,7 +58,7 @@ struct PointOutput {
       try PlotRow([pictures.points(x, title: "Samples"), pictures.density(x, title: "Their density")])
         .write(to: URL(filePath: out))
     }
-    terminal.print("wrote \(out)")
+    terminal.wrote(out)
     // Noise reaches to 3 or so, whatever the data.
     let range = PointPictures.range(of: x)
     pictures.range = min(range.lowerBound, -3.2)...max(range.upperBound, 3.2)
@@ -79,7 +79,7 @@ struct PointOutput {
       // All three endings have four letters.
       let name = String(out.dropLast(4)) + "-progressive.png"
       try PlotRow(plots, columns: 3).write(to: URL(filePath: name))
-      terminal.print("wrote \(name)")
+      terminal.wrote(name)
     }
     if let animation {
       let frames = joined.map { view in
@@ -88,7 +88,7 @@ struct PointOutput {
         return plot.image()
       }
       try Animation(frames, delay: 60, lastDelay: 2000).write(to: URL(filePath: animation))
-      terminal.print("wrote \(animation): \(frames.count) frames")
+      terminal.wrote(animation, ": \(frames.count) frames")
     }
   }
 

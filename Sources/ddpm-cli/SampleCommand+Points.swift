@@ -57,7 +57,7 @@ extension SampleCommand {
         }, on: terminal)
     if let saveTensors {
       try NoiseFile.write(batches, to: URL(filePath: saveTensors))
-      terminal.print("wrote \(saveTensors)")
+      terminal.wrote(saveTensors)
     }
   }
 }

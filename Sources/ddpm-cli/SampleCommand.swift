@@ -126,7 +126,7 @@ struct SampleCommand: AsyncParsableCommand {
   @OptionGroup(title: "Talk") var talk: TalkOptions
 
   func validate() throws {
-    guard (1...32).contains(magnify) else { throw ValidationError("magnify is \(magnify); choose 1 to 32") }
+    try Output.check(magnify: magnify)
     if ImageFormat(fileName: out) != nil, !isGrid {
       throw ValidationError("--out \(out): pictures are written as .png, .jpg or .webp")
     }

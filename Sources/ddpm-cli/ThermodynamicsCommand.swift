@@ -73,10 +73,7 @@ struct ThermodynamicsCommand: ParsableCommand, BoundMeasuring {
   @Option(
     help: ArgumentHelp("Write β whose steps all produce the same, for 'ddpm train --config FILE'.", valueName: "file"))
   var betas: String?
-  @Option(help: ArgumentHelp("Write all numbers to this file.", valueName: "file"))
-  var json: String?
-  @Option(help: ArgumentHelp("Draw the curves: FILE.png or FILE.svg.", valueName: "file"))
-  var plot: String?
+  @OptionGroup var files: ReportOptions
   @Option(
     help: ArgumentHelp(
       "Keep the state in this file, every half minute and on Ctrl-C, and that of cloning in FILE.clones; go on from it where it exists.",
@@ -91,9 +88,9 @@ struct ThermodynamicsCommand: ParsableCommand, BoundMeasuring {
 
   func run() throws {
     let terminal = talk.terminal()
-    if let plot, !PlotRow.canWrite(plot) { throw ValidationError("--plot \(plot): name a .png or .svg file") }
+    try files.check()
     guard (1...SamplingError.largestBatch).contains(batchSize) else { throw EvaluationError.batchSize(batchSize) }
-    for path in [json, plot, betas, resume].compactMap({ $0 }) { try Output.check(path) }
+    for path in [files.json, files.plot, betas, resume].compactMap({ $0 }) { try Output.check(path) }
 
     // Numbers must not depend on what a timer said.
     let model = try Model(URL(filePath: model), on: try backend.make(fixed: true))
@@ -126,17 +123,18 @@ struct ThermodynamicsCommand: ParsableCommand, BoundMeasuring {
     terminal.print("model       \(self.model): T = \(T), \(visits.count) timesteps an image")
     if finished > 0 { terminal.print("resumed     \(Text.grouped(finished)) images are done") }
     let batch = min(batchSize, max(count * visits.count, clones))
-    let denoiser = try model.denoiser(
-      batchSize: batch, size: SampleSize(height: data.shape.height, width: data.shape.width))
-    let bound = VariationalBound(process, decoder: data.isPixels ? .discretized : .density)
-    let run = BoundRun(
-      bound, denoiser, visits, seed: seed, batchSize: batch,
-      device: try model.deviceBound(bound, denoiser, seed: seed))
+    let run = try model.boundRun(
+      bound(process, of: data), visits: visits, seed: seed, batchSize: batch,
+      size: SampleSize(height: data.shape.height, width: data.shape.width))
     var seconds = try measure(
       run, &state, data, count, classes, isTold: classGiven == .own, in: file, terminal)
 
     var cloning: CloningStatistics?
-    if clones > 0 { seconds += try clone(model, data, denoiser, subject, &cloning, terminal) }
+    if clones > 0 {
+      let (statistics, taken) = try clone(model, data, run.denoiser, subject, terminal)
+      cloning = statistics
+      seconds += taken
+    }
     terminal.print("took        \(Text.duration(seconds))")
 
     // Whoever is told the class has only to tell its images apart.
@@ -147,10 +145,10 @@ struct ThermodynamicsCommand: ParsableCommand, BoundMeasuring {
     show(report, on: terminal)
     try write(report, seconds, terminal)
     let dissipation = Dissipation(production: report.dissipation, data: data.name)
-    if keep { terminal.print("wrote \(try dissipation.write(toModelIn: model.directory).relativePath)") }
+    if keep { terminal.wrote(try dissipation.write(toModelIn: model.directory).relativePath) }
     if let betas {
       try AtomicFile.write(try dissipation.training(process.schedule).canonicalText, to: URL(filePath: betas))
-      terminal.print("wrote \(betas): 'ddpm train --config \(betas)' trains with these β")
+      terminal.wrote(betas, ": 'ddpm train --config \(betas)' trains with these β")
     }
   }
 
@@ -164,11 +162,10 @@ struct ThermodynamicsCommand: ParsableCommand, BoundMeasuring {
 
   // MARK: Cloning
 
-  /// - Returns: the seconds that it took.
+  /// Copies trajectories at a dozen levels; goes on where it was stopped.
   private func clone(
-    _ model: Model, _ data: Dataset, _ denoiser: NetworkDenoiser, _ subject: EvaluationSubject,
-    _ result: inout CloningStatistics?, _ terminal: Terminal
-  ) throws -> Double {
+    _ model: Model, _ data: Dataset, _ denoiser: NetworkDenoiser, _ subject: EvaluationSubject, _ terminal: Terminal
+  ) throws -> (statistics: CloningStatistics, seconds: Double) {
     let plan = try model.plan(.ddpm, steps: cloneSteps ?? min(50, subject.T), spacing: .trailing)
     // A dozen levels at equal distances, the noisiest among them.
     let count = plan.timesteps.count
@@ -218,8 +215,7 @@ struct ThermodynamicsCommand: ParsableCommand, BoundMeasuring {
       terminal.end()
       throw stopped(stop, after: "\(statistics.count) of \(clones) trajectories")
     }
-    result = statistics
-    return clock.elapsed
+    return (statistics, clock.elapsed)
   }
 
   // MARK: Tables

@@ -46,7 +46,7 @@ struct TraceCommand: AsyncParsableCommand {
 
   func validate() throws {
     guard (1...1000).contains(rows) else { throw ValidationError("rows is \(rows); choose 1 to 1000") }
-    guard (1...32).contains(magnify) else { throw ValidationError("magnify is \(magnify); choose 1 to 32") }
+    try Output.check(magnify: magnify)
   }
 
   func run() async throws {

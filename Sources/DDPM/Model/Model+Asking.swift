@@ -49,11 +49,9 @@ extension Model {
       let process = try process ?? self.process()
       let T = process.schedule.T
       let first = try image(0)
-      let bound = VariationalBound(process, decoder: decoder)
-      let denoiser = try denoiser(batchSize: batchSize, size: .init(first.x0.shape))
-      let run = BoundRun(
-        bound, denoiser, TimestepVisits(T: T, count: timesteps), seed: seed, batchSize: batchSize,
-        device: try deviceBound(bound, denoiser, seed: seed))
+      let run = try boundRun(
+        VariationalBound(process, decoder: decoder), visits: TimestepVisits(T: T, count: timesteps), seed: seed,
+        batchSize: batchSize, size: .init(first.x0.shape))
       var statistics = statistics ?? BoundStatistics(T: T)
       try run(&statistics, upTo: count, image: image) { _, _, _ in try check() }
       return statistics

@@ -125,11 +125,19 @@ public final class Model: Sendable {
     }
   }
 
-  /// The bound measured where the network runs; nil where that is the host's memory anyway.
-  package func deviceBound(
-    _ bound: VariationalBound, _ denoiser: NetworkDenoiser, seed: UInt64
-  ) throws -> DeviceBound? {
-    device == nil ? nil : try DeviceBound(bound, denoiser, seed: seed, on: backend)
+  /// What measures the bound with this network: where the network runs, but for trajectories, which the host draws.
+  ///
+  /// - Parameter size: nil for the model's own.
+  /// - Throws: what ``denoiser(batchSize:size:)`` and compiling throw.
+  package func boundRun(
+    _ bound: VariationalBound, visits: TimestepVisits, path: NoisePath = .independent, seed: UInt64, batchSize: Int,
+    size: SampleSize? = nil
+  ) throws -> BoundRun<NetworkDenoiser> {
+    let denoiser = try denoiser(batchSize: batchSize, size: size)
+    let there =
+      device == nil || path != .independent ? nil : try DeviceBound(bound, denoiser, seed: seed, on: backend)
+    return BoundRun(
+      bound, denoiser: denoiser, visits: visits, path: path, seed: seed, batchSize: batchSize, device: there)
   }
 
   /// - Throws: ``SamplingError/noSize`` where neither the caller nor the model says it, and what the architecture says of the size.

@@ -20,26 +20,27 @@ public struct BoundRun<D: Denoiser> {
     _ bound: VariationalBound, denoiser: D, visits: TimestepVisits? = nil, path: NoisePath = .independent, seed: UInt64,
     batchSize: Int
   ) {
-    self.init(bound, denoiser, visits, path, seed: seed, batchSize: batchSize, device: nil)
+    self.init(
+      bound, denoiser: denoiser, visits: visits, path: path, seed: seed, batchSize: batchSize, device: nil)
   }
 
   /// - Parameter device: in place of `denoiser` and the host's arithmetic, of the same bound and seed.
-  package init(
-    _ bound: VariationalBound, _ denoiser: D, _ visits: TimestepVisits? = nil, _ path: NoisePath = .independent,
-    seed: UInt64, batchSize: Int, device: DeviceBound?
+  init(
+    _ bound: VariationalBound, denoiser: D, visits: TimestepVisits?, path: NoisePath, seed: UInt64, batchSize: Int,
+    device: DeviceBound?
   ) {
     let T = bound.process.schedule.T
     let visits = visits ?? TimestepVisits(T: T)
     precondition(visits.T == T, "visits to \(visits.T) timesteps for a schedule of \(T)")
     precondition(batchSize > 0, "a batch of \(batchSize)")
-    precondition(path == .independent || visits.isComplete, "a trajectory visits every t")
+    precondition(path == .independent || visits.isComplete && device == nil, "a trajectory visits every t, on the host")
     self.bound = bound
     self.denoiser = denoiser
     self.visits = visits
     self.path = path
     self.seed = seed
     self.batchSize = batchSize
-    self.device = path == .independent ? device : nil
+    self.device = device
   }
 
   /// Goes on from the images that `statistics` holds.

@@ -5,7 +5,7 @@ import TensorGraph
 /// The bound's terms where the network runs: noise, x_t, prediction and terms stay there, and three numbers a sample come back.
 ///
 /// The equations are those of `VariationalBound`, in the graph's 32 bits.
-package final class DeviceBound: Sendable {
+final class DeviceBound: Sendable {
   private let denoiser: NetworkDenoiser
   private let seed: UInt64
   private let noised: any Executable
@@ -13,7 +13,7 @@ package final class DeviceBound: Sendable {
 
   /// - Returns: nil where x̂_0 is limited by a rule that no graph has.
   /// - Throws: what compiling throws.
-  package init?(
+  init?(
     _ bound: VariationalBound, _ denoiser: NetworkDenoiser, seed: UInt64, on backend: any Backend
   ) throws {
     if case .dynamic = bound.process.limit { return nil }
@@ -51,21 +51,18 @@ package final class DeviceBound: Sendable {
     let n = filled.count
     let x0 = Images(joining: filled.map(\.x0))
     let t = TensorData(filled.map { Int32($0.t.number) }, shape: [n])
-    let key = Philox4x32.key(seed: seed)
-    let given: [String: TensorData] = [
-      "x0": TensorData(x0.scalars, shape: [n, x0.shape.channels, x0.shape.height, x0.shape.width]), "timestep": t,
-      "counters": TensorData(
-        filled.flatMap { [Int32(truncatingIfNeeded: $0.index), Int32(truncatingIfNeeded: $0.t.number)] }, shape: [n, 2]),
-      "key": TensorData([Int32(bitPattern: key[0]), Int32(bitPattern: key[1])], shape: [2]),
-    ]
-    let start = try noised.run(onDevice: given)
+    let pixels = try x0.tensor()
+    let start = try noised.run(onDevice: [
+      "x0": pixels, "timestep": t, "counters": TensorData.counters(filled.map { ($0.index, $0.t.number) }),
+      "key": TensorData.key(seed: seed),
+    ])
     guard let noise = start["noise"], let xt = start["xt"] else {
       preconditionFailure("the program declares outputs named noise and xt")
     }
     let output = try denoiser.predict(
       denoiser.images(xt, shape: x0.shape), at: filled.map(\.t), given: Condition(joining: filled.map(\.condition)))
     let found = try measured.run(onDevice: [
-      "x0": given["x0"] ?? t, "noise": noise, "output": output.tensor(), "timestep": t,
+      "x0": pixels, "noise": noise, "output": output.tensor(), "timestep": t,
     ]).mapValues { try $0.data().floats.map(Double.init) }
     return pairs.indices.map { i in
       VariationalBound.Term(
