@@ -102,7 +102,8 @@ let package = Package(
       name: "XLABackendTests", dependencies: ["XLABackend", "CPUBackend", "Networks", "TestSupport"],
       swiftSettings: strict),
     .testTarget(name: "FilesTests", dependencies: ["Platform", "Files", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "PicturesTests", dependencies: ["Platform", "Pictures", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "PicturesTests", dependencies: ["Platform", "Pictures", "Datasets", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "DatasetsTests", dependencies: ["Platform", "Datasets", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "DiffusionTests", dependencies: ["Platform", "Diffusion", "TensorGraph", "TestSupport"],
