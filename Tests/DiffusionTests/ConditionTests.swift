@@ -16,7 +16,8 @@ import Testing
     // What is left is left alone, and five standard errors about the rate are dropped.
     #expect(zip(all, classes).allSatisfy { $0 == nil || $0 == $1 })
     let dropped = Double(all.count { $0 == nil })
-    #expect(abs(dropped - 300) < 5 * (1000 * 0.3 * 0.7).squareRoot())
+    let deviation: Double = (1000 * 0.3 * 0.7).squareRoot()
+    #expect(abs(dropped - 300) < 5 * deviation)
     // The convention: lane 0 of the block at (0, sample, step, stream).
     for n in [0, 1, 999] {
       let block = Philox4x32.block(

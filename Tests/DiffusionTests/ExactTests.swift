@@ -224,12 +224,12 @@ import Testing
     )
     let draws = (0..<20_000).map { data.sample(u: Double(u[$0]), z: z[sample: $0].doubles) }
     for i in 0..<2 { #expect(abs(moments(draws.map { $0.x[i] }).mean - data.mean[i]) < 0.05) }
-    let square = draws.reduce(0) { $0 + $1.x[0] * $1.x[0] + $1.x[1] * $1.x[1] } / 20_000
+    let square = draws.reduce(0.0) { sum, draw in sum + draw.x[0] * draw.x[0] + draw.x[1] * draw.x[1] } / 20_000
     #expect(abs(square - data.secondMoment) < 0.1)
     #expect(abs(Double(draws.filter { $0.component == 0 }.count) / 20_000 - 0.75) < 0.02)
     // From the sample's own covariance within the first component: 0.2 off the diagonal.
     let first = draws.filter { $0.component == 0 }
-    let covariance = first.reduce(0) { $0 + ($1.x[0] - 1) * $1.x[1] } / Double(first.count)
+    let covariance = first.reduce(0.0) { sum, draw in sum + (draw.x[0] - 1) * draw.x[1] } / Double(first.count)
     #expect(abs(covariance - 0.2) < 0.02)
   }
 

@@ -41,8 +41,9 @@ struct TrainingStep {
 
   /// The inputs of step k = 1, 2, … for `count` samples.
   func inputs(step: Int, count: Int) -> [String: TensorData] {
-    let pixels = (0..<count * config.inChannels * side * side).map { i in
-      Float((i &* 2_654_435_761 &+ step &* 40_503) & 0xFFFF) / 32_768 - 1
+    let pixels = (0..<count * config.inChannels * side * side).map { i -> Float in
+      let mixed: Int = (i &* 2_654_435_761 &+ step &* 40_503) & 0xFFFF
+      return Float(mixed) / 32_768 - 1
     }
     let inputs = [
       "x0": TensorData(pixels, shape: [count, config.inChannels, side, side]),

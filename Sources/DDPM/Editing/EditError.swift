@@ -18,9 +18,7 @@ public enum EditError: Error, Equatable, Sendable, CustomStringConvertible {
       "\(path): is \(found) pixels; this edit with this model takes \(wanted): resize it".onOneLine
     case .scale(let scale, let size):
       "a scale of \(scale) does not divide the model's \(size): choose one of "
-        + list(
-          (2...max(2, min(size.height, size.width))).filter { size.height % $0 == 0 && size.width % $0 == 0 }.map(
-            String.init))
+        + scales(of: size)
     case .maskSize(let path, let found, let wanted):
       "\(path): a mask of \(found) pixels for a picture of \(wanted)".onOneLine
     case .mask(let path, let hidden, let count):
@@ -33,5 +31,11 @@ public enum EditError: Error, Equatable, Sendable, CustomStringConvertible {
     case .enlarges(let scale):
       "the model was trained to enlarge pictures \(scale) times, and does nothing else: give the small picture and no other task"
     }
+  }
+
+  /// The scales that divide both sides, as a list.
+  private func scales(of size: SampleSize) -> String {
+    let sides = 2...max(2, min(size.height, size.width))
+    return list(sides.filter { size.height.isMultiple(of: $0) && size.width.isMultiple(of: $0) }.map { String($0) })
   }
 }

@@ -67,20 +67,25 @@ public struct GaussianBlur: LinearOperator {
       count = n
       // Five standard deviations hold all that a Float sees.
       let reach = Int((5 * σ).rounded(.up))
-      let kernel = (-reach...reach).map { j in exp(-Double(j * j) / (2 * σ * σ)) }
+      let kernel = (-reach...reach).map { j -> Double in exp(-Double(j * j) / (2 * σ * σ)) }
       let sum = kernel.reduce(0, +)
-      λ = (0..<n).map { k in
-        zip(kernel, -reach...reach).reduce(0) { $0 + $1.0 / sum * cos(.pi * Double(k * $1.1) / Double(n)) }
+      λ = (0..<n).map { k -> Double in
+        let waves = (-reach...reach).map { j -> Double in cos(.pi * Double(k * j) / Double(n)) }
+        return Self.dot(kernel, waves) / sum
       }
-      cosines = (0..<n).map { k in
-        let scale = ((k == 0 ? 1 : 2) / Double(n)).squareRoot()
-        return (0..<n).map { i in scale * cos(.pi * Double(k) * (Double(i) + 0.5) / Double(n)) }
+      cosines = (0..<n).map { k -> [Double] in
+        let scale = ((k == 0 ? 1.0 : 2.0) / Double(n)).squareRoot()
+        return (0..<n).map { i -> Double in scale * cos(.pi * Double(k) * (Double(i) + 0.5) / Double(n)) }
       }
+    }
+
+    private static func dot(_ a: [Double], _ b: [Double]) -> Double {
+      zip(a, b).reduce(0.0) { sum, pair in sum + pair.0 * pair.1 }
     }
 
     /// C of a line, or C⁻¹ = Cᵀ of its waves.
     private func transformed(_ line: [Double], inverse: Bool) -> [Double] {
-      guard inverse else { return cosines.map { row in zip(row, line).reduce(0) { $0 + $1.0 * $1.1 } } }
+      guard inverse else { return cosines.map { Self.dot($0, line) } }
       var result = [Double](repeating: 0, count: count)
       for (row, value) in zip(cosines, line) { for i in 0..<count { result[i] += value * row[i] } }
       return result

@@ -105,13 +105,17 @@ extension GaussianMixture: KnownData {
         let shift = data.turn(
           y.indices.map { ᾱ.squareRoot() * data.eigenvalue(k, $0) / variance(k, $0) * y[$0] }, k)
         let centre = (0..<d).map { data.means[k * d + $0] + shift[$0] }
-        within += r * (0..<d).reduce(0) { $0 + (1 - ᾱ) * data.eigenvalue(k, $1) / variance(k, $1) }
+        for i in 0..<d { within += r * (1 - ᾱ) * data.eigenvalue(k, i) / variance(k, i) }
         for i in 0..<d { mean[i] += r * centre[i] }
         centres.append((r, centre))
       }
       // Var = E Var(x_0 | x_t, k) + Var E[x_0 | x_t, k]
-      let between = centres.reduce(0) { sum, centre in
-        sum + centre.weight * (0..<d).reduce(0) { $0 + (centre.mean[$1] - mean[$1]) * (centre.mean[$1] - mean[$1]) }
+      var between = 0.0
+      for centre in centres {
+        for i in 0..<d {
+          let apart = centre.mean[i] - mean[i]
+          between += centre.weight * apart * apart
+        }
       }
       // ln q_t(x_t | c) = ln Σ_{k in c} w_k N(x_t; …) − ln Σ_{k in c} w_k
       let prior = label == nil ? 0 : logSumExp((0..<data.count).filter(belongs).map { data.logWeights[$0] })

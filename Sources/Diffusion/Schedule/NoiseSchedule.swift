@@ -40,6 +40,19 @@ public struct NoiseSchedule: Sendable, Equatable {
     snr = TimestepTable(values: ᾱ.map { $0 / (1 - $0) })
   }
 
+  /// The tables of given ᾱ_1…ᾱ_T: β_t = 1 − ᾱ_t / ᾱ_{t−1}.
+  ///
+  /// - Throws: `ScheduleError` unless every ᾱ is less than the one before and positive; the last may be 0.
+  init(alphasBar ᾱ: [Double]) throws(ScheduleError) {
+    var before = 1.0
+    var betas: [Double] = []
+    for ᾱ in ᾱ {
+      betas.append(1 - ᾱ / before)
+      before = ᾱ
+    }
+    try self.init(betas: betas)
+  }
+
   /// The tables of a rule.
   ///
   /// - Parameters:
@@ -74,8 +87,7 @@ public struct NoiseSchedule: Sendable, Equatable {
     let first = sqrtᾱ[1]
     let end = sqrtᾱ[last]
     let roots = sqrtᾱ.values.dropFirst().map { ($0 - end) * first / (first - end) }
-    let ᾱ = [1] + roots.map { $0 * $0 }
-    return try NoiseSchedule(betas: (1...T).map { 1 - ᾱ[$0] / ᾱ[$0 - 1] })
+    return try NoiseSchedule(alphasBar: roots.map { $0 * $0 })
   }
 }
 

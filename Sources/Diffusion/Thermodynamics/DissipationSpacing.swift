@@ -48,7 +48,7 @@ extension NoiseSchedule {
     precondition(amounts.count == T, "\(amounts.count) amounts for T = \(T)")
     guard steps >= 1 else { throw .empty }
     let sums = TimestepSpacing.cumulative(amounts)
-    var ᾱs = [1.0]
+    var ᾱs: [Double] = []
     var t = 1
     for k in 1...steps {
       let wanted = sums[T] * Double(k) / Double(steps)
@@ -56,7 +56,7 @@ extension NoiseSchedule {
       let part = sums[t] > sums[t - 1] ? min(1, (wanted - sums[t - 1]) / (sums[t] - sums[t - 1])) : 1
       ᾱs.append(k == steps ? ᾱ[last] : interpolated(to: Timestep(t), part))
     }
-    return try NoiseSchedule(betas: (1...steps).map { 1 - ᾱs[$0] / ᾱs[$0 - 1] })
+    return try NoiseSchedule(alphasBar: ᾱs)
   }
 
   /// ᾱ a fraction of the way from t − 1 to t: linear in ln γ, and in ᾱ next to the data or to zero SNR, where ln γ has no end.

@@ -38,8 +38,9 @@ extension Lowering {
   /// dw: x convolved with dy, s − 1 zeros between its pixels; samples take the place of channels.
   func convolutionWeightGradient(_ c: Convolution, _ x: HLOValue, dy: HLOValue, to kernel: [Int]) -> HLOValue {
     let before = [c.padding.top, c.padding.left]
-    let padding = (0..<2).map { i in
-      (before[i], kernel[2 + i] - 1 + dilated(dy.shape[2 + i], c.stride) - x.shape[2 + i] - before[i])
+    let padding = (0..<2).map { i -> (Int, Int) in
+      let needed = kernel[2 + i] - 1 + dilated(dy.shape[2 + i], c.stride)
+      return (before[i], needed - x.shape[2 + i] - before[i])
     }
     return wide(
       narrow(x).convolved(
