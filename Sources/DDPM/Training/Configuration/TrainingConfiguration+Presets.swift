@@ -33,14 +33,15 @@ extension TrainingConfiguration {
       // After a few hundred steps samples are clean where those of ε are still grainy and grey.
       prediction = .velocity
       blockOutChannels = [32, 64, 64]
-      steps = 2000
+      // As few as guided samples can be read after.
+      steps = 800
       batchSize = 32
-      learningRate = 1e-3
-      warmupSteps = 100
+      learningRate = 2e-3
+      warmupSteps = 50
       decay = .cosine
-      emaDecay = 0.999
-      checkpointEvery = 500
-      sampleEvery = 500
+      emaDecay = 0.995
+      checkpointEvery = 200
+      sampleEvery = 200
     case .mnist:
       data = "mnist"
       blockOutChannels = [32, 64, 64]
