@@ -1,7 +1,6 @@
 import ArgumentParser
 import Files
 import Pictures
-import Platform
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -35,8 +34,7 @@ enum Output {
   /// Whether a file can be written there, before hours are spent on what goes into it. What killed processes left there goes.
   static func check(_ path: String) throws {
     if isStandard(path) { return }
-    let folder = URL(filePath: path).deletingLastPathComponent().path
-    guard access(folder, W_OK) == 0 else { throw FileError(verb: "write", path: path, code: errno) }
+    try AtomicFile.check(URL(filePath: path))
     removeLeftovers(beside: [path])
   }
 

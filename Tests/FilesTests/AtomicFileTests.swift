@@ -46,6 +46,17 @@ import Testing
     }
   }
 
+  @Test func whatCannotBeWrittenIsKnownBefore() throws {
+    try withTemporaryFolder { folder in
+      try AtomicFile.check(folder.appending(path: "a"))
+      try AtomicFile.check(URL(filePath: "/dev/null"))
+      try AtomicFile.check(URL(filePath: "/dev/stdout"))
+      #expect(throws: FileError.self) { try AtomicFile.check(folder.appending(path: "no/where.txt")) }
+      #expect(throws: FileError.self) { try AtomicFile.check(folder) }
+      #expect(try names(in: folder) == [])
+    }
+  }
+
   @Test func aFullDiskAndALimitAreSaid() {
     let full = FileError(verb: "write", path: "/data/x.png", code: ENOSPC)
     #expect(full.description.hasPrefix("cannot write /data/x.png: no space left on device (free some space"))

@@ -30,6 +30,19 @@ public final class AtomicFile {
   /// The temporary file and the path it will have; nil where bytes go to a device directly.
   private let renaming: (temporary: String, final: String)?
 
+  /// Whether a file could be written there, before hours are spent on what goes into it. Nothing is made or opened.
+  ///
+  /// - Throws: ``FileError`` when its folder is missing, or it may not be written.
+  public static func check(_ url: URL) throws(FileError) {
+    let place: String? =
+      switch try Destination(url.path) {
+      case .file(let path, _): Destination.folder(of: path)
+      case .device(let path): path
+      case .descriptor: nil
+      }
+    if let place, access(place, W_OK) != 0 { throw FileError(verb: "write", path: url.path, code: errno) }
+  }
+
   /// Opens a temporary file beside `url`, or the device that it names.
   ///
   /// - Throws: ``FileError`` when its folder is missing, or it may not be written.
