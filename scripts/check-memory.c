@@ -1,6 +1,8 @@
 // Runs every kernel that this processor can, at odd sizes, for a memory checker to watch: see check-memory. Each buffer
 // is an allocation of its own, exactly as large as the kernel asks. Tile instructions no checker watches: what they read
 // ends at a page that may not be touched.
+//
+// With an argument it says what the kernels have computed, a line a buffer, for check-processors to compare.
 #define _GNU_SOURCE  // MAP_ANONYMOUS
 #include <math.h>
 #include <stdio.h>
@@ -10,15 +12,35 @@
 
 #include "CKernels.h"
 
-static void *allocations[256];
+/// What was allocated, and how many floats of it are results; none of a workspace are.
+static struct {
+  float *base;
+  long results;
+} allocations[256];
 static int allocated;
+static int says_values;
 
 /// `n` floats of exactly that size on the heap.
 static float *floats(long n) {
   float *p = malloc((size_t)n * sizeof(float));
   for (long i = 0; i < n; i++) p[i] = (float)((i * 7919) % 1000) / 1000.f - 0.5f;
-  allocations[allocated++] = p;
+  allocations[allocated].base = p;
+  allocations[allocated++].results = n;
   return p;
+}
+
+/// What a kernel works in, which holds what it likes afterwards.
+static float *workspace_of(long n) {
+  float *p = floats(n);
+  allocations[allocated - 1].results = 0;
+  return p;
+}
+
+/// The sums of a buffer and of its magnitudes, one weighted so that order counts.
+static void say(const char *kernels, int index, const float *values, long count) {
+  double sum = 0, magnitude = 0;
+  for (long i = 0; i < count; i++) sum += values[i] * (double)(1 + i % 7), magnitude += fabs((double)values[i]) * 7;
+  printf("%s %d %ld %.17g %.17g\n", kernels, index, count, sum, magnitude);
 }
 
 static struct {
@@ -43,8 +65,10 @@ static char *before_a_guard(size_t bytes) {
 /// An AMX kernel's scratch. Of its bytes 64 are for alignment, which this has.
 static char *scratch_of(size_t bytes) { return before_a_guard(bytes - 64); }
 
-static void release(void) {
-  while (allocated > 0) free(allocations[--allocated]);
+static void release(const char *kernels) {
+  for (int i = 0; says_values && i < allocated; i++)
+    if (allocations[i].results) say(kernels, i, allocations[i].base, allocations[i].results);
+  while (allocated > 0) free(allocations[--allocated].base);
   while (mapped > 0) {
     mapped--;
     munmap(mappings[mapped].base, mappings[mapped].size);
@@ -57,12 +81,12 @@ static void norm(long samples, long channels, long pixels, long groups, ck_forma
   float *x = floats(n), *y = floats(n), *dy = floats(n), *add = floats(n), *shift = floats(samples * channels);
   float *gamma = floats(channels), *beta = floats(channels), *dgamma = floats(channels), *dbeta = floats(channels);
   float *mean = floats(samples * groups), *rstd = floats(samples * groups), *dshift = floats(samples * channels);
-  float *workspace = floats(ck_group_norm_workspace(&shape));
+  float *workspace = workspace_of(ck_group_norm_workspace(&shape));
   ck_group_norm_forward(&shape, x, shift, gamma, beta, y, mean, rstd, workspace);
   ck_group_norm_backward(&shape, x, shift, gamma, beta, mean, rstd, dy, add, y, dgamma, dbeta, dshift, workspace);
   float *scale = floats(samples * channels), *offset = floats(samples * channels);
   ck_group_norm_statistics(&shape, x, shift, gamma, beta, mean, rstd, scale, offset, workspace);
-  release();
+  release("norm");
 }
 
 static void winograd(long samples, long inputs, long outputs, long height, long width) {
@@ -72,11 +96,11 @@ static void winograd(long samples, long inputs, long outputs, long height, long 
   float *w = floats(9 * inputs * outputs);
   float *transformed = floats(ck_winograd_weights(&conv));
   ck_winograd_transform(&conv, w, transformed);
-  ck_winograd_forward(&conv, x, transformed, bias, y, y, floats(ck_winograd_forward_workspace(&conv)));
+  ck_winograd_forward(&conv, x, transformed, bias, y, y, workspace_of(ck_winograd_forward_workspace(&conv)));
   ck_winograd_transform_backward(&conv, w, transformed);
-  ck_winograd_backward_data(&conv, y, transformed, NULL, x, floats(ck_winograd_backward_data_workspace(&conv)));
-  ck_winograd_backward_weights(&conv, x, y, w, floats(ck_winograd_backward_weights_workspace(&conv)));
-  release();
+  ck_winograd_backward_data(&conv, y, transformed, NULL, x, workspace_of(ck_winograd_backward_data_workspace(&conv)));
+  ck_winograd_backward_weights(&conv, x, y, w, workspace_of(ck_winograd_backward_weights_workspace(&conv)));
+  release("winograd");
 }
 
 static void attention(long samples, long heads, long channels, long queries, long keys, ck_format format) {
@@ -87,9 +111,9 @@ static void attention(long samples, long heads, long channels, long queries, lon
   float *q = floats(n), *k = floats(m), *v = floats(m), *o = floats(n), *dO = floats(n);
   float *dq = floats(n), *dk = floats(m), *dv = floats(m);
   float *log_sum_exp = floats(samples * heads * queries);
-  ck_attention_forward(&shape, q, k, v, o, log_sum_exp, floats(ck_attention_forward_workspace(&shape)));
+  ck_attention_forward(&shape, q, k, v, o, log_sum_exp, workspace_of(ck_attention_forward_workspace(&shape)));
   ck_attention_backward(
-    &shape, q, k, v, o, log_sum_exp, dO, dq, dk, dv, floats(ck_attention_backward_workspace(&shape)));
+    &shape, q, k, v, o, log_sum_exp, dO, dq, dk, dv, workspace_of(ck_attention_backward_workspace(&shape)));
   // On AMX a head of a blocked tensor is made of whole blocks.
   if (ck_amx_available() && (format == CK_PLAIN || channels % 16 == 0)) {
     ck_amx_attention_forward(&shape, q, k, v, o, log_sum_exp, scratch_of(ck_amx_attention_forward_scratch(&shape)));
@@ -98,7 +122,7 @@ static void attention(long samples, long heads, long channels, long queries, lon
   }
   float *rows = floats(samples * keys), *out = floats(samples * keys);
   ck_softmax(rows, out, samples, keys, 1);
-  release();
+  release("attention");
 }
 
 /// Forward with and without prologue, bias and residual; both gradients.
@@ -127,7 +151,7 @@ static void amx_convolution(
   scratch = scratch_of(ck_amx_conv_backward_weights_scratch(&conv));
   ck_amx_conv_backward_weights(&conv, w, bias, x, NULL, y, scratch);
   ck_amx_conv_backward_weights(&conv, w, NULL, x, &prologue, y, scratch);
-  release();
+  release("amx_convolution");
 }
 
 /// All four products of matrices that are as they are or transposed.
@@ -139,7 +163,7 @@ static void amx_product(long m, long n, long k) {
     for (int beta = 0; beta < 2; beta++)
       ck_amx_gemm(
         turn_a, turn_b, m, n, k, 1.5f, a, turn_a ? m : k, b, turn_b ? k : n, (float)beta, c, n, scratch);
-    release();
+    release("amx_product");
   }
 }
 
@@ -184,7 +208,7 @@ static void elementwise(long n) {
   float *noise = floats(2 * n);
   ck_random_normal(&random, index, 2, n, noise);
   ck_random_dropout_mask(&random, index, 2, n, 0.5f, noise);
-  release();
+  release("elementwise");
 }
 
 static void layout(long samples, long channels, long height, long width, long factor) {
@@ -214,10 +238,12 @@ static void layout(long samples, long channels, long height, long width, long fa
   ck_sum_axes(plain, strides, 4, shape, (int[]){1, 0, 1, 0}, floats(channels * width));
   ck_sum_axes(plain, strides, 4, shape, (int[]){0, 1, 0, 1}, floats(samples * height));
   ck_sum_axes(plain, strides, 4, shape, (int[]){0, 0, 1, 1}, floats(samples * channels));
-  release();
+  release("layout");
 }
 
-int main(void) {
+int main(int count, char **arguments) {
+  (void)arguments;
+  says_values = count > 1;
   for (int threads = 1; threads <= 3; threads++) {
     ck_set_threads(threads);
     for (int format = CK_PLAIN; format <= CK_BLOCKED; format++) {
