@@ -19,9 +19,11 @@ public struct CPUBackend: Backend {
     case fixed
   }
 
+  /// Settings. They change the speed, and the last digits of results.
   public struct Options: Sendable {
     /// The threads that share each operator; all processors that the process may use by default.
     public var threads: Int
+    /// Timed by default.
     public var tuning: Tuning
     /// The convolution algorithms to choose from.
     public var algorithms: Set<ConvolutionAlgorithm>
@@ -32,6 +34,9 @@ public struct CPUBackend: Backend {
     /// Whether each step of a program is timed.
     public var profiles = false
 
+    /// - Parameters:
+    ///   - threads: at least 1; less is taken for 1.
+    ///   - cacheFolder: nil keeps no timed choices.
     public init(
       threads: Int = CPUBackend.processorCount, tuning: Tuning = .timed,
       algorithms: Set<ConvolutionAlgorithm> = Set(ConvolutionAlgorithm.allCases),
@@ -53,10 +58,13 @@ public struct CPUBackend: Backend {
     }
   }
 
+  /// What it was set to.
   public let options: Options
 
+  /// Starts nothing: threads and memory come with the first program.
   public init(_ options: Options = Options()) { self.options = options }
 
+  /// Threads, oneDNN's version and whether AMX is used.
   public var name: String {
     "CPU, \(options.threads) thread\(options.threads == 1 ? "" : "s"), oneDNN \(DNNLEngine.version)\(options.allows(.amx) ? ", AMX" : "")"
   }
@@ -76,8 +84,12 @@ public struct CPUBackend: Backend {
     return environment["HOME"].map { URL(filePath: $0).appending(path: ".cache/swift-ddpm") }
   }
 
+  /// Memory is taken when a state is written or compiled with.
   public func makeStates(for programs: [Program]) throws -> any States { try CPUStates(for: programs) }
 
+  /// Chooses algorithms, by timing them where the options say so, and plans the memory.
+  ///
+  /// - Throws: also `ExecutionError.threadsRefused` where the system grants fewer threads.
   public func compile(_ program: Program, states: any States) throws -> any Executable {
     guard let states = states as? CPUStates else {
       throw ExecutionError.foreignStates(expected: "\(CPUStates.self)", found: "\(type(of: states))")

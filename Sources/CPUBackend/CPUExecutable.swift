@@ -4,8 +4,11 @@ import TensorGraph
 
 /// A compiled program: its steps, and the memory in which they work. All that changes is touched on the engine's thread alone.
 public final class CPUExecutable: Executable, @unchecked Sendable {
+  /// As it was given, before it was lowered to steps.
   public let program: Program
+  /// The `CPUStates` that it was compiled with.
   public let states: any States
+  /// Taken when it was compiled.
   public let memoryPlan: MemoryPlan
   /// The time of every step so far, where the backend profiles.
   public var profile: Profile? { EngineThread.shared.run { self.recorded } }
@@ -53,6 +56,7 @@ public final class CPUExecutable: Executable, @unchecked Sendable {
     if options.profiles { recorded = Profile(steps) }
   }
 
+  /// On the engine's thread: runs of all CPU executables take turns.
   public func run(onDevice inputs: [String: any DeviceTensor]) throws -> [String: any DeviceTensor] {
     let inputs = try hostData(inputs)
     return try EngineThread.shared.run { [self] () throws -> [String: TensorData] in

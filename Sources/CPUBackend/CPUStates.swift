@@ -3,7 +3,9 @@ import TensorGraph
 
 /// The states of the CPU backend. Their memory is touched on the engine's thread alone, by any of its backends whatever their options.
 public final class CPUStates: States, @unchecked Sendable {
+  /// By name.
   public let types: [String: TensorType]
+  /// Four bytes an element, allocated or not.
   public let byteCount: Int
   let storages: [String: StateStorage]
 
@@ -13,11 +15,13 @@ public final class CPUStates: States, @unchecked Sendable {
     byteCount = storages.values.reduce(0) { $0 + $1.buffer.byteCount }
   }
 
+  /// In row-major order, whatever the layout here; zeros where nothing was written yet.
   public func read(_ name: String) throws -> TensorData {
     guard let storage = storages[name] else { throw ExecutionError.unknownState(name) }
     return EngineThread.shared.run { storage.read() }
   }
 
+  /// Brings the elements into the engine's layout.
   public func write(_ name: String, _ data: TensorData) throws {
     _ = try type(of: name, accepting: data)
     guard let storage = storages[name] else { throw ExecutionError.unknownState(name) }

@@ -1,16 +1,20 @@
 /// Where the time of an executable goes: one line per step, summed over runs, and every run of every step for a trace.
 public struct Profile: Sendable {
+  /// One run of one step.
   public struct Event: Sendable {
     /// Index into `labels`.
     public var step: Int
     /// Seconds of the monotonic clock.
     public var start: Double
+    /// Seconds of the monotonic clock.
     public var end: Double
   }
 
+  /// What each step is, in the order in which they run; equal labels are summed in ``rows``.
   public let labels: [String]
   /// Multiplications and additions of one run of each step; 0 where nobody counts them.
   public let flops: [Double]
+  /// In the order in which they happened; they grow with every run.
   public private(set) var events: [Event] = []
 
   init(_ steps: [Step]) {
@@ -24,9 +28,13 @@ public struct Profile: Sendable {
 
   /// One row of the summary: all steps with one label.
   public struct Row: Sendable {
+    /// What the steps are.
     public var label: String
+    /// Over all of them and all runs.
     public var seconds = 0.0
+    /// How many runs of a step these are.
     public var count = 0
+    /// Over all of them and all runs; 0 where nobody counts them.
     public var flops = 0.0
   }
 

@@ -1,5 +1,6 @@
 /// Data that cannot be used: which file, what is wrong with it, and what would work.
 public struct DataError: Error, CustomStringConvertible, Equatable, Sendable {
+  /// What is wrong, for who handles it; ``problem`` says it for who reads it.
   public enum Kind: Sendable {
     /// Damaged, or cut short.
     case corrupt
@@ -17,6 +18,7 @@ public struct DataError: Error, CustomStringConvertible, Equatable, Sendable {
     case duplicate
   }
 
+  /// What is wrong, for a program.
   public let kind: Kind
   /// The file or folder; a file in an archive is `ARCHIVE:PATH`.
   public let file: String
@@ -25,6 +27,9 @@ public struct DataError: Error, CustomStringConvertible, Equatable, Sendable {
   /// What to try next, or empty.
   public let remedy: String
 
+  /// - Parameters:
+  ///   - problem: what was found, to go after "FILE: ".
+  ///   - remedy: what to try next, to go in brackets; empty for nothing.
   public init(_ kind: Kind, file: String, _ problem: String, remedy: String = "") {
     self.kind = kind
     self.file = file

@@ -4,9 +4,12 @@ import Platform
 public struct FileError: Error, Equatable, CustomStringConvertible, Sendable {
   /// What was being done, as in "cannot `verb` PATH".
   public let verb: String
+  /// As the caller named it.
   public let path: String
+  /// Why it failed; it decides the remedy that the message gives.
   public let reason: Reason
 
+  /// Why a file could not be used.
   public enum Reason: Equatable, Sendable {
     /// The system refused, with its error number (`errno`).
     case system(Int32)
@@ -18,12 +21,14 @@ public struct FileError: Error, Equatable, CustomStringConvertible, Sendable {
     case noReader
   }
 
+  /// - Parameter verb: as in "cannot `verb` PATH".
   public init(verb: String, path: String, reason: Reason) {
     self.verb = verb
     self.path = path
     self.reason = reason
   }
 
+  /// - Parameter code: the system's error number (`errno`).
   public init(verb: String, path: String, code: Int32) {
     self.init(verb: verb, path: path, reason: .system(code))
   }

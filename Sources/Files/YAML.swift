@@ -2,6 +2,7 @@
 public struct YAMLError: Error, Equatable, Sendable, CustomStringConvertible {
   /// Counted from 1.
   public let line: Int
+  /// What was found and what was expected.
   public let problem: String
 
   public var description: String { "line \(line): \(problem)".onOneLine }

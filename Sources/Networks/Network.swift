@@ -30,6 +30,7 @@ public struct NetworkCondition {
   /// Pictures that the network sees beside x_t, [N, C″, H, W].
   public var pictures: Tensor?
 
+  /// What the architecture asks for and nothing else: nil for what it does not.
   public init(classLabels: Tensor? = nil, pictures: Tensor? = nil) {
     self.classLabels = classLabels
     self.pictures = pictures
@@ -64,7 +65,9 @@ public protocol Architecture: Sendable {
 }
 
 extension Architecture {
+  /// 0: no pictures.
   public var pictureChannels: Int { 0 }
+  /// False: nothing is dropped.
   public var hasDropout: Bool { false }
 
   /// Names, shapes and roles of all parameters, without a graph.
@@ -99,8 +102,10 @@ extension Architecture {
 
 /// Height and width of samples.
 public struct SampleSize: Equatable, Hashable, Sendable, CustomStringConvertible {
+  /// In pixels; 1 for points.
   public var height, width: Int
 
+  /// Not checked: `Architecture.validate(height:width:)` says what works.
   public init(height: Int, width: Int) {
     self.height = height
     self.width = width
@@ -111,7 +116,9 @@ public struct SampleSize: Equatable, Hashable, Sendable, CustomStringConvertible
 
 /// A network that cannot be built, and why.
 public struct NetworkConfigError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// One line that names the quantity, its value and what would work.
   public let description: String
 
+  /// - Parameter description: one line that names the quantity, its value and what would work.
   public init(_ description: String) { self.description = description }
 }

@@ -4,12 +4,15 @@ import Diffusion
 ///
 /// All walk DDIM's chain (`eta` 0 to 1) over the same levels. Sample n of several depends on (seed, n), not on how many there are.
 public struct Editing {
+  /// The model's, with its limit on x̂_0; what cannot be done under a limit is done without.
   public let process: ReverseProcess
+  /// What is asked: a network, guided or not.
   public let denoiser: any Denoiser
   /// The levels to visit, from noise to data.
   public let timesteps: [Timestep]
   /// η of DDIM: 0 draws no noise, 1 as much as the ancestral chain.
   public let eta: Double
+  /// Sample n of several depends on (seed, n).
   public let seed: UInt64
 
   /// Called after each step with the steps done of all; throw from it to stop.

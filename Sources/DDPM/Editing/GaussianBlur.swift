@@ -11,6 +11,7 @@ import Platform
 public struct GaussianBlur: LinearOperator {
   /// The kernel's standard deviation in pixels.
   public let σ: Double
+  /// σ, by a name that any keyboard types.
   public var sigma: Double { σ }
   private let rows: Axis
   private let columns: Axis
@@ -26,10 +27,13 @@ public struct GaussianBlur: LinearOperator {
     columns = Axis(width, σ)
   }
 
+  /// Each plane blurred; of the size that it was made for.
   public func apply(_ x: Images) -> Images { filtered(x) { $0 } }
 
+  /// The blur itself: A is symmetric.
   public func adjoint(_ y: Images) -> Images { apply(y) }
 
+  /// Exact, by the cosines; for σ² = 0 what the blur has wiped out (|λ| ≤ 10⁻¹²) stays 0.
   public func gain(_ y: Images, spread r²: Double, noise σ²: Double) -> Images {
     filtered(y) { λ in
       // r² λ / (r² λ² + σ²); what the blur has wiped out stays unknown

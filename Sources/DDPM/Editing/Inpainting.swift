@@ -12,6 +12,9 @@ public struct Inpainting<Base: Sampler>: Sampler {
     /// j: levels in a stretch.
     public let length: Int
 
+    /// - Parameters:
+    ///   - repeats: r, at least 1; 1 never goes back.
+    ///   - length: j, at least 1.
     public init(repeats: Int, length: Int) {
       precondition(repeats > 0 && length > 0, "\(repeats) walks of stretches of \(length) levels")
       self.repeats = repeats
@@ -24,6 +27,7 @@ public struct Inpainting<Base: Sampler>: Sampler {
   public let known: Images
   /// For each scalar of a picture whether it is to be painted.
   public let isHidden: [Bool]
+  /// RePaint's; nil for none.
   public let jumps: Jumps?
   /// The x̂_0 last seen, which a jump does not change.
   private var x0: Images?
@@ -62,6 +66,7 @@ public struct Inpainting<Base: Sampler>: Sampler {
     return all
   }
 
+  /// Down: a step of the base, then the known pixels at level s. Up, from t to s > t: the noise of the forward process.
   public mutating func step(
     _ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
   ) throws -> StepResult {

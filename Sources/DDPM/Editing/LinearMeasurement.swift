@@ -2,6 +2,7 @@ import Diffusion
 
 /// y = A x_0 + σ n, n ~ N(0, I): what is known of a picture.
 public struct LinearMeasurement: Sendable {
+  /// What was done to the picture.
   public let A: any LinearOperator
   /// y, [1, C′, H′, W′].
   public let y: Images
@@ -11,6 +12,9 @@ public struct LinearMeasurement: Sendable {
   /// What rounding to 8 bits does to a value: a 255th of [−1, 1], spread evenly.
   public static let roundingNoise = 2.0 / 255 / 12.0.squareRoot()
 
+  /// - Parameters:
+  ///   - y: [1, C′, H′, W′].
+  ///   - noise: σ, not below 0.
   public init(_ A: any LinearOperator, y: Images, noise: Double = 0) {
     precondition(y.shape.count == 1, "one measurement, not \(y.shape)")
     precondition(noise >= 0, "a measurement noise of \(noise)")
@@ -46,13 +50,16 @@ public struct LinearMeasurement: Sendable {
 /// By Bayes ∇ln p(x_t | y) = (√ᾱ_t E[x_0 | x_t, y] − x_t) / (1 − ᾱ_t). That x_0 | x_t is N(x̂_0, r_t² I) is the approximation: it is exact
 /// where the data is N(m, s² I).
 public struct MeasuredDenoiser: Denoiser {
+  /// What is asked first; its output is read by ``process``.
   public let denoiser: any Denoiser
   /// How the output of `denoiser` is read, and this one's is written. The limit on x̂_0 acts before the measurement.
   public let process: ReverseProcess
+  /// What is known of x_0, the same for all samples.
   public let measurement: LinearMeasurement
   /// s², the variance of a pixel of the data.
   public let dataVariance: Double
 
+  /// - Parameter dataVariance: s², positive.
   public init(
     _ denoiser: any Denoiser, process: ReverseProcess, measurement: LinearMeasurement, dataVariance: Double = 1
   ) {
@@ -63,6 +70,7 @@ public struct MeasuredDenoiser: Denoiser {
     self.dataVariance = dataVariance
   }
 
+  /// The prediction that goes with E[x_0 | x_t, y]; a learned variance is left as it is.
   public func predict(_ xt: Images, at t: [Timestep], given condition: Condition) throws -> Images {
     let output = try denoiser.predict(xt, at: t, given: condition)
     guard let first = t.first, !t.allSatisfy({ $0 == first }) else {

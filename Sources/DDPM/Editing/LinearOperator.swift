@@ -19,6 +19,7 @@ public protocol TightOperator: LinearOperator {
 }
 
 extension TightOperator {
+  /// r²/(r² c + σ²) Aᵀ y; Aᵀ y/c for σ² = 0.
   public func gain(_ y: Images, spread r²: Double, noise σ²: Double) -> Images {
     // r² Aᵀ (r² A Aᵀ + σ² I)⁻¹ y = r² / (r² c + σ²) Aᵀ y
     (σ² == 0 ? 1 / squaredRow : r² / (r² * squaredRow + σ²)) * adjoint(y)
@@ -27,12 +28,16 @@ extension TightOperator {
 
 /// The mean of each scale × scale pixels: what a picture of 1/scale the size shows.
 public struct BlockMean: TightOperator {
+  /// k: the sides of the picture are its multiples.
   public let scale: Int
 
+  /// - Parameter scale: k, at least 1.
   public init(scale: Int) { self.scale = scale }
 
+  /// [N, C, H, W] → [N, C, H/k, W/k].
   public func apply(_ x: Images) -> Images { SuperResolution(scale: scale).reduced(x) }
 
+  /// [N, C, H, W] → [N, C, kH, kW]: each pixel's k²-th part, k × k times.
   public func adjoint(_ y: Images) -> Images { squaredRow * SuperResolution(scale: scale).enlarged(y) }
 
   /// k² entries of 1/k² each.
@@ -43,8 +48,10 @@ public struct BlockMean: TightOperator {
 public struct Greying: TightOperator {
   private static let weights = [0.299, 0.587, 0.114]
 
+  /// There is nothing to choose.
   public init() {}
 
+  /// [N, 3, H, W] → [N, 1, H, W].
   public func apply(_ x: Images) -> Images {
     precondition(x.shape.channels == 3, "the grey of \(x.shape), which is not RGB")
     var shape = x.shape
@@ -59,6 +66,7 @@ public struct Greying: TightOperator {
     return Images(shape: shape, scalars: scalars)
   }
 
+  /// [N, 1, H, W] → [N, 3, H, W]: the grey times each weight.
   public func adjoint(_ y: Images) -> Images {
     precondition(y.shape.channels == 1, "\(y.shape) is not grey")
     var shape = y.shape

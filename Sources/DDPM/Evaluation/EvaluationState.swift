@@ -14,8 +14,10 @@ import Files
 public struct EvaluationState: Sendable, Equatable {
   /// What must be the same for the images to belong together.
   public var identity: [String: JSONValue]
+  /// The bound of the finished images.
   public var statistics: BoundStatistics
 
+  /// - Parameter identity: what `EvaluationSubject.identity(metric:weights:data:)` says.
   public init(identity: [String: JSONValue], statistics: BoundStatistics) {
     self.identity = identity
     self.statistics = statistics

@@ -22,7 +22,9 @@ import TensorGraph
 public final class Model: Sendable {
   /// Where it was read from; for messages.
   public let directory: URL
+  /// What its network is made of.
   public let architecture: any Architecture
+  /// The noise schedule and prediction that it was trained with, and its own way to sample.
   public let scheduler: SchedulerConfig
   /// What its condition means.
   public let card: ModelCard

@@ -10,15 +10,21 @@ import Networks
 
 /// What `ddpm info` says about a model: its architecture level by level, its scheduler, and the memory that it wants.
 public struct ModelReport: CustomStringConvertible, Sendable {
+  /// What the network is made of.
   public let config: UNetConfig
   /// What its condition means.
   public let card: ModelCard
+  /// The members of `scheduler_config.json`; nil where there is none.
   public let scheduler: [String: JSONValue]?
+  /// For one image.
   public let cost: UNetCost
   /// The size of the images that costs and memory are for.
   public let height, width: Int
+  /// Images at a time, for ``sampling`` and ``training``.
   public let batch: Int
+  /// Bytes of evaluating a batch.
   public let sampling: UNetMemory
+  /// Bytes of a training step on a batch.
   public let training: UNetMemory
 
   /// - Parameters:

@@ -7,11 +7,15 @@ import TensorGraph
 ///
 /// The program has one batch size; larger batches are cut up, and the last part is filled with zeros, so that nothing is compiled twice.
 public final class NetworkDenoiser: Denoiser, Sendable {
+  /// What the network is made of.
   public let architecture: any Architecture
   /// What the condition means: which row of the class table stands for no class.
   public let card: ModelCard
+  /// Samples that the program takes at once, over all devices.
   public let batchSize: Int
+  /// Height and width of the samples.
   public let size: SampleSize
+  /// The compiled network: inputs and output as `Architecture.evaluation(batchSize:size:prefix:)` names them.
   public let executable: any Executable
   /// Where predictions about images of that place stay; nil on the host.
   private let device: ImageDevice?

@@ -20,6 +20,7 @@ public struct NetworkRun {
   /// (N, out channels, H, W); where given, the loss and its gradients are computed.
   public var target: TensorData?
 
+  /// - Parameter target: where given, the loss and its gradients are computed.
   public init(sample: TensorData, timestep: TensorData, classLabels: TensorData? = nil, target: TensorData? = nil) {
     self.sample = sample
     self.timestep = timestep

@@ -16,9 +16,12 @@ extension NoiseSchedule {
 
 /// The forward process on a picture: x_t at some t, side by side, all from one ε (Ho et al. 2020, eq. 4).
 public struct NoiseStrip {
+  /// The forward process's tables.
   public let schedule: NoiseSchedule
+  /// Of ε, the same at all t.
   public let seed: UInt64
 
+  /// - Parameter seed: of the one ε.
   public init(_ schedule: NoiseSchedule, seed: UInt64) {
     self.schedule = schedule
     self.seed = seed

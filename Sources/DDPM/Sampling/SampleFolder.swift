@@ -10,6 +10,7 @@ import Pictures
 /// A folder with one picture a sample, `00000.png` and so on, that is filled as samples are drawn. A request that was stopped goes on
 /// where it was: what is there already is not drawn again.
 public struct SampleFolder {
+  /// Where the pictures are.
   public let url: URL
   /// The folder is this process's alone while a copy lives.
   private let lock: RunLock

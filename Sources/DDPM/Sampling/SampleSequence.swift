@@ -19,6 +19,7 @@ public struct SamplingStep: Sendable {
   public let progress: SamplingProgress
   /// Steps done, and to do, over all batches of the request.
   public let done: Int
+  /// Steps of all batches of the request.
   public let total: Int
 }
 
@@ -32,6 +33,7 @@ public struct Samples: Sendable {
   public let pictures: [Image8]
   /// The noise, where the request asks for it.
   public let initialNoise: Images?
+  /// The noise of each step that drew some, in their order; empty unless the request asks for it.
   public let stepNoise: [Images]
 }
 
@@ -57,6 +59,7 @@ public struct SampleSequence: AsyncSequence, Sendable {
 
   public func makeAsyncIterator() -> Iterator { Iterator(drawing: SampleDrawing(self)) }
 
+  /// One walk through all batches.
   public struct Iterator: AsyncIteratorProtocol {
     let drawing: SampleDrawing
 

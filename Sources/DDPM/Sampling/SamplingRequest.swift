@@ -10,6 +10,7 @@ public struct SamplingRequest: Sendable {
   public var parts: [Range<Int>]?
   /// Samples that are computed together. It changes the speed and the memory, never the samples.
   public var batchSize = 16
+  /// Names an endless series of samples.
   public var seed: UInt64 = 0
   /// How a chain walks; nil: the model's own scheduler, all T steps.
   public var plan: SamplingPlan?
@@ -25,6 +26,7 @@ public struct SamplingRequest: Sendable {
   public var decoder = DiscretizedDecoder.PixelChoice.mostProbable
   /// x_T [N, C, H, W], and the noise of each step, of all `samples`, whichever are drawn; drawn from `seed` unless given.
   public var initialNoise: Images?
+  /// Of each step that draws noise, in their order, [N, C, H, W] of all `samples`; drawn from `seed` unless given.
   public var stepNoise: [Images]?
   /// Whether the noise that was drawn is kept with the samples.
   public var recordsNoise = false
@@ -41,11 +43,14 @@ public struct SamplingRequest: Sendable {
 
 /// How a chain walks from x_T to x_0: any sampler, schedule and levels, also ones that you wrote.
 public struct SamplingPlan: Sendable {
+  /// Schedule, prediction, variance and limit.
   public var process: ReverseProcess
+  /// How a step is taken.
   public var sampler: any Sampler
   /// The levels to visit, from noise to data.
   public var timesteps: [Timestep]
 
+  /// - Parameter timesteps: the levels to visit, from noise to data.
   public init(process: ReverseProcess, sampler: any Sampler, timesteps: [Timestep]) {
     self.process = process
     self.sampler = sampler

@@ -35,8 +35,10 @@ struct ConditionDraw: Sendable {
 
 /// The task of making an image from one that is `scale` times smaller (Saharia et al. 2022, SR3).
 public struct SuperResolution: Sendable {
+  /// k: the sides of images are its multiples.
   public let scale: Int
 
+  /// - Parameter scale: at least 1.
   public init(scale: Int) {
     precondition(scale > 0, "an image at 1/\(scale) of its size")
     self.scale = scale

@@ -24,6 +24,7 @@ public struct RunDirectory: Sendable {
   /// The directory itself.
   public let url: URL
 
+  /// Touches nothing on the disk.
   public init(_ url: URL) { self.url = url }
 
   /// `training.json`.

@@ -24,11 +24,15 @@ import TensorGraph
 /// }
 /// ```
 public final class TrainingRun {
+  /// As it is carried out: what was left open is filled in.
   public let configuration: TrainingConfiguration
+  /// Where everything is written.
   public let directory: RunDirectory
+  /// What is trained on.
   public let data: Dataset
   /// What is trained, as it is drawn from: the moving average.
   public let model: Model
+  /// Where the run is.
   public private(set) var state = TrainingState()
   /// The compiled step, with parameters, moments and average.
   public let engine: TrainingEngine

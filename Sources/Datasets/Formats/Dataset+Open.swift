@@ -23,6 +23,7 @@ extension Dataset {
     public static let defaultMemoryLimit = min(
       4 << 30, max(256 << 20, sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) / 4))
 
+    /// - Parameter channels: 1, 3, or nil for what the data has.
     public init(
       imageSize: Int? = nil, channels: Int? = nil, skipBadImages: Bool = false,
       memoryLimit: Int = Self.defaultMemoryLimit,

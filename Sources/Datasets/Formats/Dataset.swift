@@ -1,3 +1,6 @@
+import Files
+import Pictures
+
 /// Labelled images of one shape: what training and evaluation read.
 ///
 /// ```swift
@@ -5,9 +8,6 @@
 /// print(data)                              // photos: 5,120 images, 3×64×64, 4 classes (split train)
 /// let example = try data.load(7)           // example.pixels: channels × height × width bytes
 /// ```
-import Files
-import Pictures
-
 public struct Dataset: Sendable, CustomStringConvertible {
   /// Which part of the data.
   public enum Split: String, Sendable, CaseIterable {
@@ -33,6 +33,11 @@ public struct Dataset: Sendable, CustomStringConvertible {
   /// Whether a mirrored image is as good as the original: so for photographs, not for characters.
   public let isMirrorable: Bool
 
+  /// Data of a source of one's own.
+  ///
+  /// - Parameters:
+  ///   - name: what messages and logs call it.
+  ///   - classes: by label; as many as there are labels.
   public init(
     _ source: any ImageSource, name: String, format: String, split: Split? = nil, classes: [String] = [],
     skipped: [DataError] = [], ignored: [String: Int] = [:], isMirrorable: Bool = false
@@ -53,6 +58,7 @@ public struct Dataset: Sendable, CustomStringConvertible {
   public var isEndless: Bool { source.isEndless }
   /// Whether examples are 8-bit pixels; otherwise they are numbers as they are.
   public var isPixels: Bool { source.isPixels }
+  /// Of every example; a point of ℝᵈ has d channels and one pixel.
   public var shape: ImageShape { source.shape }
   /// The memory that the images take, in bytes.
   public var heldByteCount: Int { source.heldByteCount }
@@ -93,8 +99,11 @@ public protocol ImageSource: Sendable {
 }
 
 extension ImageSource {
+  /// False: it has ``count`` examples.
   public var isEndless: Bool { false }
+  /// True.
   public var isPixels: Bool { true }
+  /// 0: each example is made when it is asked for.
   public var heldByteCount: Int { 0 }
 }
 
@@ -107,10 +116,12 @@ public struct Example: Sendable, Equatable {
   /// The class, from 0; 0 when the images are not labelled.
   public let label: Int32
 
+  /// - Parameter pixels: channels × height × width, one byte a sample.
   public init(pixels: [UInt8], label: Int32) {
     (self.pixels, values, self.label) = (pixels, nil, label)
   }
 
+  /// - Parameter values: channels × height × width, on the model's scale.
   public init(values: [Float], label: Int32) {
     (pixels, self.values, self.label) = ([], values, label)
   }

@@ -9,11 +9,14 @@ public struct Glyphs: ImageSource {
   /// The classes, in the order of their labels.
   public static let characters: [Character] = Array("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
+  /// Another seed is another set.
   public let seed: UInt64
+  /// Train and test are independent of each other.
   public let split: Dataset.Split
   /// The images' side in pixels.
   public let side: Int
 
+  /// - Parameter side: in pixels, 8 or more.
   public init(seed: UInt64 = 0, split: Dataset.Split = .train, side: Int = 28) {
     precondition(side >= 8, "a character cannot be read at \(side)×\(side) pixels: take 8 or more")
     self.seed = seed
@@ -23,9 +26,12 @@ public struct Glyphs: ImageSource {
 
   /// An epoch is as long as MNIST's.
   public var count: Int { split == .train ? 60_000 : 10_000 }
+  /// True: any index that is not negative is an image.
   public var isEndless: Bool { true }
+  /// Grey, 1 × side × side.
   public var shape: ImageShape { ImageShape(channels: 1, height: side, width: side) }
 
+  /// Image `index`: characters are drawn at random, each as likely as another.
   public func load(_ index: Int) -> Example {
     var random = CounterRandom(seed: seed, stream: split == .train ? 0x676C_7970_6801 : 0x676C_7970_6802, index: index)
     let label = Int(random.next() % UInt64(Self.characters.count))

@@ -1,7 +1,7 @@
-/// Examples for one step.
 import Pictures
 import Threads
 
+/// Examples for one step.
 public struct Batch: Sendable {
   /// x0, N × channels × height × width: byte / 127.5 − 1, in [−1, 1], or numbers as they are.
   public let x0: [Float]
@@ -31,6 +31,7 @@ public final class BatchLoader {
     var isClosed = false
   }
 
+  /// What is in each batch.
   public let recipe: BatchRecipe
   /// The number of examples handed out since the start of the run: what a checkpoint must hold.
   public private(set) var cursor: Int
@@ -101,12 +102,17 @@ public final class BatchLoader {
 
 /// What is in the batch at a cursor: the plain definition, which ``BatchLoader`` runs ahead of time.
 public struct BatchRecipe: Sendable {
+  /// What the batches are of.
   public let data: Dataset
+  /// Examples a batch.
   public let batchSize: Int
+  /// Of the order and of the mirroring.
   public let seed: UInt64
+  /// Whether each image is flipped left to right with probability ½.
   public let mirrors: Bool
   private let shuffle: EpochShuffle
 
+  /// - Parameter batchSize: 1 or more; it may exceed the data, which is then gone through more than once.
   public init(_ data: Dataset, batchSize: Int, seed: UInt64, mirrors: Bool) {
     precondition(batchSize > 0, "a batch of \(batchSize) images")
     self.data = data

@@ -4,11 +4,14 @@
 /// power of four that holds `count`, and walks on until it lands inside (Black and Rogaway 2002, "Ciphers with arbitrary
 /// finite domains"), so any k costs the same few dozen operations, and resuming needs the number k alone.
 public struct EpochShuffle: Sendable {
+  /// Another seed is another order of every epoch.
   public let seed: UInt64
+  /// Draws an epoch.
   public let count: Int
   /// Half the bits of the domain.
   private let half: UInt64
 
+  /// - Parameter count: at least 1.
   public init(seed: UInt64, count: Int) {
     precondition(count > 0, "nothing to shuffle")
     self.seed = seed

@@ -5,7 +5,9 @@ import Pictures
 ///
 /// Point i is a function of (seed, split, i) alone. Centred and scaled as ``FigurePoints``.
 public struct DrawnPoints: ImageSource {
+  /// Another seed is another set of the same density.
   public let seed: UInt64
+  /// Train and test are independent of each other.
   public let split: Dataset.Split
   private let width: Int
   /// The darkness of all pixels up to and with each.
@@ -41,11 +43,16 @@ public struct DrawnPoints: ImageSource {
     [Double(pixel % width), -Double(pixel / width + 1)]
   }
 
+  /// An epoch.
   public var count: Int { split == .train ? 50_000 : 10_000 }
+  /// True: any index that is not negative is a point.
   public var isEndless: Bool { true }
+  /// False: numbers.
   public var isPixels: Bool { false }
+  /// 2×1×1.
   public var shape: ImageShape { ImageShape(channels: 2, height: 1, width: 1) }
 
+  /// Point `index`, without a class.
   public func load(_ index: Int) -> Example {
     var random = CounterRandom(seed: seed, stream: split == .train ? 0x6472_6177_6E01 : 0x6472_6177_6E02, index: index)
     let place = Int(random.next() % UInt64(sums[sums.count - 1]))

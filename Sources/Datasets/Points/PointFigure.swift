@@ -75,7 +75,9 @@ public enum PointFigure: String, Sendable, CaseIterable {
 
 /// One round Gaussian of a density that is a mixture of them.
 public struct PointComponent: Sendable, Equatable {
+  /// w; those of a density add up to 1.
   public let weight: Double
+  /// One value a coordinate.
   public let mean: [Double]
   /// Of each coordinate.
   public let variance: Double
@@ -88,8 +90,11 @@ public struct PointComponent: Sendable, Equatable {
 /// Point i is a function of (seed, split, i) alone. The set is centred, and divided by one number, so that the mean of its coordinates'
 /// variances is 1: shapes stay what they are, and E‖x_0‖² = 2.
 public struct FigurePoints: ImageSource {
+  /// What the points look like.
   public let figure: PointFigure
+  /// Another seed is another set of the same density.
   public let seed: UInt64
+  /// Train and test are independent of each other.
   public let split: Dataset.Split
   /// The density, exactly for the Gaussians, and to 1e-6 for the blurred curves, which are the limit of a chain of Gaussians (nodes of
   /// Gauss and Legendre along each curve); nil for the checkerboard.
@@ -98,6 +103,7 @@ public struct FigurePoints: ImageSource {
   private let curves: [PointFigure.Curve]
   private let noise: Double
 
+  /// Also integrates the density along its curves.
   public init(_ figure: PointFigure, seed: UInt64 = 0, split: Dataset.Split = .train) {
     self.figure = figure
     self.seed = seed
@@ -126,10 +132,14 @@ public struct FigurePoints: ImageSource {
 
   /// An epoch.
   public var count: Int { split == .train ? 50_000 : 10_000 }
+  /// True: any index that is not negative is a point.
   public var isEndless: Bool { true }
+  /// False: numbers.
   public var isPixels: Bool { false }
+  /// 2×1×1.
   public var shape: ImageShape { ImageShape(channels: 2, height: 1, width: 1) }
 
+  /// Point `index`, labelled with its Gaussian or arm; 0 where there is one kind.
   public func load(_ index: Int) -> Example {
     var random = CounterRandom(seed: seed, stream: split == .train ? 0x706F_696E_7401 : 0x706F_696E_7402, index: index)
     let (x, label) = draw(&random)

@@ -1,6 +1,8 @@
 /// x ↦ (x − centre)/scale: to zero mean, and to a variance that is 1 in the mean of the coordinates. One scale for all keeps shapes.
 public struct Standardisation: Sendable, Equatable {
+  /// The mean, one value a coordinate.
   public let centre: [Double]
+  /// The root of the mean of the coordinates' variances; 1 where all points are the same.
   public let scale: Double
 
   init(centre: [Double], scale: Double) {

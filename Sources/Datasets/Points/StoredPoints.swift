@@ -5,6 +5,7 @@ import Pictures
 public struct StoredPoints: ImageSource {
   private let values: [Float]
   private let labels: [Int32]
+  /// d: values a point.
   public let dimension: Int
   /// The classes' names, by label.
   package let classes: [String]
@@ -29,11 +30,16 @@ public struct StoredPoints: ImageSource {
     self.labels = labels.map { numbers[$0] ?? 0 }
   }
 
+  /// Rows of the file.
   public var count: Int { values.count / dimension }
+  /// False: numbers.
   public var isPixels: Bool { false }
+  /// d×1×1.
   public var shape: ImageShape { ImageShape(channels: dimension, height: 1, width: 1) }
+  /// Four bytes a value and a label.
   public var heldByteCount: Int { 4 * (values.count + labels.count) }
 
+  /// Row `index`, standardised; label 0 where the file has none.
   public func load(_ index: Int) -> Example {
     Example(
       values: Array(values[index * dimension..<(index + 1) * dimension]), label: labels.isEmpty ? 0 : labels[index])

@@ -9,6 +9,7 @@ public struct ModelCard: Equatable, Sendable {
   /// What the pictures beside x_t are; nil for a network that is shown none.
   public var pictures: PictureTask?
 
+  /// One that says nothing: no names, no null class, no pictures.
   public init() {}
 
   /// The tasks of networks that are shown a picture.

@@ -11,6 +11,7 @@ import TensorGraph
 /// The numbers of a network: a value for each of its parameters, in the order of its files. Each is made when it is asked for, so that a
 /// network that is loaded need not be held twice.
 public struct NetworkWeights: Sendable {
+  /// Names, shapes and roles, in the order of the network's files.
   public let parameters: [Parameter]
   private let value: @Sendable (Int) throws -> TensorData
 

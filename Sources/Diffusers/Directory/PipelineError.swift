@@ -1,6 +1,6 @@
-/// A model directory that cannot be used, with where and what to try.
 import Files
 
+/// A model directory that cannot be used, with where and what to try.
 public enum PipelineError: Error, Equatable, Sendable, CustomStringConvertible {
   case notADirectory(String)
   /// No file of these names, in either layout.

@@ -2,10 +2,14 @@ import Files
 import Networks
 
 extension PointMLPConfig: StoredArchitecture {
+  /// `PointMLP`.
   public static var className: String { "PointMLP" }
+  /// `mlp`.
   public static var component: String { "mlp" }
+  /// `swift_ddpm`: diffusers does not know it.
   public static var library: String { "swift_ddpm" }
 
+  /// Reads `dimension`, `width`, `layers`, `num_class_embeds` and `learns_variance`; others are ignored.
   public init(json: [String: JSONValue], file: String) throws(PipelineError) {
     self.init()
     let keys = ConfigReader(object: json, file: file)
@@ -17,6 +21,7 @@ extension PointMLPConfig: StoredArchitecture {
     do { _ = try parameters() } catch { throw .config(file: file, "\(error)") }
   }
 
+  /// The object that ``init(json:file:)`` reads.
   public func json(updating loaded: [String: JSONValue]) -> [String: JSONValue] {
     var json = loaded
     json["_class_name"] = .string(Self.className)

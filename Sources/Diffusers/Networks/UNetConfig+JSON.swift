@@ -2,8 +2,11 @@ import Files
 import Networks
 
 extension UNetConfig: StoredArchitecture {
+  /// `UNet2DModel`.
   public static var className: String { "UNet2DModel" }
+  /// `unet`.
   public static var component: String { "unet" }
+  /// `diffusers`.
   public static var library: String { "diffusers" }
 
   /// Reads the arguments of diffusers' `UNet2DModel`; absent keys take diffusers' defaults, unknown ones are ignored.

@@ -1,21 +1,30 @@
-/// Every way in which a file's tensors differ from those that the network has, by name.
 import Files
 
+/// Every way in which a file's tensors differ from those that the network has, by name.
 public struct WeightsMismatch: Error, Equatable, Sendable, CustomStringConvertible {
+  /// The file's path.
   public let file: String
   /// Names that the network has and the file lacks.
   public var missing: [String] = []
   /// Names that the file has and the network lacks.
   public var unexpected: [String] = []
+  /// Tensors that both have, of different shapes.
   public var misshaped: [Misshaped] = []
   /// Names whose type holds no weights.
   public var unreadable: [String] = []
 
+  /// A tensor whose shape is not the network's.
   public struct Misshaped: Equatable, Sendable {
+    /// As the file has it.
     public let name: String
+    /// The network's shape.
     public let expected: [Int]
+    /// The file's shape.
     public let found: [Int]
 
+    /// - Parameters:
+    ///   - expected: the network's shape.
+    ///   - found: the file's shape.
     public init(name: String, expected: [Int], found: [Int]) {
       self.name = name
       self.expected = expected
@@ -23,6 +32,7 @@ public struct WeightsMismatch: Error, Equatable, Sendable, CustomStringConvertib
     }
   }
 
+  /// Whether nothing differs.
   public var isEmpty: Bool { missing.isEmpty && unexpected.isEmpty && misshaped.isEmpty && unreadable.isEmpty }
 
   public var description: String {

@@ -85,6 +85,7 @@ public struct SchedulerConfig: Sendable, Equatable {
   public var sigmas: SigmaSpacing?
   /// `sigma_min` and `sigma_max` (Euler, UniPC): the ends of that spacing; nil for the schedule's.
   public var sigmaMin: Double?
+  /// `sigma_max` (Euler, UniPC): the noisy end; nil for the schedule's.
   public var sigmaMax: Double?
   /// The class of a file that was read without knowing it.
   public internal(set) var unknownClass: String?

@@ -6,12 +6,15 @@ import Threads
 /// q_t is a sum of one Gaussian a point, and E[x_0 | x_t] their softmax-weighted mean. Points are visited in blocks with a running
 /// maximum (as in online softmax, Milakov & Gimelshein 2018), so that the memory beyond the points is that of one x_0 for each x_t.
 public struct EmpiricalData: KnownData {
+  /// d: scalars of a point.
   public let dimension: Int
+  /// N: points.
   public let count: Int
   private let points: [Float]
   /// ‖x_i‖².
   private let squares: [Double]
   private let labels: [Int]
+  /// Points of each class, by its number; empty for data without classes.
   public let classCounts: [Int]
   /// Points a block: it stays in the cache while all x_t look at it.
   private let block: Int
@@ -39,6 +42,7 @@ public struct EmpiricalData: KnownData {
     }
   }
 
+  /// Visits all N points for each x_t: N · d operations each, shared by the processors.
   public func posteriors(of xt: [Double], alphaBar ᾱ: Double, classes: [Int?]) -> [ExactPosterior] {
     precondition(ᾱ >= 0 && ᾱ < 1, "ᾱ = \(ᾱ) lies outside [0, 1)")
     precondition(

@@ -2,12 +2,16 @@ import Platform
 
 /// The best denoiser there is for known data: it says what any network learns at most, E[x_0 | x_t], in the terms of `prediction`.
 public struct ExactDenoiser<Data: KnownData>: Denoiser {
+  /// What is known.
   public let data: Data
+  /// Which ᾱ each t has.
   public let schedule: NoiseSchedule
+  /// What the prediction says: ε, x_0, v or μ̃.
   public let prediction: Prediction
   /// Whether the channels are doubled by ln σ² of the best isotropic p(x_{t−1} | x_t), as `ReverseVariance.learned` reads them.
   public let predictsVariance: Bool
 
+  /// - Parameter predictsVariance: doubles the channels, as `ReverseVariance.learned` reads them.
   public init(
     _ data: Data, schedule: NoiseSchedule, prediction: Prediction = .epsilon, predictsVariance: Bool = false
   ) {

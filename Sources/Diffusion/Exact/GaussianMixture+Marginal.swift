@@ -1,6 +1,7 @@
 import Platform
 
 extension GaussianMixture: KnownData {
+  /// All K components for each x_t: K · d operations each, K · d² with full covariances.
   public func posteriors(of xt: [Double], alphaBar ᾱ: Double, classes: [Int?]) -> [ExactPosterior] {
     let marginal = marginal(alphaBar: ᾱ)
     return classes.indices.map { n in

@@ -15,15 +15,18 @@ public struct GaussianMixture: Sendable {
     case full([Double])
   }
 
+  /// w_k N(m_k, Σ_k), and its class.
   public struct Component: Sendable, Equatable {
     /// w_k > 0; weights need not add up to 1.
     public let weight: Double
     /// m_k, d values.
     public let mean: [Double]
+    /// Σ_k, symmetric and positive semidefinite.
     public let covariance: Covariance
     /// The class that its points belong to.
     public let label: Int
 
+    /// Checked by the mixture that is made of it.
     public init(weight: Double = 1, mean: [Double], covariance: Covariance, label: Int = 0) {
       self.weight = weight
       self.mean = mean
@@ -32,6 +35,7 @@ public struct GaussianMixture: Sendable {
     }
   }
 
+  /// d.
   public let dimension: Int
   /// How many there are.
   public let count: Int
@@ -44,6 +48,7 @@ public struct GaussianMixture: Sendable {
   /// U_k, d · d values a component; empty where the coordinates themselves are the axes of all.
   let axes: [Double]
   let labels: [Int]
+  /// Components of each class, by its number.
   public let classCounts: [Int]
 
   /// - Throws: `GaussianMixtureError` where the components do not make a density.

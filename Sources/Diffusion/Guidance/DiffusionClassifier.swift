@@ -5,9 +5,12 @@ import Platform
 public struct DiffusionClassifier: Sendable, Hashable {
   /// Some more trials for every class that is left, after which the best `keep` go on.
   public struct Stage: Sendable, Hashable {
+    /// Trials of each class that is left, beside those of the stages before.
     public let trials: Int
+    /// Classes that are left after it, at most.
     public let keep: Int
 
+    /// Both at least 1.
     public init(trials: Int, keep: Int) {
       precondition(trials > 0 && keep > 0, "a stage of \(trials) trials that keeps \(keep) classes")
       self.trials = trials
@@ -15,6 +18,7 @@ public struct DiffusionClassifier: Sendable, Hashable {
     }
   }
 
+  /// What the trials say.
   public struct Result: Sendable, Equatable {
     /// The class whose mean is least among those that stayed to the end.
     public let best: Int
@@ -24,8 +28,10 @@ public struct DiffusionClassifier: Sendable, Hashable {
     public let trials: [Int]
   }
 
+  /// One after the other; the class with the least mean wins the last.
   public let stages: [Stage]
 
+  /// - Parameter stages: at least one.
   public init(_ stages: [Stage]) {
     precondition(!stages.isEmpty, "a classifier of no stages")
     self.stages = stages

@@ -10,6 +10,10 @@ public struct Guidance: Sendable, Hashable {
   /// The noise levels σ̄ = √((1−ᾱ)/ᾱ) that are guided; elsewhere w = 1 (Kynkäänniemi et al. 2024).
   public let interval: ClosedRange<Double>
 
+  /// - Parameters:
+  ///   - scale: w, finite; 1 for no guidance.
+  ///   - rescale: φ, in [0, 1].
+  ///   - interval: of σ̄ = √((1−ᾱ)/ᾱ); all levels unless given.
   public init(scale: Double, rescale: Double = 0, interval: ClosedRange<Double> = 0...Double.infinity) {
     precondition(scale.isFinite, "a guidance scale of \(scale)")
     precondition((0...1).contains(rescale), "a guidance rescale of \(rescale), which lies outside [0, 1]")

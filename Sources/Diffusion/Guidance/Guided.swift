@@ -13,13 +13,17 @@
 /// What is drawn so is *not* p(x_0 | c)^w p(x_0)^(1−w): the guided score is that density's only at t = 0, since noising does not
 /// commute with powers.
 public struct Guided<D: Denoiser>: Denoiser {
+  /// What is guided: it predicts both ε_c and, unless there is a weaker one, ε_∅.
   public let denoiser: D
   /// A denoiser that errs the same way, only more: its prediction, under the same condition, takes the place of ε_∅ (autoguidance,
   /// Karras et al. 2024). nil for ε_∅ itself.
   public let weaker: (any Denoiser)?
+  /// w, φ, and at which levels.
   public let guidance: Guidance
+  /// Says which σ̄ a t has, for the interval.
   public let schedule: NoiseSchedule
 
+  /// - Parameter weaker: in place of ε_∅; nil for ε_∅ itself, which takes a denoiser that was trained without classes too.
   public init(
     _ denoiser: D, by guidance: Guidance, schedule: NoiseSchedule, weaker: (any Denoiser)? = nil
   ) {

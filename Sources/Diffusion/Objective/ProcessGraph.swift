@@ -5,10 +5,12 @@ import TensorGraph
 ///
 /// The schedule's tables are constants of the graph, rounded from Double once; each sample gathers its row.
 public struct ProcessGraph {
+  /// Schedule, prediction and variance of the step.
   public let process: ReverseProcess
   /// (N) int32: timesteps 1…T. The network counts from 0: give it `zeroBased`.
   public let t: Tensor
 
+  /// - Parameter t: (N) int32, timesteps 1…T.
   public init(_ process: ReverseProcess, t: Tensor) {
     self.process = process
     self.t = t

@@ -26,6 +26,7 @@ public struct DenoiserFunction: Denoiser {
   /// One for which all conditions are the same.
   public init(_ body: @escaping (Images, [Timestep]) throws -> Images) { self.body = { xt, t, _ in try body(xt, t) } }
 
+  /// What the closure says.
   public func predict(_ xt: Images, at t: [Timestep], given condition: Condition) throws -> Images {
     try body(xt, t, condition)
   }

@@ -1,7 +1,9 @@
 /// q: the Markov chain that turns data into noise.
 public struct ForwardProcess: Sendable {
+  /// β_t and ᾱ_t.
   public let schedule: NoiseSchedule
 
+  /// The chain of a schedule.
   public init(_ schedule: NoiseSchedule) { self.schedule = schedule }
 
   /// One step of q(x_t | x_{t−1}) (Ho et al. 2020, eq. 2).

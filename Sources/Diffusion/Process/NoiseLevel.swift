@@ -7,12 +7,15 @@ public struct NoiseLevel<Coefficient> {
   /// √(1−ᾱ).
   public let sqrtOneMinusᾱ: Coefficient
 
+  /// Their squares should add up to 1; nothing is checked.
   public init(sqrtAlphaBar: Coefficient, sqrtOneMinusAlphaBar: Coefficient) {
     sqrtᾱ = sqrtAlphaBar
     sqrtOneMinusᾱ = sqrtOneMinusAlphaBar
   }
 
+  /// √ᾱ, by a name that any keyboard types.
   public var sqrtAlphaBar: Coefficient { sqrtᾱ }
+  /// √(1−ᾱ), by a name that any keyboard types.
   public var sqrtOneMinusAlphaBar: Coefficient { sqrtOneMinusᾱ }
 
   /// x_t = √ᾱ x_0 + √(1−ᾱ) ε: the closed form of q(x_t | x_0) (Ho et al. 2020, eq. 4, reparametrised).
@@ -52,9 +55,11 @@ extension NoiseLevel: Equatable where Coefficient: Equatable {}
 extension NoiseLevel<Double> {
   /// σ̄ = √((1−ᾱ)/ᾱ), the noise per unit of signal; +∞ where no signal is left.
   public var σ̄: Double { sqrtOneMinusᾱ / sqrtᾱ }
+  /// σ̄, by a name that any keyboard types.
   public var sigmaBar: Double { σ̄ }
   /// λ = ln(√ᾱ/√(1−ᾱ)), half the log SNR.
   public var λ: Double { log(sqrtᾱ) - log(sqrtOneMinusᾱ) }
+  /// λ, by a name that any keyboard types.
   public var lambda: Double { λ }
 }
 

@@ -7,6 +7,7 @@ public struct Posterior<Coefficient> {
   /// The coefficient of x_t in μ̃: √α (1 − ᾱ_s) / (1 − ᾱ_t), where α = ᾱ_t/ᾱ_s.
   public let xtCoefficient: Coefficient
 
+  /// `NoiseSchedule.posterior(_:to:)` gives those of two levels.
   public init(x0Coefficient: Coefficient, xtCoefficient: Coefficient) {
     self.x0Coefficient = x0Coefficient
     self.xtCoefficient = xtCoefficient

@@ -2,9 +2,13 @@ import Platform
 
 /// p_θ: the chain that turns noise into data, given what the network says.
 public struct ReverseProcess: Sendable {
+  /// The forward process that it undoes.
   public let schedule: NoiseSchedule
+  /// What the network says of x_t: ε, x_0, v or μ̃.
   public let prediction: Prediction
+  /// σ_t².
   public let variance: ReverseVariance
+  /// What keeps x̂_0 in its range.
   public let limit: X0Limit
 
   /// - Throws: `ReverseProcessError` where the network cannot express x_0 at T: ε says nothing of x_0 once ᾱ_T = 0.
@@ -94,11 +98,13 @@ public struct Denoised: Sendable {
   public let x0: Images
   /// ε̂ as the network said it, before any limit on x̂_0.
   public let ε: Images
+  /// ε̂, by a name that any keyboard types.
   public var epsilon: Images { ε }
   /// s_θ, the raw second half of channels, where the variance is learned.
   public let variance: Images?
 }
 
+/// Why a process cannot be undone.
 public enum ReverseProcessError: Error, Equatable, CustomStringConvertible {
   case epsilonAtZeroSNR
 

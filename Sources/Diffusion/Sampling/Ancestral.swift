@@ -7,8 +7,10 @@ public struct Ancestral: Sampler {
   /// Whether the step to the data adds noise too unless it leaves t = 1, as diffusers does: the images then end noisy.
   public let noisyEnd: Bool
 
+  /// - Parameter noisyEnd: as diffusers; false gives the mean of the last step.
   public init(noisyEnd: Bool = false) { self.noisyEnd = noisyEnd }
 
+  /// One prediction; fresh noise but in the step to the data.
   public func step(
     _ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
   ) throws -> StepResult {

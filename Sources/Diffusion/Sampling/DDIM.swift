@@ -10,6 +10,9 @@ public struct DDIM: Sampler {
   /// How many levels a step descends, whatever level is visited next: diffusers' rule, with T/n rounded down. To the next unless given.
   public let stride: Int?
 
+  /// - Parameters:
+  ///   - eta: η, in [0, 1].
+  ///   - stride: levels that a step descends; nil for to the next visited level.
   public init(eta: Double = 0, rederivesNoise: Bool = false, final: Timestep = .data, stride: Int? = nil) {
     precondition(eta >= 0 && eta <= 1, "η = \(eta) lies outside [0, 1]")
     η = eta
@@ -18,13 +21,16 @@ public struct DDIM: Sampler {
     self.stride = stride
   }
 
+  /// η, by a name that any keyboard types.
   public var eta: Double { η }
 
+  /// From each level to the next or, with a ``stride``, so far down; at the end to ``final``.
   public func transitions(_ timesteps: [Timestep]) -> [Transition] {
     // A chain that visits level 1 already has nowhere left to go, as in diffusers: its last step then changes the level by nothing.
     Transition.chain(timesteps, to: final, stride: stride)
   }
 
+  /// One prediction; fresh noise where η > 0 and the step does not lead to the data.
   public func step(
     _ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
   ) throws -> StepResult {
@@ -48,18 +54,22 @@ public struct DDIM: Sampler {
 /// A step solves x_s = DDIM(x_t) for x_t. It starts from ε̂(x_s, t), which is where diffusers stops, and `refinements` fixed-point
 /// iterations with ε̂(x_t, t) make the inversion exact.
 public struct DDIMInversion: Sampler {
+  /// Each takes one prediction more a step; 0 is diffusers' inversion.
   public let refinements: Int
 
+  /// - Parameter refinements: 0 or more.
   public init(refinements: Int = 0) {
     precondition(refinements >= 0, "\(refinements) refinements")
     self.refinements = refinements
   }
 
+  /// Upwards: from the data to the lowest level, and from each to the next.
   public func transitions(_ timesteps: [Timestep]) -> [Transition] {
     let ascending = Array(timesteps.reversed())
     return zip([.data] + ascending, ascending).map { Transition(from: $0, to: $1) }
   }
 
+  /// `xs` is x_s, and the result's x is x_t; 1 + ``refinements`` predictions.
   public func step(
     _ xs: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
   ) throws -> StepResult {

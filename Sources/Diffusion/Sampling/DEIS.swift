@@ -12,6 +12,7 @@ public struct DEIS: Sampler {
   /// ε̂ of the steps, the newest first.
   private var history: [(ε: Images, level: NoiseLevel<Double>)] = []
 
+  /// - Parameter order: 1 to 3.
   public init(order: Int = 2, lowerOrderFinal: Bool = true, final: Timestep = .data) {
     precondition((1...3).contains(order), "DEIS of order \(order): 1 to 3 are here")
     self.order = order
@@ -19,8 +20,10 @@ public struct DEIS: Sampler {
     self.final = final
   }
 
+  /// From each level to the next, the last to ``final``.
   public func transitions(_ timesteps: [Timestep]) -> [Transition] { Transition.chain(timesteps, to: final) }
 
+  /// One prediction, remembered for later steps.
   public mutating func step(
     _ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
   ) throws -> StepResult {

@@ -13,6 +13,7 @@ public struct DPMSolverPlusPlus: Sampler {
 
   /// 1 (DDIM with η = 0 and `rederivesNoise`), 2 or 3.
   public let order: Int
+  /// How the second-order term is integrated, in steps from two predictions.
   public let correction: Correction
   /// Whether fresh noise replaces some of the old in each step: SDE-DPM-Solver++. Order 1 is then DDIM with η = 1 and `rederivesNoise`.
   public let isStochastic: Bool
@@ -28,6 +29,7 @@ public struct DPMSolverPlusPlus: Sampler {
   /// x̂_0 of the steps, the newest first.
   private var history: [(x0: Images, level: NoiseLevel<Double>)] = []
 
+  /// - Parameter order: 1 to 3; 2 is advised for guided sampling.
   public init(
     order: Int = 2, correction: Correction = .midpoint, isStochastic: Bool = false, lowerOrderFinal: Bool = true,
     eulerAtFinal: Bool = false, final: Timestep = .data, halvesCurvature: Bool = false
@@ -42,8 +44,10 @@ public struct DPMSolverPlusPlus: Sampler {
     self.halvesCurvature = halvesCurvature
   }
 
+  /// From each level to the next, the last to ``final``.
   public func transitions(_ timesteps: [Timestep]) -> [Transition] { Transition.chain(timesteps, to: final) }
 
+  /// One prediction, remembered for later steps; fresh noise where ``isStochastic``.
   public mutating func step(
     _ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
   ) throws -> StepResult {

@@ -5,6 +5,7 @@
 public struct DPMSolverPlusPlusSinglestep: Sampler {
   /// 1, 2 or 3: the most predictions of a block.
   public let order: Int
+  /// How the terms of second and third order are integrated.
   public let correction: DPMSolverPlusPlus.Correction
   /// Whether the chain ends with blocks of lower order. It does anyway where it must: before the data, and where blocks do not fill it.
   public let lowerOrderFinal: Bool
@@ -15,6 +16,7 @@ public struct DPMSolverPlusPlusSinglestep: Sampler {
   private var start: Images?
   private var block: [(x0: Images, level: NoiseLevel<Double>)] = []
 
+  /// - Parameter order: 1 to 3.
   public init(
     order: Int = 2, correction: DPMSolverPlusPlus.Correction = .midpoint, lowerOrderFinal: Bool = true,
     final: Timestep = .data
@@ -26,6 +28,7 @@ public struct DPMSolverPlusPlusSinglestep: Sampler {
     self.final = final
   }
 
+  /// From each level to the next, the last to ``final``.
   public func transitions(_ timesteps: [Timestep]) -> [Transition] { Transition.chain(timesteps, to: final) }
 
   /// The place of each step in its block, from 1: its order.
@@ -39,6 +42,7 @@ public struct DPMSolverPlusPlusSinglestep: Sampler {
     return places
   }
 
+  /// One prediction, remembered to the end of its block.
   public mutating func step(
     _ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
   ) throws -> StepResult {

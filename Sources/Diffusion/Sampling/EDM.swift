@@ -18,6 +18,7 @@ public struct EDM: Sampler {
     self.inflation = inflation
   }
 
+  /// Two predictions, one in the step to the data; fresh noise where σ̄ lies in ``range``.
   public func step(
     _ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
   ) throws -> StepResult {

@@ -8,13 +8,16 @@ public struct Euler: Sampler {
   /// Whether x_T is taken times √(1−ᾱ_T), as diffusers does under linspace and trailing spacing.
   public let scalesStart: Bool
 
+  /// - Parameter final: the data, or level 1.
   public init(final: Timestep = .data, scalesStart: Bool = false) {
     self.final = final
     self.scalesStart = scalesStart
   }
 
+  /// From each level to the next, the last to ``final``.
   public func transitions(_ timesteps: [Timestep]) -> [Transition] { Transition.chain(timesteps, to: final) }
 
+  /// One prediction, no noise.
   public func step(
     _ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
   ) throws -> StepResult {

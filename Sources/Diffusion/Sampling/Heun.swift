@@ -5,8 +5,10 @@ public struct Heun: Sampler {
   /// Whether x_T is taken times √(1−ᾱ_T), as diffusers does under linspace and trailing spacing.
   public let scalesStart: Bool
 
+  /// - Parameter scalesStart: as diffusers under linspace and trailing spacing.
   public init(scalesStart: Bool = false) { self.scalesStart = scalesStart }
 
+  /// Two predictions, one in the step to the data; no noise.
   public func step(
     _ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
   ) throws -> StepResult {

@@ -9,12 +9,14 @@ public struct LMS: Sampler {
   /// ε̂ of the steps, the newest first.
   private var history: [(ε: Images, level: NoiseLevel<Double>)] = []
 
+  /// - Parameter order: 1 to 4.
   public init(order: Int = 4, scalesStart: Bool = false) {
     precondition((1...4).contains(order), "a linear multistep method of order \(order): 1 to 4 are here")
     self.order = order
     self.scalesStart = scalesStart
   }
 
+  /// One prediction, remembered for later steps; no noise.
   public mutating func step(
     _ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
   ) throws -> StepResult {

@@ -13,12 +13,14 @@ public struct PNDM: Sampler {
   /// ε̂ of the steps, the newest first.
   private var history: [Images] = []
 
+  /// - Parameter stride: levels that a step descends; nil for to the next visited level.
   public init(skipsRungeKutta: Bool = false, final: Timestep = .data, stride: Int? = nil) {
     self.skipsRungeKutta = skipsRungeKutta
     self.final = final
     self.stride = stride
   }
 
+  /// From each level to the next or, with a ``stride``, so far down; at the end to ``final``.
   public func transitions(_ timesteps: [Timestep]) -> [Transition] {
     Transition.chain(timesteps, to: final, stride: stride)
   }
@@ -28,6 +30,7 @@ public struct PNDM: Sampler {
     [1], [3.0 / 2, -1.0 / 2], [23.0 / 12, -16.0 / 12, 5.0 / 12], [55.0 / 24, -59.0 / 24, 37.0 / 24, -9.0 / 24],
   ]
 
+  /// One prediction; four in each of the first three steps of PNDM, two in the first of PLMS. No noise.
   public mutating func step(
     _ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
   ) throws -> StepResult {

@@ -41,6 +41,7 @@ public struct StepContext<D: Denoiser, Noise: NoiseSource> {
   public let transition: Transition
   /// This step among all, from 0.
   public let index: Int
+  /// Steps of the whole chain.
   public let count: Int
   /// What is asked of the samples.
   public let condition: Condition
@@ -109,6 +110,7 @@ public struct StepResult: Sendable {
 public struct SamplingProgress: Sendable {
   /// Steps done, 1…count.
   public let done: Int
+  /// Steps of the whole chain.
   public let count: Int
   /// From where to where the step leads.
   public let transition: Transition

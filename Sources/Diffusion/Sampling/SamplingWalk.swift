@@ -1,7 +1,10 @@
 /// A chain on its way from x_T to x_0, one step at each call: what `Sampler.sample` walks at once.
 public struct SamplingWalk<S: Sampler, D: Denoiser, Noise: NoiseSource> {
+  /// p_θ.
   public let process: ReverseProcess
+  /// All steps, those done too.
   public let transitions: [Transition]
+  /// What is asked of the samples.
   public let condition: Condition
   private var sampler: S
   private let denoiser: D

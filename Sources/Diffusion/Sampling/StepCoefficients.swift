@@ -11,6 +11,7 @@ public struct StepCoefficients: Sendable, Equatable {
   /// c_z.
   public var z: Double
 
+  /// - Parameter z: c_z; 0 for a step without noise.
   public init(x: Double, predictions: [Double], z: Double = 0) {
     self.x = x
     self.predictions = predictions

@@ -12,6 +12,7 @@ public struct UniPC: Sampler {
 
   /// 1, 2 or 3.
   public let order: Int
+  /// B(h); `bh2` unless told, as in diffusers.
   public let variant: Variant
   /// Whether the last steps fall in order, to 1 in the last.
   public let lowerOrderFinal: Bool
@@ -25,6 +26,9 @@ public struct UniPC: Sampler {
   /// x of the step before, corrected, and the order of that step.
   private var before: (x: Images, order: Int)?
 
+  /// - Parameters:
+  ///   - order: 1 to 3.
+  ///   - uncorrected: steps, from 0, whose result is not corrected.
   public init(
     order: Int = 2, variant: Variant = .bh2, lowerOrderFinal: Bool = true, uncorrected: Set<Int> = [],
     final: Timestep = .data
@@ -37,8 +41,10 @@ public struct UniPC: Sampler {
     self.final = final
   }
 
+  /// From each level to the next, the last to ``final``.
   public func transitions(_ timesteps: [Timestep]) -> [Transition] { Transition.chain(timesteps, to: final) }
 
+  /// One prediction, which corrects this x and predicts the next; no noise.
   public mutating func step(
     _ xt: Images, _ context: inout StepContext<some Denoiser, some NoiseSource>
   ) throws -> StepResult {

@@ -70,9 +70,13 @@ public struct NoiseSchedule: Sendable, Equatable {
 
   /// The tables by names that any keyboard types.
   public var beta: TimestepTable { β }
+  /// α_t = 1 − β_t.
   public var alpha: TimestepTable { α }
+  /// ᾱ_t = ∏_{s ≤ t} α_s.
   public var alphaBar: TimestepTable { ᾱ }
+  /// √ᾱ_t.
   public var sqrtAlphaBar: TimestepTable { sqrtᾱ }
+  /// √(1 − ᾱ_t).
   public var sqrtOneMinusAlphaBar: TimestepTable { sqrtOneMinusᾱ }
 
   /// All noise levels, 1…T.

@@ -3,6 +3,7 @@
 /// Networks and diffusers count levels from 0; `zeroBased` and `networkTime` are for that border alone. A network is trained at whole
 /// steps; a sampler may also visit levels between two of them.
 public struct Timestep: Hashable, Comparable, Sendable, ExpressibleByIntegerLiteral, CustomStringConvertible {
+  /// t: 0 for the data; of a level between two steps the lower.
   public let number: Int
   /// How far the level lies from `number` towards the next, in [0, 1): 0 for every level that is trained. `NoiseSchedule.level` says what
   /// that means.
@@ -10,6 +11,7 @@ public struct Timestep: Hashable, Comparable, Sendable, ExpressibleByIntegerLite
   /// What the network is told of the level, counted from 0: `zeroBased` for every level that is trained.
   public let networkTime: Double
 
+  /// A whole step; also written as an integer literal.
   public init(_ number: Int) {
     precondition(number >= 0, "timestep \(number): counts from 0, the data")
     self.number = number
@@ -42,6 +44,7 @@ public struct Timestep: Hashable, Comparable, Sendable, ExpressibleByIntegerLite
   /// What diffusers calls this step: t − 1.
   public var zeroBased: Int { number - 1 }
 
+  /// t − 1, without a fraction; the data has none.
   public var previous: Timestep { Timestep(number - 1) }
 
   /// Where the level lies: `number` and `fraction` in one.
@@ -56,6 +59,7 @@ public struct TimestepTable: Sendable, Equatable {
   /// `values[t]` for t = 0…T.
   public let values: [Double]
 
+  /// The value at a whole step 0…T of the schedule.
   public subscript(t: Timestep) -> Double {
     precondition(t.number < values.count, "timestep \(t) of a schedule with T = \(values.count - 1)")
     precondition(t.fraction == 0, "timestep \(t) lies between two levels: ask NoiseSchedule.level")

@@ -4,11 +4,14 @@
 /// φ is ½ or less before classes part, for classes of equal size, and 1 once they have. The sampler must draw noise: copies of a
 /// deterministic one never part.
 public struct CloningExperiment {
+  /// p_θ, by which trajectories and copies are drawn.
   public let process: ReverseProcess
   /// The levels that a trajectory visits, from noise to data.
   public let timesteps: [Timestep]
+  /// Of all noise: trajectory n depends on (seed, n), not on how many there are.
   public let seed: UInt64
 
+  /// - Parameter timesteps: from noise to data.
   public init(process: ReverseProcess, timesteps: [Timestep], seed: UInt64) {
     self.process = process
     self.timesteps = timesteps

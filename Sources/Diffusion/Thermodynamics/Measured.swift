@@ -1,9 +1,11 @@
 /// A mean and its standard error.
 public struct Measured: Sendable, Equatable {
+  /// The mean.
   public let value: Double
   /// 0 for what is known exactly.
   public let error: Double
 
+  /// - Parameter error: one standard error; 0 for what is known exactly.
   public init(_ value: Double, error: Double = 0) {
     self.value = value
     self.error = error

@@ -5,10 +5,12 @@ import Platform
 /// ⟨e^{−w}⟩ = p_θ(x_0) over paths from q, so ⟨w⟩ = L ≥ −ln p_θ(x_0) (Sohl-Dickstein et al. 2015, eqs. 9 and 12): Jarzynski's equality
 /// (1997) and the second law, with −ln p_θ(x_0) as the difference of free energies. What ⟨w⟩ has too much is dissipated.
 public struct PathWork: Sendable {
+  /// p_θ, and with its schedule q.
   public let process: ReverseProcess
   /// How p_θ(x_0 | x_1) is measured.
   public let decoder: VariationalBound.Decoder
 
+  /// - Parameter decoder: `.discretized` for 8-bit pixels only.
   public init(_ process: ReverseProcess, decoder: VariationalBound.Decoder = .density) {
     self.process = process
     self.decoder = decoder

@@ -3,6 +3,7 @@ import Platform
 /// The bound of any list of levels, from squared errors measured once at every t: each step's term depends on the error at its start alone
 /// (Watson, Ho, Norouzi & Chan 2021, "Learning to efficiently sample from diffusion probabilistic models").
 public struct RespacedBound: Sendable {
+  /// p_θ, of a fixed variance.
   public let process: ReverseProcess
   /// D.
   public let dimension: Int

@@ -12,6 +12,7 @@ extension Thermodynamics {
     /// Areas with the errors of the cleaner and of the noisier end of each step. Least errors fall as γ grows, so theirs enclose I; a
     /// network's errors are larger, and their `upper` is still above I.
     public let lower: Measured
+    /// The area with the errors of the noisier end of each step; see ``lower``.
     public let upper: Measured
   }
 

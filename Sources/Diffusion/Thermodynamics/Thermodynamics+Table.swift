@@ -3,11 +3,13 @@ import Platform
 extension Thermodynamics {
   /// All quantities at one t.
   public struct Row: Sendable {
+    /// 1…T.
     public let t: Timestep
     /// ln γ_t, the log signal-to-noise ratio.
     public let logSNR: Double
     /// E‖ε − ε̂‖².
     public let εError: Measured
+    /// ``εError``, by a name that any keyboard types.
     public var epsilonError: Measured { εError }
     /// I(x_0; x_t).
     public let information: Information
@@ -57,6 +59,7 @@ public struct KnownRow: Sendable {
   public let entropy: Measured
   /// mmse_ε(t) = γ E Var(x_0 | x_t), without drawing an error.
   public let εError: Measured
+  /// ``εError``, by a name that any keyboard types.
   public var epsilonError: Measured { εError }
   /// H(k | x_t): of the points of a finite set or the components of a mixture.
   public let causeEntropy: Measured

@@ -5,12 +5,16 @@ import Platform
 /// Read this first. All quantities are in nats, of the whole x_t (not a dimension), and follow from four things: the schedule, the dimension
 /// D, E‖x_0‖², and one function of t, either the entropy H(x_t), the information I(x_0; x_t) or the least squared error mmse_ε(t).
 public struct Thermodynamics: Sendable {
+  /// ᾱ_t and β_t.
   public let schedule: NoiseSchedule
   /// D.
   public let dimension: Int
   /// E‖x_0‖².
   public let secondMoment: Double
 
+  /// - Parameters:
+  ///   - dimension: D, of one sample.
+  ///   - secondMoment: E‖x_0‖², summed over dimensions.
   public init(_ schedule: NoiseSchedule, dimension: Int, secondMoment: Double) {
     precondition(dimension > 0, "data of dimension \(dimension)")
     self.schedule = schedule

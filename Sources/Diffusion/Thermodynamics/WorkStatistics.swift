@@ -5,6 +5,7 @@ public struct WorkStatistics: Sendable {
   /// w of each path, in nats, independent of one another.
   public let work: [Double]
 
+  /// - Parameter work: in nats, of at least one path.
   public init(_ work: [Double]) {
     precondition(!work.isEmpty, "statistics of no paths")
     self.work = work

@@ -1,18 +1,24 @@
 /// Elementwise arithmetic in Float, where the images are. Coefficients arrive in Double and are rounded once.
 extension Images: LinearSpace {
+  /// One number for all samples.
   public typealias Coefficient = Double
 
+  /// Of images of one shape.
   public static func + (a: Images, b: Images) -> Images { deferred(a, b) { .sum($0, $1) } ?? zip(a, b) { $0 + $1 } }
+  /// Of images of one shape.
   public static func - (a: Images, b: Images) -> Images {
     deferred(a, b) { .difference($0, $1) } ?? zip(a, b) { $0 - $1 }
   }
+  /// Scalar by scalar, of images of one shape.
   public static func * (a: Images, b: Images) -> Images { deferred(a, b) { .product($0, $1) } ?? zip(a, b) { $0 * $1 } }
 
+  /// Every scalar times c, rounded to Float.
   public static func * (c: Double, x: Images) -> Images {
     let c = Float(c)
     return x.deferred { .scaled(c, $0) } ?? x.map { c * $0 }
   }
 
+  /// Every scalar over c, rounded to Float.
   public static func / (x: Images, c: Double) -> Images {
     let c = Float(c)
     return x.deferred { .quotient($0, c) } ?? x.map { $0 / c }

@@ -12,5 +12,6 @@ public protocol LinearSpace {
 }
 
 extension Double: LinearSpace {
+  /// A number, as the quantity itself.
   public typealias Coefficient = Double
 }

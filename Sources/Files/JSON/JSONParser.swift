@@ -5,6 +5,7 @@ public struct JSONError: Error, Equatable, Sendable, CustomStringConvertible {
   /// What was found and what was expected.
   public let problem: String
 
+  /// - Parameter offset: in bytes of UTF-8.
   public init(offset: Int, problem: String) {
     self.offset = offset
     self.problem = problem
@@ -23,6 +24,7 @@ extension JSONValue {
     self = try parser.document()
   }
 
+  /// Reads one JSON document from text, with the same rules.
   public init(parsing text: String) throws(JSONError) { try self.init(parsing: Array(text.utf8)) }
 }
 

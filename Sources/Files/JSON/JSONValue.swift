@@ -28,11 +28,17 @@ extension JSONValue: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, Expre
 }
 
 extension JSONValue {
+  /// Whether it is `null`, said in the document; an absent key is another thing.
   public var isNull: Bool { self == .null }
+  /// `true` or `false`; nil for another kind of value.
   public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+  /// A number written without fraction and exponent that fits 64 bits; nil for another kind of value, also 1.0.
   public var integer: Int? { if case .integer(let value) = self { value } else { nil } }
+  /// Text; nil for another kind of value.
   public var string: String? { if case .string(let value) = self { value } else { nil } }
+  /// The elements; nil for another kind of value.
   public var array: [JSONValue]? { if case .array(let value) = self { value } else { nil } }
+  /// The members by key; nil for another kind of value.
   public var object: [String: JSONValue]? { if case .object(let value) = self { value } else { nil } }
 
   /// The value of a number, written with or without a fraction.

@@ -2,13 +2,16 @@
 public struct SafetensorsError: Error, Equatable, Sendable, CustomStringConvertible {
   /// The file, or a name for the bytes where they came from no file.
   public let file: String
+  /// The first thing found wrong.
   public let problem: Problem
 
+  /// - Parameter file: a path, or a name for bytes that come from no file.
   public init(file: String, problem: Problem) {
     self.file = file
     self.problem = problem
   }
 
+  /// What can be wrong; byte positions count from the end of the header.
   public enum Problem: Error, Equatable, Sendable {
     case tooShort(bytes: Int)
     case headerLength(UInt64, available: Int)

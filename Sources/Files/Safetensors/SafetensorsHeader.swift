@@ -1,7 +1,10 @@
 /// Where one tensor lies in a safetensors file.
 public struct StoredTensor: Equatable, Sendable {
+  /// Unique in its file.
   public let name: String
+  /// Outermost dimension first; [] for a scalar.
   public let shape: [Int]
+  /// How its elements are stored.
   public let type: StoredType
   /// Its bytes, counted from the end of the header.
   public let bytes: Range<Int>

@@ -6,11 +6,14 @@
 
 /// A tensor in ordinary memory with a name: what a safetensors file is written from.
 public struct NamedTensor: Equatable, Sendable {
+  /// Unique in a file; `__metadata__` is taken.
   public let name: String
+  /// Outermost dimension first; [] for a scalar.
   public let shape: [Int]
   /// In row-major order.
   public let values: Values
 
+  /// Elements before they are encoded: integers are written as I64, floats in the precision of the file.
   public enum Values: Equatable, Sendable {
     case floats([Float])
     case integers([Int])
@@ -23,12 +26,14 @@ public struct NamedTensor: Equatable, Sendable {
     }
   }
 
+  /// Whether shape and count agree is checked where it is written.
   public init(_ name: String, shape: [Int], floats: [Float]) {
     self.name = name
     self.shape = shape
     values = .floats(floats)
   }
 
+  /// Whether shape and count agree is checked where it is written.
   public init(_ name: String, shape: [Int], integers: [Int]) {
     self.name = name
     self.shape = shape
@@ -38,7 +43,9 @@ public struct NamedTensor: Equatable, Sendable {
 
 /// A tensor whose values are made when they are written: a network that is saved need not be held twice.
 public struct TensorSource {
+  /// Unique in a file; `__metadata__` is taken.
   public let name: String
+  /// Outermost dimension first; [] for a scalar.
   public let shape: [Int]
   let count: Int
   let isInteger: Bool
@@ -53,6 +60,7 @@ public struct TensorSource {
     values = { .floats(try floats()) }
   }
 
+  /// One whose values are at hand already.
   public init(_ tensor: NamedTensor) {
     name = tensor.name
     shape = tensor.shape

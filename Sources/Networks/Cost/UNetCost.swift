@@ -11,14 +11,19 @@ public struct UNetCost: Equatable, Sendable {
     public let name: String
     /// What it gives for one image: (channels, height, width), or (channels) of the time embedding.
     public internal(set) var output: [Int] = []
+    /// Parameter tensors, trained or not.
     public internal(set) var tensors = 0
+    /// Scalars in them.
     public internal(set) var parameters = 0
     /// Floating-point operations of convolutions, linear maps and attention, a multiplication and an addition counting as two.
     public internal(set) var operations = 0
   }
 
+  /// Parameter tensors of all parts.
   public var tensors: Int { parts.reduce(0) { $0 + $1.tensors } }
+  /// Scalars in all of them.
   public var parameters: Int { parts.reduce(0) { $0 + $1.parameters } }
+  /// Floating-point operations of all parts for one image, a multiplication and an addition counting as two.
   public var operations: Int { parts.reduce(0) { $0 + $1.operations } }
 
   /// Counts on the graph of one evaluation, so that nothing is described twice.

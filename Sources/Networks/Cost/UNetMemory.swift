@@ -7,6 +7,7 @@ public struct UNetMemory: Equatable, Sendable {
   /// Intermediate results that are alive at the worst moment.
   public let activations: Int
 
+  /// Bytes of both.
   public var total: Int { states + activations }
 
   /// Evaluating the network on `batch` images.

@@ -2,7 +2,9 @@ import TensorGraph
 
 /// y = w ∗ x + b: x (N, in, H, W) → y (N, out, H′, W′).
 public struct Conv2D {
+  /// w, (out, in, kernel, kernel).
   public let weight: Tensor
+  /// b, (out).
   public let bias: Tensor
   let stride: Int
   let padding: Convolution.Padding
@@ -26,7 +28,9 @@ public struct Conv2D {
 
 /// y = x Wᵀ + b.
 public struct Linear {
+  /// W, (out, in).
   public let weight: Tensor
+  /// b, (out).
   public let bias: Tensor
 
   /// - Parameter last: Whether this is the last layer before a residual sum or the output.
@@ -77,6 +81,7 @@ public enum Activation: String, CaseIterable, Sendable {
   /// Swish is an older name of SiLU.
   var isSiLU: Bool { self == .silu || self == .swish }
 
+  /// Applies it to every element.
   public func callAsFunction(_ x: Tensor) -> Tensor {
     switch self {
     case .silu, .swish: x.silu()

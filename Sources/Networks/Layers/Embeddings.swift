@@ -7,6 +7,7 @@ public enum TimestepFeatures {
   /// sin and cos of 2π w log t at fixed random frequencies w (Song et al. 2021). t must be positive.
   case fourier(frequencies: Tensor)
 
+  /// t, floating point (N), to its features (N, features).
   public func callAsFunction(_ t: Tensor) -> Tensor {
     switch self {
     case .positional(let embedding): return t.sinusoidalEmbedding(embedding)
@@ -22,12 +23,15 @@ public struct TimestepEmbedding {
   let linear1: Linear
   let linear2: Linear
 
+  /// - Parameters:
+  ///   - features: of a timestep, as ``TimestepFeatures`` gives them.
+  ///   - channels: time channels, of both layers' outputs.
   public init(_ scope: ParameterScope, features: Int, channels: Int) {
     linear1 = Linear(scope["linear_1"], from: features, to: channels)
     linear2 = Linear(scope["linear_2"], from: channels, to: channels)
   }
 
-  // Always SiLU, whatever the activation of the blocks.
+  /// (N, features) → (N, time channels): always with SiLU between, whatever the activation of the blocks.
   public func callAsFunction(_ features: Tensor) -> Tensor { linear2(linear1(features).silu()) }
 }
 
@@ -45,6 +49,7 @@ public enum ClassEmbedding {
     self = .learned(table: scope.parameter("weight", [rows, channels], .embedding))
   }
 
+  /// - Parameter labels: integers (N) for a table, numbers (N) for `timestep`, the embedding itself (N, time channels) for `identity`.
   public func callAsFunction(_ labels: Tensor) -> Tensor {
     switch self {
     case .learned(let table): table.gatherRows(labels)

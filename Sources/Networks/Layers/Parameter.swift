@@ -6,6 +6,7 @@ public struct Parameter: Equatable, Sendable {
   public let name: String
   /// Convolutions are (out, in, height, width), linear maps (out, in).
   public let shape: Shape
+  /// What it does, which decides its first value.
   public let role: Role
   /// Whether training changes it. Only the random frequencies of a Fourier time embedding are fixed.
   public var isTrained: Bool { role != .frequencies }

@@ -7,6 +7,7 @@ public struct Conditioning {
   /// nil outside training.
   public let dropout: DropoutSource?
 
+  /// - Parameter time: (N, time channels), already activated.
   public init(time: Tensor, dropout: DropoutSource? = nil) {
     self.time = time
     self.dropout = dropout
@@ -20,6 +21,9 @@ public struct DropoutSource {
   /// The seed as two 32-bit words.
   public let key: Tensor
 
+  /// - Parameters:
+  ///   - counters: (N, 2) integers, (sample, step).
+  ///   - key: (2) integers, the seed's words.
   public init(counters: Tensor, key: Tensor) {
     self.counters = counters
     self.key = key
@@ -39,13 +43,18 @@ public struct ResnetBlock {
   public struct Settings: Sendable {
     /// Channels of the time embedding.
     public var timeChannels: Int
+    /// The nonlinearity, after each norm.
     public var activation = Activation.silu
+    /// How the time embedding enters.
     public var conditioning = TimeConditioning.shift
+    /// Groups of both norms, a divisor of the channels.
     public var normGroups = 32
+    /// What both norms add to the variance. 1e-6 is the paper's code's, diffusers' default is 1e-5.
     public var normEpsilon = 1e-6
     /// The probability with which values are dropped in training.
     public var dropout = 0.0
 
+    /// The paper's block, but without dropout.
     public init(timeChannels: Int) { self.timeChannels = timeChannels }
   }
 
@@ -65,6 +74,9 @@ public struct ResnetBlock {
   /// A block may also halve or double the image, without parameters of its own for that.
   public enum Resampling: Sendable { case halve, double }
 
+  /// Declares the block's parameters; with unlike numbers of channels also `conv_shortcut`.
+  ///
+  /// - Parameter outputScale: s, which the sum is divided by.
   public init(
     _ scope: ParameterScope, from inChannels: Int, to outChannels: Int, settings: Settings, outputScale: Double = 1,
     resampling: Resampling? = nil

@@ -16,8 +16,11 @@ public struct PointMLPConfig: Architecture, Equatable {
   /// - Parameter dimension: d.
   public init(dimension: Int = 2) { self.dimension = dimension }
 
+  /// d.
   public var channels: Int { dimension }
+  /// d, or 2d where the variance is learned.
   public var outChannels: Int { learnsVariance ? 2 * dimension : dimension }
+  /// One pixel: the coordinates of a point are its channels.
   public var sampleSize: SampleSize? { SampleSize(height: 1, width: 1) }
 
   /// - Throws: ``NetworkConfigError`` unless samples are points.

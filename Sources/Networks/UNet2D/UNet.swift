@@ -14,6 +14,7 @@ import TensorGraph
 /// let ε = unet(sample: builder.input("sample", [8, 3, 32, 32]), timestep: builder.input("timestep", [8], .int32))
 /// ```
 public struct UNet: Network {
+  /// What it was made of; checked.
   public let config: UNetConfig
   /// Every parameter with its tensor in the graph, in diffusers' order.
   public let parameters: [(parameter: Parameter, tensor: Tensor)]

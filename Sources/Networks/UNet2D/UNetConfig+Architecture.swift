@@ -1,11 +1,13 @@
 import TensorGraph
 
 extension UNetConfig: Architecture {
+  /// Of x_t: those of the input less those of the pictures beside it.
   public var channels: Int { inChannels - pictureChannels }
 
   /// The number of rows; nil also for embeddings that are no table.
   public var classRows: Int? { if case .learned(let count) = classEmbedding { count } else { nil } }
 
+  /// Whether ``dropout`` is more than 0.
   public var hasDropout: Bool { dropout > 0 }
 
   /// - Throws: ``NetworkConfigError`` where the configuration makes no network.

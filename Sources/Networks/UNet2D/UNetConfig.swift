@@ -71,6 +71,7 @@ public struct UNetConfig: Equatable, Sendable {
   /// Only recorded: the number of timesteps that a learned time embedding would need.
   public var numTrainTimesteps: Int? = nil
 
+  /// diffusers' defaults, which are not the paper's: see ``paperCIFAR10``.
   public init() {}
 
   /// Blocks on the way down, by diffusers' names.
@@ -93,6 +94,7 @@ public struct UNetConfig: Equatable, Sendable {
     case resnet = "resnet"
   }
 
+  /// How t becomes a vector.
   public enum TimeEmbedding: String, CaseIterable, Sendable {
     /// Sines and cosines of t at geometric frequencies, as in the paper.
     case positional

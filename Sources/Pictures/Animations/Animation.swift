@@ -31,6 +31,7 @@ public struct Animation: Sendable {
     self.plays = plays
   }
 
+  /// The formats that are written.
   public enum Format: String, Sendable, CaseIterable {
     case gif
     /// Animated PNG: exact, and shown as its first frame where animation is not known.
@@ -48,6 +49,9 @@ public struct Animation: Sendable {
     }
   }
 
+  /// The bytes of a file.
+  ///
+  /// - Throws: ``DataError`` where the format has a limit that the frames exceed.
   public func encoded(as format: Format) throws -> [UInt8] {
     switch format {
     case .gif: try gif()

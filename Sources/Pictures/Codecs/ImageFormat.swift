@@ -37,6 +37,7 @@ public enum ImageFormat: Sendable, CaseIterable {
     }
   }
 
+  /// As it is written in text: `PNG`, `WebP`.
   public var name: String {
     switch self {
     case .png: "PNG"
@@ -62,8 +63,11 @@ public enum ImageFormat: Sendable, CaseIterable {
 
 /// What an image's header says, read without decoding it.
 public struct ImageHeader: Sendable, Equatable {
+  /// Told by the first bytes.
   public let format: ImageFormat
+  /// As the picture is seen: where EXIF turns it by a quarter, that is done.
   public let width: Int
+  /// As the picture is seen: where EXIF turns it by a quarter, that is done.
   public let height: Int
   /// 1 for grey, 3 for RGB.
   public let channels: Int

@@ -23,6 +23,7 @@ extension Image8 {
   /// As the model takes it: channels × height × width values in [−1, 1].
   public var x0: [Float] { planes.map { PixelScale.x0($0) } }
 
+  /// Channels × height × width, the order of tensors.
   public var shape: ImageShape { ImageShape(channels: channels, height: height, width: width) }
 }
 

@@ -1,12 +1,17 @@
 /// A picture of 8-bit samples, grey or RGB, rows from the top, channels last (height × width × channels).
 public struct Image8: Sendable, Equatable {
+  /// In pixels.
   public let width: Int
+  /// In pixels.
   public let height: Int
   /// 1 for grey, 3 for RGB.
   public let channels: Int
   /// `bytes[(y · width + x) · channels + c]`
   public var bytes: [UInt8]
 
+  /// - Parameters:
+  ///   - channels: 1 for grey, 3 for RGB.
+  ///   - bytes: height × width × channels, rows from the top.
   public init(width: Int, height: Int, channels: Int, bytes: [UInt8]) {
     precondition(channels == 1 || channels == 3, "an image has 1 or 3 channels, not \(channels)")
     precondition(width > 0 && height > 0, "an image of \(width)×\(height) has no pixels")

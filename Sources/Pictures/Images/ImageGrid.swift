@@ -9,6 +9,7 @@ public struct ImageGrid: Sendable {
   /// Each pixel becomes a square of so many pixels.
   public var magnification: Int
 
+  /// - Parameter columns: images in a row; nil makes the grid as square as it can be.
   public init(columns: Int? = nil, margin: Int = 2, background: UInt8 = 255, magnification: Int = 1) {
     self.columns = columns
     self.margin = margin
@@ -45,12 +46,17 @@ public struct ImageGrid: Sendable {
 
 /// One row of images, such as x_t over t.
 public struct ImageStrip: Sendable {
+  /// How images are laid out; its ``ImageGrid/columns`` are not looked at.
   public var grid: ImageGrid
 
+  /// - Parameters:
+  ///   - margin: pixels between images and around them.
+  ///   - magnification: pixels of the result for each pixel, both ways.
   public init(margin: Int = 2, background: UInt8 = 255, magnification: Int = 1) {
     grid = ImageGrid(margin: margin, background: background, magnification: magnification)
   }
 
+  /// One picture of all images, side by side.
   public func picture(of images: [Image8]) -> Image8 {
     var grid = grid
     grid.columns = images.count

@@ -3,6 +3,7 @@ import Platform
 extension Plot {
   /// A function of the plane on a grid of cells, as colours with a scale beside it.
   public struct HeatMap: Sendable {
+    /// The colours from the lowest value to the highest.
     public enum Palette: Sendable {
       /// From dark to bright: for a map that stands for itself.
       case viridis
@@ -12,15 +13,19 @@ extension Plot {
 
     /// `values[row · columns + column]`, rows from low y to high; what is not finite takes the lowest colour.
     public var values: [Double]
+    /// Cells from left to right.
     public var columns: Int
+    /// Cells from bottom to top.
     public var rows: Int
     /// What the cells cover together.
     public var x: ClosedRange<Double>
+    /// From the lower edge of the lowest cells to the upper one of the highest.
     public var y: ClosedRange<Double>
     /// What the colours show.
     public var label: String
     /// The values of the ends of the colours; nil fits them.
     public var range: ClosedRange<Double>?
+    /// Viridis unless told.
     public var palette: Palette
 
     /// A function sampled at the middle of each cell.
@@ -49,11 +54,16 @@ extension Plot {
 
   /// A vector, drawn from its place, in the axes' units.
   public struct Arrow: Sendable, Equatable {
+    /// Where it starts.
     public var x: Double
+    /// Where it starts.
     public var y: Double
+    /// How far it reaches, to the right.
     public var dx: Double
+    /// How far it reaches, upwards.
     public var dy: Double
 
+    /// In the axes' units.
     public init(x: Double, y: Double, dx: Double, dy: Double) {
       (self.x, self.y, self.dx, self.dy) = (x, y, dx, dy)
     }

@@ -55,17 +55,22 @@ public struct Plot: Sendable {
     }
   }
 
+  /// How an axis divides its length.
   public enum Scale: Sendable {
     case linear
     /// Values that are not positive are left out.
     case logarithmic
   }
 
+  /// Above the plot; empty for none.
   public var title: String
   /// What the axes show, with units.
   public var xLabel: String
+  /// What the y axis shows, with its unit.
   public var yLabel: String
+  /// Of the y axis; the x axis is linear.
   public var yScale: Scale
+  /// Drawn in their order, each in the next colour but for faint ones.
   public var series: [Series]
   /// Behind the series: a function of the plane in colours.
   public var heatMap: HeatMap?
@@ -75,12 +80,20 @@ public struct Plot: Sendable {
   public var hasEqualScales = false
   /// What to show; nil fits the data.
   public var xRange: ClosedRange<Double>?
+  /// What the y axis shows; nil fits the data.
   public var yRange: ClosedRange<Double>?
   /// The card's size in points; a PNG has ``pixelsPerPoint`` times as many pixels.
   public var width: Int
+  /// The card's height in points.
   public var height: Int
+  /// Pixels of a PNG for each point, both ways.
   public var pixelsPerPoint: Double
 
+  /// - Parameters:
+  ///   - x: what the x axis shows, with its unit.
+  ///   - y: what the y axis shows, with its unit.
+  ///   - width: of the card in points, 200 or more.
+  ///   - height: of the card in points, 150 or more.
   public init(
     title: String, x: String, y: String, yScale: Scale = .linear, series: [Series] = [], width: Int = 800,
     height: Int = 480, pixelsPerPoint: Double = 2

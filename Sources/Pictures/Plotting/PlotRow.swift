@@ -8,10 +8,12 @@ import Files
 
 /// Plots of one size in one picture: side by side, in one row or in several.
 public struct PlotRow: Sendable {
+  /// From left to right, then from top to bottom.
   public var plots: [Plot]
   /// Plots in a row; all of them unless told.
   public var columns: Int
 
+  /// - Parameter columns: plots in a row; nil for all.
   public init(_ plots: [Plot], columns: Int? = nil) {
     precondition(!plots.isEmpty, "a row of no plots")
     precondition(columns ?? 1 > 0, "\(columns ?? 0) plots in a row")
@@ -34,6 +36,7 @@ public struct PlotRow: Sendable {
     return (places, width, height)
   }
 
+  /// All plots as pixels, on white.
   public func image() -> Image8 {
     let images = plots.map { $0.image() }
     let all = places { plot in
@@ -44,6 +47,7 @@ public struct PlotRow: Sendable {
     return picture
   }
 
+  /// All plots as one SVG document, each a nested one.
   public func svg() -> String {
     let all = places { ($0.width, $0.height) }
     var text = """

@@ -15,10 +15,12 @@ extension Adam {
   public struct Step: Sendable, Equatable {
     /// Counted from 1.
     public var step: Int
+    /// Of this step, warm-up and decay included.
     public var learningRate: Double
     /// d in ema ← d ema + (1 − d) p.
     public var emaDecay: Double
 
+    /// - Parameter step: k, counted from 1: what the bias corrections 1 − βᵏ are of.
     public init(step: Int, learningRate: Double, emaDecay: Double) {
       self.step = step
       self.learningRate = learningRate

@@ -16,6 +16,7 @@ public final class GraphBuilder {
     var operands: [Program.ValueID]
   }
 
+  /// An empty graph.
   public init() {}
 
   // MARK: Leaves
@@ -43,6 +44,7 @@ public final class GraphBuilder {
     return leaf(.constant(scalars), TensorType(shape), unique: nil)
   }
 
+  /// A scalar known now.
   public func constant(_ scalar: Float) -> Tensor { constant([scalar], shape: .scalar) }
 
   private func leaf(_ op: Op, _ type: TensorType, unique name: String?) -> Tensor {

@@ -1,7 +1,9 @@
 /// A tensor of a program under construction: a shape, an element type and a place in the graph. It holds no numbers.
 public struct Tensor {
+  /// The graph it is part of; operands are always of one graph.
   public let builder: GraphBuilder
   let id: Program.ValueID
+  /// All that is known of it; a stand-in after a shape error, which `finish()` throws.
   public let type: TensorType
 
   init(builder: GraphBuilder, id: Program.ValueID, type: TensorType) {
@@ -10,7 +12,9 @@ public struct Tensor {
     self.type = type
   }
 
+  /// [] for a scalar.
   public var shape: Shape { type.shape }
+  /// Floating point, but for timesteps, labels and counters.
   public var dtype: DType { type.dtype }
 
   private func apply(_ op: Op, _ others: Tensor...) -> Tensor { builder.apply(op, [self] + others) }
@@ -19,35 +23,60 @@ public struct Tensor {
 // MARK: - Element by element
 
 extension Tensor {
+  /// a + b, element by element, broadcast by NumPy's rule.
   public static func + (a: Tensor, b: Tensor) -> Tensor { a.apply(.binary(.add), b) }
+  /// a − b, element by element, broadcast by NumPy's rule.
   public static func - (a: Tensor, b: Tensor) -> Tensor { a.apply(.binary(.subtract), b) }
+  /// a · b, element by element, broadcast by NumPy's rule; `matmul` is the product of matrices.
   public static func * (a: Tensor, b: Tensor) -> Tensor { a.apply(.binary(.multiply), b) }
+  /// a / b, element by element, broadcast by NumPy's rule.
   public static func / (a: Tensor, b: Tensor) -> Tensor { a.apply(.binary(.divide), b) }
 
+  /// −a of each element.
   public static prefix func - (a: Tensor) -> Tensor { a.unary(.negate) }
+  /// a + b of each element; `a` itself where b = 0.
   public static func + (a: Tensor, b: Double) -> Tensor { b == 0 ? a : a.unary(.offset(b)) }
+  /// a + b of each element; `b` itself where a = 0.
   public static func + (a: Double, b: Tensor) -> Tensor { b + a }
+  /// a − b of each element; `a` itself where b = 0.
   public static func - (a: Tensor, b: Double) -> Tensor { a + (-b) }
+  /// a − b of each element.
   public static func - (a: Double, b: Tensor) -> Tensor { -b + a }
+  /// a · b of each element; `a` itself where b = 1.
   public static func * (a: Tensor, b: Double) -> Tensor { b == 1 ? a : a.unary(.scale(b)) }
+  /// a · b of each element; `b` itself where a = 1.
   public static func * (a: Double, b: Tensor) -> Tensor { b * a }
+  /// a · (1/b) of each element: b is inverted in 64 bits.
   public static func / (a: Tensor, b: Double) -> Tensor { a * (1 / b) }
+  /// a / b of each element.
   public static func / (a: Double, b: Tensor) -> Tensor { b.unary(.reciprocal) * a }
 
+  /// A function of each element.
   public func unary(_ function: UnaryOp) -> Tensor { apply(.unary(function)) }
 
+  /// eˣ of each element.
   public func exp() -> Tensor { unary(.exp) }
+  /// The natural logarithm of each element.
   public func log() -> Tensor { unary(.log) }
+  /// √x of each element.
   public func squareRoot() -> Tensor { unary(.squareRoot) }
+  /// x² of each element.
   public func squared() -> Tensor { unary(.square) }
+  /// The sine of each element, in radians.
   public func sin() -> Tensor { unary(.sin) }
+  /// The cosine of each element, in radians.
   public func cos() -> Tensor { unary(.cos) }
+  /// The hyperbolic tangent of each element.
   public func tanh() -> Tensor { unary(.tanh) }
+  /// 1/(1 + e⁻ˣ) of each element.
   public func sigmoid() -> Tensor { unary(.sigmoid) }
+  /// x/(1 + e⁻ˣ) of each element.
   public func silu() -> Tensor { unary(.silu) }
   /// Limits every element to `bounds`; the gradient is zero outside.
   public func clamped(to bounds: ClosedRange<Double>) -> Tensor { unary(.clamp(bounds.lowerBound, bounds.upperBound)) }
+  /// The greater of both, broadcast by NumPy's rule; equal elements share the gradient.
   public func maximum(_ other: Tensor) -> Tensor { apply(.binary(.maximum), other) }
+  /// The less of both, broadcast by NumPy's rule; equal elements share the gradient.
   public func minimum(_ other: Tensor) -> Tensor { apply(.binary(.minimum), other) }
 
   /// Integers as floating point.
@@ -106,17 +135,23 @@ public func attention(q: Tensor, k: Tensor, v: Tensor, heads: Int = 1, scale: Do
 // MARK: - Shape
 
 extension Tensor {
+  /// The same elements in row-major order; as many as before.
   public func reshaped(_ shape: Shape) -> Tensor { shape == self.shape ? self : apply(.reshape(shape)) }
   /// Axis i of the result is axis `permutation[i]`.
   public func transposed(_ permutation: [Int]) -> Tensor { apply(.transpose(permutation)) }
+  /// Part of one axis; `range` lies within it and is not empty.
   public func sliced(axis: Int, _ range: Range<Int>) -> Tensor {
     apply(.slice(axis: axis, from: range.lowerBound, to: range.upperBound))
   }
+  /// Zeros before and after, along one axis.
   public func padded(axis: Int, before: Int, after: Int) -> Tensor {
     apply(.pad(axis: axis, before: before, after: after))
   }
+  /// Stretches dimensions of 1, and puts dimensions before (NumPy's rule).
   public func broadcast(to shape: Shape) -> Tensor { shape == self.shape ? self : apply(.broadcast(shape)) }
+  /// (N, C, H, W) → (N, C, kH, kW), every pixel repeated.
   public func upsampledNearest(_ factor: Int) -> Tensor { apply(.upsampleNearest(factor: factor)) }
+  /// (N, C, H, W) → (N, C, H/k, W/k), the mean of k × k pixels. H and W are multiples of k.
   public func averagePooled(_ factor: Int) -> Tensor { apply(.averagePool(factor: factor)) }
 
   /// Equal parts along `axis`.

@@ -22,8 +22,11 @@ public protocol Backend: Sendable {
 }
 
 extension Backend {
+  /// `cpu float32`; runs that recorded none are taken to be of it.
   public var arithmetic: String { "cpu float32" }
+  /// 1.
   public var deviceCount: Int { 1 }
+  /// False: outputs are there when a run returns.
   public var isAsynchronous: Bool { false }
 
   /// Makes `program` ready to run on states of its own.
@@ -69,6 +72,7 @@ extension Executable {
 }
 
 extension States {
+  /// One after the other; a backend that waits for a device has its own.
   public func read(_ names: [String]) throws -> [TensorData] { try names.map { try read($0) } }
 
   /// Checks that the states of `program` are among these.

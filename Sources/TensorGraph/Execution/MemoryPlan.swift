@@ -11,6 +11,7 @@ public struct MemoryPlan: Sendable, Equatable {
   /// Working space of single operators, shared by all.
   public var scratch: Int
 
+  /// Bytes each; ``unsharedActivations`` is for comparison and not part of ``total``.
   public init(states: Int, prepared: Int = 0, activations: Int, unsharedActivations: Int, scratch: Int) {
     self.states = states
     self.prepared = prepared
@@ -19,6 +20,7 @@ public struct MemoryPlan: Sendable, Equatable {
     self.scratch = scratch
   }
 
+  /// The bytes of states, prepared constants, activations and scratch together.
   public var total: Int { states + prepared + activations + scratch }
 
   /// Both together, where `other` is of an executable with the same `States`.

@@ -40,6 +40,7 @@ extension Op {
 }
 
 extension UnaryOp {
+  /// As error messages, profiles and plans print it, without its numbers.
   public var name: String {
     switch self {
     case .scale: "scale"

@@ -1,7 +1,10 @@
 /// An operator was given tensors that it cannot take.
 public struct ShapeError: Error, Equatable, CustomStringConvertible {
+  /// The operator's name.
   public var op: String
+  /// What it was given.
   public var operands: [TensorType]
+  /// What is wrong with that, to go after the operands.
   public var reason: String
 
   public var description: String {

@@ -112,9 +112,12 @@ public enum BinaryOp: String, Hashable, Sendable, CaseIterable {
 
 /// How a kernel slides over an image.
 public struct Convolution: Hashable, Sendable {
+  /// Pixels from one place of the kernel to the next, both ways; at least 1.
   public var stride: Int
+  /// Zeros around the image, at least 0 on each side.
   public var padding: Padding
 
+  /// Checked where the operator is applied.
   public init(stride: Int = 1, padding: Padding = Padding(0)) {
     self.stride = stride
     self.padding = padding
@@ -122,9 +125,12 @@ public struct Convolution: Hashable, Sendable {
 
   /// Zeros around the image. The paper's downsampling pads right and bottom only.
   public struct Padding: Hashable, Sendable {
+    /// Rows of zeros above and below, columns of zeros on the left and right.
     public var top: Int, left: Int, bottom: Int, right: Int
 
+    /// As many on every side.
     public init(_ all: Int) { (top, left, bottom, right) = (all, all, all, all) }
+    /// Rows above and below, columns on the left and right; at least 0 each.
     public init(top: Int, left: Int, bottom: Int, right: Int) {
       (self.top, self.left, self.bottom, self.right) = (top, left, bottom, right)
     }
@@ -137,10 +143,14 @@ public struct Convolution: Hashable, Sendable {
 /// The shift and the activation are part of the operator because the U-Net always wants them together:
 /// the time embedding enters inside the second norm of each residual block, and SiLU follows every norm.
 public struct GroupNorm: Hashable, Sendable {
+  /// G, a divisor of the channels.
   public var groups: Int
+  /// ε, added to the variance.
   public var epsilon: Double
+  /// Whether SiLU follows; else act is the identity.
   public var silu: Bool
 
+  /// Checked where the operator is applied.
   public init(groups: Int, epsilon: Double, silu: Bool = false) {
     self.groups = groups
     self.epsilon = epsilon
@@ -150,10 +160,12 @@ public struct GroupNorm: Hashable, Sendable {
 
 /// softmax(scale · qᵀk) vᵀ for each head, with channels before positions as images have them.
 public struct Attention: Hashable, Sendable {
+  /// A divisor of the channels.
   public var heads: Int
   /// Multiplies the scores: 1 / √d in the paper.
   public var scale: Double
 
+  /// - Parameter scale: multiplies the scores; 1 / √d, d the channels of one head, is usual.
   public init(heads: Int, scale: Double) {
     self.heads = heads
     self.scale = scale
@@ -163,13 +175,16 @@ public struct Attention: Hashable, Sendable {
 /// The embedding of a timestep (Vaswani et al. 2017, as diffusers' `get_timestep_embedding`):
 /// angle i is t · maxPeriod^(−i / (dimension/2 − frequencyShift)).
 public struct SinusoidalEmbedding: Hashable, Sendable {
+  /// Features of a timestep: half of them sines, half cosines, and a 0 where it is odd.
   public var dimension: Int
   /// False: [sin, cos] as in the paper's code. True: [cos, sin].
   public var flipSinToCos: Bool
   /// 1 in the paper's code, 0 in diffusers' default.
   public var frequencyShift: Double
+  /// The slowest angle is about t / maxPeriod.
   public var maxPeriod: Double
 
+  /// - Parameter maxPeriod: 10,000 in the paper's code and in diffusers.
   public init(dimension: Int, flipSinToCos: Bool, frequencyShift: Double, maxPeriod: Double = 10_000) {
     self.dimension = dimension
     self.flipSinToCos = flipSinToCos
@@ -181,11 +196,16 @@ public struct SinusoidalEmbedding: Hashable, Sendable {
 /// Adam (Kingma & Ba 2015), with decoupled weight decay (Loshchilov & Hutter 2019) where it is not zero,
 /// followed by the exponential moving average of the parameter.
 public struct Adam: Hashable, Sendable {
+  /// Decay of m, the mean of gradients.
   public var beta1: Double
+  /// Decay of v, the mean of squared gradients.
   public var beta2: Double
+  /// Added to √v, once the bias of v is corrected.
   public var epsilon: Double
+  /// λ in p ← p − η λ p, apart from the gradient (AdamW); 0 for none.
   public var weightDecay: Double
 
+  /// The defaults are PyTorch's, without decay.
   public init(beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0) {
     self.beta1 = beta1
     self.beta2 = beta2

@@ -7,20 +7,31 @@ public struct Program: Sendable {
 
   /// One operator applied to earlier values.
   public struct Node: Sendable {
+    /// What is applied, with its settings.
     public var op: Op
+    /// Values of earlier nodes, in the operator's order.
     public var operands: [ValueID]
+    /// As many values as the operator has results.
     public var results: [ValueID]
   }
 
+  /// A value that has a name outside of the program.
   public struct Named: Sendable {
+    /// Unique among inputs and states, and among outputs.
     public var name: String
+    /// What it stands for.
     public var value: ValueID
   }
 
+  /// Shape and element type of each value, by its ID.
   public var types: [TensorType]
+  /// In an order in which every operand is computed before it is used.
   public var nodes: [Node]
+  /// What each run is given.
   public var inputs: [Named]
+  /// What persists between runs, as it is when a run begins.
   public var states: [Named]
+  /// What each run gives.
   public var outputs: [Named]
   /// State name → the value it takes at the end of the run.
   public var updates: [Named]

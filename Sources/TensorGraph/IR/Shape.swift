@@ -1,17 +1,21 @@
 /// The dimensions of a tensor, outermost first. Images are (N, C, H, W).
 public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomStringConvertible {
+  /// Outermost first.
   public var dimensions: [Int]
 
+  /// Not checked: see ``isReasonable``.
   public init(_ dimensions: [Int]) { self.dimensions = dimensions }
   public init(arrayLiteral elements: Int...) { dimensions = elements }
 
   /// The shape of a scalar: no dimensions, one element.
   public static let scalar = Shape([])
 
+  /// The number of dimensions; 0 for a scalar.
   public var rank: Int { dimensions.count }
   /// The number of elements.
   public var count: Int { dimensions.reduce(1, *) }
 
+  /// The size along an axis, counted from 0; negative axes do not count from the end.
   public subscript(axis: Int) -> Int {
     get { dimensions[axis] }
     set { dimensions[axis] = newValue }
@@ -74,9 +78,12 @@ public enum DType: String, Hashable, Sendable {
 
 /// Shape and element type: all that is known of a tensor when the program is built.
 public struct TensorType: Hashable, Sendable, CustomStringConvertible {
+  /// Its dimensions.
   public var shape: Shape
+  /// What its elements are.
   public var dtype: DType
 
+  /// Floating point unless told.
   public init(_ shape: Shape, _ dtype: DType = .float) {
     self.shape = shape
     self.dtype = dtype

@@ -7,15 +7,23 @@ import Diffusion
 public struct BoundRun<D: Denoiser> {
   /// What is measured.
   public let bound: VariationalBound
+  /// What says ε̂ of x_t.
   public let denoiser: D
+  /// Which t of each image.
   public let visits: TimestepVisits
+  /// Where the x_t come from.
   public let path: NoisePath
+  /// Of all noise, and of the t where few are drawn.
   public let seed: UInt64
   /// Pairs that the network sees together.
   public let batchSize: Int
   /// What measures them where the network runs; nil for the host.
   private let device: DeviceBound?
 
+  /// - Parameters:
+  ///   - visits: nil for all T.
+  ///   - path: a trajectory needs all T.
+  ///   - batchSize: (image, t) pairs that the network sees together; it changes the speed, not the result.
   public init(
     _ bound: VariationalBound, denoiser: D, visits: TimestepVisits? = nil, path: NoisePath = .independent, seed: UInt64,
     batchSize: Int

@@ -22,21 +22,28 @@ public struct BoundStatistics: Sendable, Equatable {
     public internal(set) var bits = Moments()
     /// Mean squared errors of ε̂ and of x̂_0, the data in [−1, 1].
     public internal(set) var εError = Moments()
+    /// Mean squared error of x̂_0, the data in [−1, 1].
     public internal(set) var x0Error = Moments()
     /// L_T + Σ_{s>t} L_{s−1}: what has been sent when x̂_0 is made of x_t; bits a dimension.
     public internal(set) var rate = Moments()
   }
 
+  /// In their order.
   public internal(set) var images: [ImageBound] = []
   /// At index t − 1.
   public internal(set) var timesteps: [AtTimestep]
 
+  /// Those of no image yet.
   public init(T: Int) { timesteps = Array(repeating: AtTimestep(), count: T) }
 
+  /// At t = 1…T.
   public subscript(t: Timestep) -> AtTimestep { timesteps[t.zeroBased] }
 
+  /// L_T over images, bits a dimension.
   public var prior: Moments { Moments(images.map(\.prior)) }
+  /// Σ_{t>1} L_{t−1} over images, bits a dimension.
   public var diffusion: Moments { Moments(images.map(\.diffusion)) }
+  /// L_0 over images, bits a dimension.
   public var reconstruction: Moments { Moments(images.map(\.reconstruction)) }
   /// L, bits a dimension. Its standard error is that of the mean over images; where few t are drawn, their chance is part of it.
   public var total: Moments { Moments(images.map(\.total)) }

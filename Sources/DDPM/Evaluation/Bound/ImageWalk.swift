@@ -7,6 +7,7 @@ public struct EvaluationImage: Sendable {
   /// What the network is told of it.
   public let condition: Condition
 
+  /// - Parameter x0: [1, C, H, W] in [−1, 1].
   public init(x0: Images, given condition: Condition = .none) {
     precondition(x0.shape.count == 1, "one image, not \(x0.shape)")
     self.x0 = x0

@@ -2,11 +2,14 @@ import Platform
 
 /// Count, mean and spread of numbers that arrive one by one (Welford 1962): no large sums to cancel, and the order is the order of arrival.
 public struct Moments: Sendable, Equatable {
+  /// n.
   public private(set) var count = 0
+  /// 0 for no numbers.
   public private(set) var mean = 0.0
   /// Σ (x − mean)².
   public private(set) var squares = 0.0
 
+  /// Of no numbers yet.
   public init() {}
 
   /// What was counted before.
@@ -14,10 +17,12 @@ public struct Moments: Sendable, Equatable {
     (self.count, self.mean, self.squares) = (count, mean, squares)
   }
 
+  /// Of numbers in their order.
   public init(_ values: some Sequence<Double>) {
     for value in values { add(value) }
   }
 
+  /// Takes one more number.
   public mutating func add(_ x: Double) {
     count += 1
     let before = x - mean

@@ -9,10 +9,13 @@ import TensorGraph
 public struct TimestepVisits: Sendable {
   /// A timestep, and for how many it stands.
   public struct Visit: Sendable, Equatable {
+    /// 1…T.
     public let t: Timestep
+    /// The length of its stratum.
     public let weight: Double
   }
 
+  /// The timesteps there are.
   public let T: Int
   /// From the noise to the data.
   let strata: [ClosedRange<Int>]

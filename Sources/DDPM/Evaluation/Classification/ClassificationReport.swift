@@ -4,13 +4,18 @@ import Pictures
 
 /// The results of `ddpm evaluate --metric classification`.
 public struct ClassificationReport: EvaluationReport, Sendable {
+  /// The model, the data, and how they were measured.
   public let subject: EvaluationSubject
+  /// What each image was taken for.
   public let statistics: ClassificationStatistics
   /// The classes' names, by number.
   public let names: [String]
+  /// What classes were measured by.
   public let score: ClassificationScore
+  /// Whether the worst classes left early.
   public let eliminates: Bool
 
+  /// - Parameter names: one for each class that there was to choose from.
   public init(
     _ subject: EvaluationSubject, _ statistics: ClassificationStatistics, names: [String],
     score: ClassificationScore, eliminates: Bool
@@ -62,7 +67,9 @@ public struct ClassificationReport: EvaluationReport, Sendable {
 
 /// The results of `ddpm evaluate --metric likelihood --class-given both`: the bound under the class, under none, and what lies between.
 public struct ConditionalLikelihoodReport: EvaluationReport, Sendable {
+  /// Under each image's own class.
   public let given: LikelihoodReport
+  /// Under none, of the same images, t and ε.
   public let without: LikelihoodReport
 
   /// - Parameter without: of the same images, t and ε.

@@ -4,10 +4,13 @@ import Diffusion
 ///
 /// All classes of an image are measured with the same t and ε; what is drawn depends on (seed, image, t) alone.
 public struct ClassificationRun<D: Denoiser> {
+  /// Asks the denoiser; its visits are the (t, ε) of an image.
   public let terms: BoundRun<D>
   /// How many classes there are to choose from.
   public let classes: Int
+  /// In which order trials are made, and which classes leave.
   public let classifier: DiffusionClassifier
+  /// What a class is measured by.
   public let score: ClassificationScore
 
   /// - Parameters:

@@ -9,22 +9,29 @@ import Files
 
 /// What the images so far were taken for.
 public struct ClassificationStatistics: Sendable, Equatable {
+  /// One image.
   public struct Image: Sendable, Equatable {
+    /// Its class, from 0.
     public let truth: Int
+    /// The class that it was taken for, from 0.
     public let best: Int
     /// Predictions that it took.
     public let predictions: Int
   }
 
+  /// In their order.
   public internal(set) var images: [Image] = []
 
+  /// Those of no image yet.
   public init() {}
 
   mutating func add(truth: Int, _ result: DiffusionClassifier.Result) {
     images.append(Image(truth: truth, best: result.best, predictions: result.trials.reduce(0, +)))
   }
 
+  /// Images that were taken for what they are.
   public var correct: Int { images.count { $0.truth == $0.best } }
+  /// The share of those; not a number without images.
   public var accuracy: Double { Double(correct) / Double(images.count) }
 
   /// The 95% confidence interval of the accuracy.

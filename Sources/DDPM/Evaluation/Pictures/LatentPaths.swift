@@ -3,10 +3,14 @@ import Diffusion
 /// What lies between and around images in the latent space x_t: interpolations and stochastic reconstructions (Ho et al. 2020, figures 7
 /// and 8).
 public struct LatentPaths<D: Denoiser> {
+  /// p_θ, all T of whose steps are walked.
   public let process: ReverseProcess
+  /// What is asked.
   public let denoiser: D
+  /// Of all noise.
   public let seed: UInt64
 
+  /// - Parameter seed: of all noise; the same gives the same paths.
   public init(_ process: ReverseProcess, denoiser: D, seed: UInt64) {
     self.process = process
     self.denoiser = denoiser

@@ -9,6 +9,7 @@ import Pictures
 
 /// The images of a data set that lie nearest to others, so that a model that has learned images by heart is found out.
 public struct Neighbours: Sendable {
+  /// An image of the data, and how near it is.
   public struct Neighbour: Sendable, Equatable {
     /// Which image of the data.
     public let index: Int
@@ -16,8 +17,10 @@ public struct Neighbours: Sendable {
     public let rmse: Double
   }
 
+  /// Pictures; an endless source is searched for one epoch.
   public let data: Dataset
 
+  /// - Parameter data: pictures, not points.
   public init(in data: Dataset) { self.data = data }
 
   /// The `count` images nearest to each query, nearest first; of equally near ones the first.

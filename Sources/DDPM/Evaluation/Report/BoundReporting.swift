@@ -28,6 +28,7 @@ public struct EvaluationSubject: Sendable {
   /// Of so many timesteps.
   public var T: Int
 
+  /// As given: nothing is checked.
   public init(
     model: String, data: String, split: Dataset.Split?, variance: ReverseVariance, limit: X0Limit, seed: UInt64,
     timesteps: Int, T: Int
@@ -80,9 +81,12 @@ extension EvaluationReport {
 
 /// The results of `ddpm evaluate --metric likelihood`.
 public struct LikelihoodReport: EvaluationReport, Sendable {
+  /// The model, the data, and how they were measured.
   public let subject: EvaluationSubject
+  /// The bound of each image, and at each t.
   public let statistics: BoundStatistics
 
+  /// Of what was measured, and what came of it.
   public init(_ subject: EvaluationSubject, _ statistics: BoundStatistics) {
     self.subject = subject
     self.statistics = statistics
@@ -158,20 +162,26 @@ public struct LikelihoodReport: EvaluationReport, Sendable {
 public struct RateDistortionReport: EvaluationReport, Sendable {
   /// The state of the receiver who has got x_T, …, x_t.
   public struct Point: Sendable, Equatable {
+    /// The t of the last x_t that has arrived.
     public let t: Timestep
     /// T − t.
     public let reverseSteps: Int
     /// L_T + Σ_{s>t} L_{s−1}, bits a dimension.
     public let rate: Double
+    /// The standard error of ``rate``.
     public let rateError: Double
     /// √(‖x_0 − x̂_0(x_t)‖² / D), the mean under the root over all images, on the scale of 0…255.
     public let rmse: Double
+    /// The standard error of ``rmse``.
     public let rmseError: Double
   }
 
+  /// The model, the data, and how they were measured.
   public let subject: EvaluationSubject
+  /// The bound of each image, and at each t.
   public let statistics: BoundStatistics
 
+  /// Of what was measured, and what came of it.
   public init(_ subject: EvaluationSubject, _ statistics: BoundStatistics) {
     self.subject = subject
     self.statistics = statistics

@@ -8,7 +8,9 @@ import Platform
 /// A network's errors are at least the best ones, so information and entropy are from above, KL and Fisher information from below. What a
 /// network is told (a class) is known beforehand: everything is then given that.
 public struct ThermodynamicsReport: EvaluationReport, Sendable {
+  /// The model, the data, and how they were measured.
   public let subject: EvaluationSubject
+  /// The errors at each t.
   public let statistics: BoundStatistics
   /// The direction of the data's largest variance.
   public let axis: PrincipalAxis

@@ -12,8 +12,10 @@ import Platform
 ///
 /// A checkpoint is written under a hidden name, file by file to the disk, and then renamed, which is atomic.
 public struct CheckpointStore: Sendable {
+  /// It need not be there yet.
   public let folder: URL
 
+  /// Touches nothing on the disk.
   public init(_ folder: URL) { self.folder = folder }
 
   /// Writes a checkpoint with `contents`, which fills the folder it is given.
@@ -48,6 +50,7 @@ public struct CheckpointStore: Sendable {
     return names.compactMap(Self.step).sorted()
   }
 
+  /// Where the checkpoint of a step is, or would be.
   public func url(step: Int) -> URL { folder.appending(path: Self.name(step)) }
 
   /// The newest checkpoint that is whole. Where newer ones are damaged, the older one is taken, and a warning says so.

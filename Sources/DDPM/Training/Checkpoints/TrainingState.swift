@@ -20,6 +20,7 @@ public struct TrainingState: Codable, Equatable, Sendable {
   public var threads = 1
   /// The `Backend.arithmetic` of what computed it; nil in runs that knew the processor alone.
   public var arithmetic: String?
+  /// That of the configuration.
   public var seed = 0
   /// The sums since the last log line.
   var window: MetricsWindow?

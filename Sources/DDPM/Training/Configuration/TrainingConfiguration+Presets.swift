@@ -12,6 +12,7 @@ extension TrainingConfiguration {
     /// Points of the plane, or of a file, in seconds.
     case plane
 
+    /// What it is for and how long it takes, in a few words.
     public var summary: String {
       switch self {
       case .glyphs: "the embedded characters, 28×28: minutes on two cores"
@@ -23,6 +24,7 @@ extension TrainingConfiguration {
     }
   }
 
+  /// The recipe's values, and the defaults for what it does not say.
   public init(_ preset: Preset) {
     self.init()
     switch preset {

@@ -42,6 +42,7 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   public var initialization = WeightInitialization.ddpm
   /// Of the network for points: numbers between its layers, and residual layers.
   public var mlpWidth = 128
+  /// Of the network for points: residual layers.
   public var mlpLayers = 4
 
   // MARK: Diffusion
@@ -124,6 +125,7 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   /// Steps of DDIM that draw them.
   public var sampleSteps = 50
 
+  /// The defaults.
   public init() {}
 
   /// What training makes small, by name.
@@ -206,10 +208,12 @@ extension WeightInitialization: Codable {}
 
 /// A configuration that cannot be trained: one line that names the quantity and what would work.
 public struct ConfigurationError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// One line that names the quantity, its value and what would work.
   public let description: String
   /// The key of the quantity in configuration files, where it is one.
   public let key: String?
 
+  /// - Parameter key: of the quantity in configuration files; nil where it is none.
   public init(_ description: String, key: String? = nil) {
     self.description = description
     self.key = key

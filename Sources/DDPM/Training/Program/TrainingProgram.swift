@@ -14,14 +14,19 @@ import TensorGraph
 /// States: each parameter under its diffusers name, and `adam.m.`, `adam.v.`, `ema.` + name; with several parts a batch also
 /// `accumulated.` + name.
 public struct TrainingProgram: Sendable {
+  /// What is trained.
   public var network: any Architecture
+  /// Schedule, prediction and variance.
   public var process: ReverseProcess
+  /// What is minimised.
   public var objective: Objective
+  /// Its constants; the learning rate comes with each step.
   public var adam: Adam
   /// The largest norm of the gradient; 0 for no limit.
   public var gradientClip: Double
   /// Samples in one run of the graph: a whole batch, or one part of it.
   public var batchSize: Int
+  /// Height and width of the samples.
   public var size: SampleSize
   /// Parts in which a batch is computed, one after the other.
   public var parts = 1
@@ -30,6 +35,11 @@ public struct TrainingProgram: Sendable {
   /// Whether ε is an input `noise` instead of being drawn: to repeat what another program did.
   public var takesNoise = false
 
+  /// One part a batch, on one device, drawing its own noise.
+  ///
+  /// - Parameters:
+  ///   - gradientClip: the largest norm of the gradient; 0 for no limit.
+  ///   - batchSize: samples in one run of the graph.
   public init(
     network: any Architecture, process: ReverseProcess, objective: Objective, adam: Adam, gradientClip: Double,
     batchSize: Int, size: SampleSize

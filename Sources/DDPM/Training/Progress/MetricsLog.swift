@@ -9,17 +9,24 @@ import Files
 
 /// What is logged every so many steps: means over the steps since the last time.
 public struct Metrics: Sendable, Equatable {
+  /// Steps done, from the start of the run.
   public var step: Int
+  /// What is minimised.
   public var loss: Double
   /// Means over the samples whose t lies in each quarter of 1…T; nil where there was none.
   public var lossByQuartile: [Double?]
+  /// ‖g‖ over all parameters, before it is limited.
   public var gradientNorm: Double
+  /// At the last of these steps.
   public var learningRate: Double
+  /// d at the last of these steps.
   public var emaDecay: Double
+  /// A running mean, the newest steps weighing most.
   public var imagesPerSecond: Double
   /// Since the start of this process's part of the run.
   public var seconds: Double
 
+  /// A line of `metrics.jsonl`.
   public var json: JSONValue {
     [
       "step": .integer(step),
@@ -49,6 +56,7 @@ public final class MetricsLog {
     file = try AppendingFile(url)
   }
 
+  /// Adds a line. It is sure to be on the disk with the next checkpoint.
   public func append(_ metrics: Metrics) throws { try file.append(metrics.json.compactText + "\n") }
 
   func synchronise() { file.synchronise() }

@@ -3,11 +3,14 @@ import TensorGraph
 
 /// How each training sample gets its t: a function of (seed, step, sample) and, with importance sampling, of the losses so far.
 public struct TimestepDraw: Sendable {
+  /// Timesteps are drawn from 1…T.
   public let T: Int
+  /// That of the configuration.
   public let seed: UInt64
   /// nil draws uniformly.
   public private(set) var importance: LossHistory?
 
+  /// - Parameter sampling: `importance` draws uniformly too, until every t has enough losses.
   public init(T: Int, seed: UInt64, sampling: TrainingConfiguration.TimestepSampling) {
     self.T = T
     self.seed = seed
@@ -59,14 +62,17 @@ public struct TimestepDraw: Sendable {
 
 /// The last ten losses at each t: p_t ∝ √E[L_t²] (Nichol & Dhariwal 2021, eq. 18), mixed with 0.001 of the uniform distribution.
 public struct LossHistory: Sendable, Equatable {
+  /// Losses that are kept of each t.
   public static let depth = 10
   static let uniform = 0.001
 
+  /// The timesteps there are.
   public let T: Int
   /// T × depth, oldest first where full.
   private(set) var losses: [Float]
   private(set) var counts: [Int]
 
+  /// Of no losses yet.
   public init(T: Int) {
     self.T = T
     losses = [Float](repeating: 0, count: T * Self.depth)

@@ -4,12 +4,16 @@ import Threads
 ///
 /// Each operator is the loop nest of its definition, one file per family (`Reference+…`). Nothing is fused, blocked or approximated.
 public struct ReferenceBackend: Backend {
+  /// `reference`.
   public var name: String { "reference" }
 
+  /// A backend without settings: it computes on the thread that asks.
   public init() {}
 
+  /// In 64 bits, whatever the programs' type.
   public func makeStates(for programs: [Program]) throws -> any States { try ReferenceStates(for: programs) }
 
+  /// Takes states of this backend alone.
   public func compile(_ program: Program, states: any States) throws -> any Executable {
     guard let states = states as? ReferenceStates else {
       throw ExecutionError.foreignStates(expected: "\(ReferenceStates.self)", found: "\(type(of: states))")
@@ -25,7 +29,9 @@ public struct ReferenceBackend: Backend {
 
 /// The states of the reference backend, in 64 bits.
 public final class ReferenceStates: States {
+  /// By name.
   public let types: [String: TensorType]
+  /// Eight bytes an element.
   public var byteCount: Int { types.values.reduce(0) { $0 + 8 * $1.shape.count } }
 
   /// Locked for the whole of a run, so that runs and readers take turns.
@@ -36,10 +42,12 @@ public final class ReferenceStates: States {
     elements = Monitor(types.mapValues { [Double](repeating: 0, count: $0.shape.count) })
   }
 
+  /// Rounded to 32 bits; ``readExact(_:)`` keeps them all.
   public func read(_ name: String) throws -> TensorData {
     TensorData(exact: try readExact(name), type: try type(of: name))
   }
 
+  /// Widened to 64 bits.
   public func write(_ name: String, _ data: TensorData) throws {
     _ = try type(of: name, accepting: data)
     elements.change { $0[name] = data.exact }
@@ -65,9 +73,13 @@ public final class ReferenceStates: States {
 ///
 /// `run` speaks the protocol's 32-bit `TensorData`; `runExact` keeps all 64 bits, which is what finite differences need.
 public final class ReferenceExecutable: Executable {
+  /// As it was given: nothing is rewritten.
   public let program: Program
+  /// Its states, with all 64 bits.
   public let exactStates: ReferenceStates
+  /// The same as ``exactStates``.
   public var states: any States { exactStates }
+  /// Eight bytes an element, each value from its node to its last reader.
   public let memoryPlan: MemoryPlan
 
   /// For each node, the values that nothing needs any more.
@@ -82,6 +94,7 @@ public final class ReferenceExecutable: Executable {
     memoryPlan = MemoryPlan(program, states: states, lifetimes)
   }
 
+  /// In 64 bits inside; inputs and outputs have 32.
   public func run(onDevice inputs: [String: any DeviceTensor]) throws -> [String: any DeviceTensor] {
     let results = try execute(hostData(inputs).mapValues(\.exact))
     var outputs: [String: TensorData] = [:]
