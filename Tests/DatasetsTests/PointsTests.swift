@@ -184,6 +184,11 @@ import Testing
     // Numbers of classes are in their own order.
     let numbered = try PointTable.points(Array("x,label\n1,10\n2,9\n".utf8), name: "test")
     #expect(numbered.classes == ["9", "10"] && numbered.dimension == 1)
+    // Names among them come after all numbers, whatever they begin with.
+    for _ in 0..<20 {
+      let mixed = StoredPoints([1, 2, 3, 4], dimension: 1, labels: ["1a", "10", "b", "9"])
+      #expect(mixed.classes == ["9", "10", "1a", "b"])
+    }
   }
 
   @Test(arguments: [

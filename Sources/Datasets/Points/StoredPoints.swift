@@ -20,11 +20,8 @@ public struct StoredPoints: ImageSource {
     self.dimension = dimension
     self.standard = standard
     values = stride(from: 0, to: rows.count, by: dimension).flatMap { standard(Array(rows[$0..<$0 + dimension])) }
-    // Numbers in their order, other names in the alphabet's.
-    let classes = Set(labels).sorted { a, b in
-      if let x = Int(a), let y = Int(b), x != y { return x < y }
-      return a < b
-    }
+    // Numbers in their order, then other names in the alphabet's.
+    let classes = Set(labels).sorted { a, b in (Int(a) ?? .max, a) < (Int(b) ?? .max, b) }
     self.classes = classes
     let numbers = Dictionary(uniqueKeysWithValues: classes.enumerated().map { ($1, Int32($0)) })
     self.labels = labels.map { numbers[$0] ?? 0 }
