@@ -93,7 +93,7 @@ struct InterpolateCommand: ParsableCommand {
     for t in levels where !(1...T).contains(t) { throw EvaluationError.timestep(t, T: T) }
     let chosen = try label.map { try model.classNumber($0) }
 
-    let source = try data.map { try model.openData($0, split: split) }
+    let source = try data.map { try model.openData($0, split: split).pictures() }
     let (first, firstLabel) = try picture(a, model, source, chosen)
     let (second, secondLabel) = try b.map { try picture($0, model, source, chosen) } ?? (nil, firstLabel)
     if let second, second.shape != first.shape {

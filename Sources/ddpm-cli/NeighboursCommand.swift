@@ -104,7 +104,7 @@ struct NeighboursCommand: AsyncParsableCommand {
       return try read(pictures.map { url.appending(path: $0).path })
     }
     let model = try Model(url, on: try backend.make(fixed: true))
-    let data = try model.openData(self.data, split: split)
+    let data = try model.openData(self.data, split: split).pictures()
     var request = SamplingRequest(count: count)
     request.seed = seed
     request.plan = try model.plan(sampler, steps: steps)
@@ -124,7 +124,7 @@ struct NeighboursCommand: AsyncParsableCommand {
   }
 
   private func read(_ paths: [String]) throws -> (Dataset, [Image8]) {
-    let data = try Dataset.open(self.data, split: split, imageSize: imageSize)
+    let data = try Dataset.open(self.data, split: split, imageSize: imageSize).pictures()
     return (data, try SamplePictures.read(paths, shape: data.shape, count: count))
   }
 }

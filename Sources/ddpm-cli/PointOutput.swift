@@ -10,6 +10,14 @@ import Pictures
   import Foundation
 #endif
 
+extension Dataset {
+  /// This, for what pictures alone are good for.
+  func pictures() throws -> Dataset {
+    guard isPixels else { throw ValidationError("\(name) holds points: this command is for pictures") }
+    return self
+  }
+}
+
 /// What `ddpm sample` keeps and writes of samples that are points, in place of pictures.
 struct PointOutput {
   private let out: String

@@ -66,6 +66,7 @@ public struct Image8: Sendable, Equatable {
 
   /// Grey as RGB, or RGB as grey (ITU-R 601 luma, as JPEG and Pillow have it).
   public func converted(channels wanted: Int) -> Image8 {
+    precondition(wanted == 1 || wanted == 3, "a picture of \(wanted) channels")
     guard wanted != channels else { return self }
     let area = width * height
     if wanted == 3 {
