@@ -244,6 +244,19 @@ import Testing
     }
   }
 
+  @Test func aNetworkThatIsShownPicturesHasRoomForThem() throws {
+    try withTemporaryFolder { directory in
+      let config = directory.appending(path: "config.json")
+      try Data(#"{"_class_name": "UNet2DModel", "in_channels": 3}"#.utf8).write(to: config)
+      try Data(#"{"super_resolution_scale": 2}"#.utf8).write(to: directory.appending(path: "ddpm.json"))
+      let error = #expect(throws: PipelineError.self) { try PipelineDirectory(readingConfigurationOf: directory) }
+      guard case .value(config.path, "in_channels", "3", _) = error else {
+        Issue.record("\(String(describing: error))")
+        return
+      }
+    }
+  }
+
   // MARK: Names of weights
 
   @Test(arguments: [

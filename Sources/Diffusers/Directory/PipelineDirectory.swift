@@ -75,6 +75,11 @@ public struct PipelineDirectory: Sendable {
     var network: any StoredArchitecture = try kind.init(json: networkJSON, file: config.path)
     // A picture of x_t's own channels is shown beside it.
     if self.card.pictures != nil, var unet = network as? UNetConfig {
+      guard unet.inChannels.isMultiple(of: 2) else {
+        throw PipelineError.value(
+          file: config.path, key: "in_channels", found: "\(unet.inChannels)",
+          wanted: "a network that is shown a picture beside x_t has twice as many as x_t")
+      }
       unet.pictureChannels = unet.inChannels / 2
       network = unet
     }

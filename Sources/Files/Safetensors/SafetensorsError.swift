@@ -51,7 +51,7 @@ extension SafetensorsError.Problem: CustomStringConvertible {
         + StoredType.allCases.map(\.rawValue).joined(separator: ", ")
     case .tooLarge(let tensor, let shape): "tensor \(quoted(tensor)) of shape \(shape) does not fit in memory"
     case .offsets(let tensor, let begin, let end, let available):
-      "tensor \(quoted(tensor)) should lie at bytes \(begin)..<\(end), and the file has \(available): is it cut short?"
+      "tensor \(quoted(tensor)) should lie at bytes \(begin)..<\(end) after the header, where the file has \(available): is it cut short?"
     case .size(let tensor, let shape, let type, let expected, let found):
       "tensor \(quoted(tensor)) of shape \(shape) and type \(type.rawValue) takes \(expected) bytes, not \(found)"
     case .overlap(let tensor, let other, let at):

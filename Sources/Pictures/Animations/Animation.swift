@@ -23,7 +23,9 @@ public struct Animation: Sendable {
     precondition(
       frames.allSatisfy { $0.width == frames[0].width && $0.height == frames[0].height },
       "the frames of an animation are all of one size")
-    precondition(delay >= 0 && plays >= 0, "a delay of \(delay) ms, \(plays) plays")
+    precondition(
+      delay >= 0 && lastDelay ?? 0 >= 0 && plays >= 0,
+      "delays of \(delay) and \(lastDelay ?? delay) ms, \(plays) plays")
     // Colour in one frame makes all of them colour.
     let channels = frames.contains { $0.channels == 3 } ? 3 : 1
     self.frames = frames.map { $0.converted(channels: channels) }
