@@ -22,7 +22,6 @@ public protocol Backend: Sendable {
 }
 
 extension Backend {
-  public var arithmetic: String { "cpu float32" }
   public var deviceCount: Int { 1 }
   public var isAsynchronous: Bool { false }
 
