@@ -114,8 +114,7 @@ struct EvaluateCommand: ParsableCommand, BoundMeasuring {
     let model = try Model(URL(filePath: model), on: try backend.make(fixed: true))
     let process = try model.process(variance: variance, limit: clip ? .clip() : X0Limit.none)
     let T = process.schedule.T
-    if let timesteps, !(min(2, T)...T).contains(timesteps) { throw EvaluationError.timesteps(timesteps, T: T) }
-    let visits = TimestepVisits(T: T, count: timesteps ?? (metric == .classification ? min(64, T) : nil))
+    let visits = try TimestepVisits(T: T, count: timesteps ?? (metric == .classification ? min(64, T) : nil))
     let data = try model.openData(self.data, split: split)
     let classes = try model.classNumbers(of: data)
     if metric == .classification || classGiven != .own, model.classCount == nil { throw SamplingError.noClasses }
