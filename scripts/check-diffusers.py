@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Loads pipelines that we wrote in Hugging Face diffusers and compares with our numbers. Run by check-diffusers.sh.
 
-For each directory: DDPMPipeline.from_pretrained must log no warning, parameters must have our names in our order, and the
+For each directory, in which our dissipation.json lies too: DDPMPipeline.from_pretrained must log no warning, parameters must have our names in our order, and the
 output and every gradient must agree with PyTorch's. Saving it again from Python must give the same bytes.
 """
 import logging, pathlib, sys, tempfile, warnings
@@ -28,7 +28,7 @@ def rms(x):
 
 
 def check(directory, messages):
-    problems = []
+    problems = [] if (directory / "dissipation.json").exists() else ["dissipation.json was not written"]
     messages.texts.clear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

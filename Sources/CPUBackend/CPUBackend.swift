@@ -69,6 +69,8 @@ public struct CPUBackend: Backend {
     "CPU, \(options.threads) thread\(options.threads == 1 ? "" : "s"), oneDNN \(DNNLEngine.version)\(options.allows(.amx) ? ", AMX" : "")"
   }
 
+  public var arithmetic: String { "cpu float32" }
+
   /// Whether processor and system grant this process Intel's matrix tiles.
   public static var hasAMX: Bool { ck_amx_available() != 0 }
 

@@ -144,7 +144,7 @@ struct DemoCommand: AsyncParsableCommand {
       "docs/equations.md, 4 and 5", "Sources/Diffusion/Likelihood/VariationalBound.swift", terminal)
     let data = try model.openData("glyphs", split: .test)
     let process = try model.process(variance: .fixedSmall, limit: .clip())
-    let visits = TimestepVisits(T: process.schedule.T, count: 20)
+    let visits = try TimestepVisits(T: process.schedule.T, count: 20)
     let images = 16
     var statistics = BoundStatistics(T: process.schedule.T)
     let classes = try model.classNumbers(of: data)

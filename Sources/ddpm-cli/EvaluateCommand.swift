@@ -116,8 +116,7 @@ struct EvaluateCommand: ParsableCommand, BoundMeasuring {
     // Points have no range to be clipped to.
     let process = try model.process(variance: variance, limit: clip && data.isPixels ? .clip() : X0Limit.none)
     let T = process.schedule.T
-    if let timesteps, !(min(2, T)...T).contains(timesteps) { throw EvaluationError.timesteps(timesteps, T: T) }
-    let visits = TimestepVisits(T: T, count: timesteps ?? (metric == .classification ? min(64, T) : nil))
+    let visits = try TimestepVisits(T: T, count: timesteps ?? (metric == .classification ? min(64, T) : nil))
     let classes = try model.classNumbers(of: data)
     if metric == .classification || classGiven != .own, model.classCount == nil { throw SamplingError.noClasses }
     if classGiven != .own, model.card.nullClass == nil { throw SamplingError.noNullClass }

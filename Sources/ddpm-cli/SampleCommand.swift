@@ -40,11 +40,10 @@ struct SampleCommand: AsyncParsableCommand {
 
         ddpm sample runs/mnist --class 7 --guidance 3 --out sevens.png
 
-      The samplers use the model's own noise schedule:
-
-      \(SamplerChoice.listing)
-
-      docs/samplers.md has their equations, and how far few steps of each end from many.
+      The samplers use the model's own noise schedule; docs/samplers.md has their equations, and how far few steps of each end from \
+      many. --sigmas spaces the noise levels σ in place \
+      of t, as diffusers' use_karras_sigmas, use_exponential_sigmas and use_beta_sigmas do. Where a rule of diffusers is off (the page \
+      lists them) ours is another; --as-diffusers follows diffusers there too.
 
       --spacing dissipation places the steps so that each dissipates the same, as 'ddpm thermodynamics MODEL --data … --keep' \
       measured it.
@@ -70,7 +69,8 @@ struct SampleCommand: AsyncParsableCommand {
   var batchSize = 16
   @Option(
     help: ArgumentHelp(
-      "One of the samplers above (default: \(SamplerChoice.usual.rawValue); the paper's is ddpm).", valueName: "name"))
+      "One of these (default: \(SamplerChoice.usual.rawValue); the paper's is ddpm):\n\(SamplerChoice.listing)",
+      valueName: "name"))
   var sampler: SamplerChoice?
   @Option(
     help: ArgumentHelp(
@@ -80,8 +80,15 @@ struct SampleCommand: AsyncParsableCommand {
   var spacing: SpacingChoice?
   @Option(
     help: ArgumentHelp(
+      "How σ falls, in place of t: karras, exponential or beta; not for ddpm, ddim, pndm, plms and euler_ancestral (default: by t; edm: karras).",
+      valueName: "name"))
+  var sigmas: SigmaSpacing?
+  @Option(
+    help: ArgumentHelp(
       "The levels themselves, in place of --steps and --spacing, such as 1000,600,200.", valueName: "list"))
   var levels: IntegerList?
+  @Flag(help: "Draw exactly as diffusers does with the model's scheduler_config.json, also where its rule is off.")
+  var asDiffusers = false
   @Option(help: ArgumentHelp("ddim: noise of each step, 0 (none) to 1 (as ddpm).", valueName: "η"))
   var eta = 0.0
   @Option(help: ArgumentHelp("Seed of all noise.", valueName: "n"))
@@ -273,11 +280,15 @@ struct SampleCommand: AsyncParsableCommand {
   }
 
   private func plan(of model: Model) throws -> SamplingPlan {
-    guard levels == nil || steps == nil && spacing == nil else {
-      throw ValidationError("--levels says it all: leave out --steps and --spacing")
+    guard levels == nil || steps == nil && spacing == nil && sigmas == nil else {
+      throw ValidationError("--levels says it all: leave out --steps, --spacing and --sigmas")
+    }
+    guard spacing != .dissipation || sigmas == nil else {
+      throw ValidationError("--spacing dissipation places every level: leave out --sigmas")
     }
     let plan = try model.plan(
-      method, steps: levels?.values.count ?? steps, spacing: spacing?.ofTimesteps, eta: eta, variance: variance)
+      method, steps: levels?.values.count ?? steps, spacing: spacing?.ofTimesteps, eta: eta, variance: variance,
+      sigmas: sigmas, matchesDiffusers: asDiffusers)
     if let levels {
       guard levels.values.allSatisfy({ $0 > 0 }) else {
         throw SamplingError.levels(levels.values, T: model.scheduler.T)
@@ -294,13 +305,14 @@ struct SampleCommand: AsyncParsableCommand {
       noise.map { .string(NoiseFile.fingerprint($0) + " from \(first)") } ?? .string("drawn")
     }
     return try [
-      "model": .string(model.fingerprint()), "sampler": .string(method.rawValue),
+      "model": .string(model.fingerprint()), "sampler": .string(method.rawValue + (asDiffusers ? " as diffusers" : "")),
       "initial noise": recorded(request.initialNoise.map { [$0] }), "step noise": recorded(request.stepNoise),
       "steps": .integer(request.plan?.timesteps.count ?? 0),
       // Levels that a list or a measurement chose are named one by one.
       "spacing": .string(
         levels == nil && spacing != .dissipation
-          ? spacing?.rawValue ?? "model" : "\(request.plan?.timesteps.map(\.number) ?? [])"),
+          ? (spacing?.rawValue ?? "model") + (sigmas.map { " " + $0.rawValue } ?? "")
+          : "\(request.plan?.timesteps.map(\.number) ?? [])"),
       "eta": .number(eta), "seed": .string("\(seed)"), "variance": .string(variance?.rawValue ?? "model"),
       "decoder": .string(decoder.rawValue), "classes": .string(classes ?? "all"),
       "guidance": .string(guidance.identity(weaker: request.weaker)),
@@ -325,6 +337,7 @@ enum DecoderChoice: String, CaseIterable, ExpressibleByArgument {
 }
 
 extension SamplerChoice: ExpressibleByArgument {}
+extension SigmaSpacing: ExpressibleByArgument {}
 
 /// How levels are placed.
 enum SpacingChoice: String, CaseIterable, ExpressibleByArgument {
@@ -335,7 +348,7 @@ enum SpacingChoice: String, CaseIterable, ExpressibleByArgument {
 
   static let help = """
     Which levels are visited: leading, linspace, trailing or dissipation (default: the model's scheduler's, unless that is just its \
-    class's default; else leading for ddpm and ddim, linspace for dpmsolver++, heun and euler).
+    class's default; else leading for ddpm, ddim, pndm and plms, linspace for the others).
     """
 }
 

@@ -99,8 +99,7 @@ struct ThermodynamicsCommand: ParsableCommand, BoundMeasuring {
     let process = try model.process(
       variance: model.scheduler.variance.isLearned ? nil : .fixedSmall, limit: data.isPixels ? .clip() : X0Limit.none)
     let T = process.schedule.T
-    if let timesteps, !(min(2, T)...T).contains(timesteps) { throw EvaluationError.timesteps(timesteps, T: T) }
-    let visits = TimestepVisits(T: T, count: timesteps ?? min(100, T))
+    let visits = try TimestepVisits(T: T, count: timesteps ?? min(100, T))
     let classes = try model.classNumbers(of: data)
     if classGiven == .none {
       guard model.classCount != nil else { throw SamplingError.noClasses }

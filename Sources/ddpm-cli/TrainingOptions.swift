@@ -137,4 +137,5 @@ struct RecordOptions: TrainingOptionGroup {
   @Option(help: .of(.sampleEvery, "n")) var sampleEvery: Int?
   @Option(help: .of(.sampleCount, "n")) var sampleCount: Int?
   @Option(help: .of(.sampleSteps, "n")) var sampleSteps: Int?
+  @Option(help: .of(.sampleGuidance, "w")) var sampleGuidance: Double?
 }

@@ -36,7 +36,7 @@ import Testing
     timesteps: Int? = nil, eliminates: Bool = false, score: ClassificationScore = .bound, batchSize: Int = 40
   ) throws -> ClassificationRun<ExactDenoiser<GaussianMixture>> {
     let process = try ReverseProcess(schedule: schedule, variance: .fixedSmall, limit: .none)
-    let terms = BoundRun(
+    let terms = try BoundRun(
       VariationalBound(process, decoder: .density), denoiser: ExactDenoiser(data, schedule: schedule),
       visits: TimestepVisits(T: 64, count: timesteps), seed: 2, batchSize: batchSize)
     return ClassificationRun(terms, classes: 6, eliminates: eliminates, score: score)

@@ -141,8 +141,8 @@ import Testing
   }
 
   @Test(arguments: [(1, 1), (2, 2), (10, 2), (10, 10), (1000, 2), (1000, 50), (1000, 999), (1000, 1000), (4000, 250)])
-  func strataCoverEveryTimestepOnce(_ T: Int, _ count: Int) {
-    let visits = TimestepVisits(T: T, count: count)
+  func strataCoverEveryTimestepOnce(_ T: Int, _ count: Int) throws {
+    let visits = try TimestepVisits(T: T, count: count)
     #expect(visits.count == count)
     #expect(visits.isComplete == (count == T))
     var seen = Set<Timestep>()
@@ -157,9 +157,14 @@ import Testing
     if count == T { #expect(seen.count == T) }
   }
 
+  @Test(arguments: [(1, 0), (1, 2), (10, 1), (10, 11), (10, -3)])
+  func otherCountsAreRefused(_ T: Int, _ count: Int) {
+    #expect(throws: EvaluationError.timesteps(count, T: T)) { try TimestepVisits(T: T, count: count) }
+  }
+
   /// Σ w f(t) over drawn t is Σ f(t) in the mean.
-  @Test(arguments: [2, 5, 20]) func drawingTimestepsIsUnbiased(count: Int) {
-    let visits = TimestepVisits(T: 200, count: count)
+  @Test(arguments: [2, 5, 20]) func drawingTimestepsIsUnbiased(count: Int) throws {
+    let visits = try TimestepVisits(T: 200, count: count)
     func f(_ t: Timestep) -> Double { 1 / Double(t.number) + 0.001 * Double(t.number % 7) }
     let exact = (1...200).reduce(0) { $0 + f(Timestep($1)) }
     let estimates = Moments((0..<20_000).map { visits(image: $0, seed: 4).reduce(0) { $0 + $1.weight * f($1.t) } })

@@ -138,6 +138,8 @@ extension PipelineVariantTests {
     try PipelineDirectory(
       network: variant.config, scheduler: ["_class_name": "DDPMScheduler", "variance_type": "fixed_large"]
     ).write(variant.weights, to: directory)
+    // What `ddpm thermodynamics --keep` leaves there is nothing to diffusers.
+    try Dissipation(production: [Double](repeating: 0.01, count: 1000), data: "d").write(toModelIn: directory)
 
     let (pipeline, weights) = try PipelineDirectory.load(directory)
     let unet = try #require(pipeline.network as? UNetConfig)

@@ -1,4 +1,5 @@
 import Datasets
+import Files
 import Pictures
 import TestSupport
 import Testing
@@ -39,6 +40,24 @@ import Testing
       }
     }
   }
+
+  /// IDX files, which our own reader takes for what they are.
+  @Test(.enabled(if: idxFolder != nil, "run by scripts/glyphs"), arguments: [Dataset.Split.train, .test])
+  func writesGlyphs(_ split: Dataset.Split) throws {
+    let folder = try #require(Self.idxFolder)
+    let name = split == .train ? "train" : "t10k"
+    let examples = (0..<(split == .train ? 30_000 : 5000)).map { Glyphs(split: split).load($0) }
+    let images = folder.appending(path: "\(name)-images-idx3-ubyte")
+    try AtomicFile.write(Packing.idx([examples.count, 28, 28], examples.flatMap(\.pixels)), to: images)
+    try AtomicFile.write(
+      Packing.idx([examples.count], examples.map { UInt8($0.label) }),
+      to: folder.appending(path: "\(name)-labels-idx1-ubyte"))
+    let read = try Dataset.open(images.path, split: split)
+    #expect(read.count == examples.count)
+    #expect(try read.load(17) == examples[17])
+  }
+
+  private static let idxFolder = ProcessInfo.processInfo.environment["DDPM_WRITE_GLYPHS"].map { URL(filePath: $0) }
 
   @Test(.enabled(if: PictureFolder.url != nil, "set DDPM_PICTURES to a folder to look"))
   func pictures() throws {

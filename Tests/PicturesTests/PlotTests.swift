@@ -71,6 +71,20 @@ import Testing
     #expect(points.allSatisfy { $0.count == 2 && (0...800).contains($0[0]) && (20...480).contains($0[1]) })
   }
 
+  /// A band over ln SNR runs to the left as t grows.
+  @Test func bandsRunBothWays() {
+    let x = [0.0, 1, 2, 3], y = [1.0, 2, 1, 3]
+    func plot(_ x: [Double], _ y: [Double], spread: Double) -> Image8 {
+      let series = Plot.Series("y", x: x, y: y, spread: y.map { _ in spread })
+      var plot = Plot(title: "", x: "x", y: "y", series: [series], width: 200, height: 150)
+      plot.yRange = 0...4
+      return plot.image()
+    }
+    let rising = plot(x, y, spread: 0.5)
+    #expect(plot(x.reversed(), y.reversed(), spread: 0.5) == rising)
+    #expect(plot(x, y, spread: 0) != rising)
+  }
+
   @Test func smoothingIsUnbiased() {
     #expect(Plot.smoothed([3, 3, 3, 3]).allSatisfy { abs($0 - 3) < 1e-12 })
     #expect(Plot.smoothed([1, .nan, 1]).allSatisfy { abs($0 - 1) < 1e-12 })

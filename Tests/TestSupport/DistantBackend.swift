@@ -9,6 +9,7 @@ public final class DistantBackend: Backend {
   }
 
   public let name = "distant"
+  public var arithmetic: String { near.arithmetic }
   public let isAsynchronous = true
   private let near: any Backend
   private let failsAfter: Int

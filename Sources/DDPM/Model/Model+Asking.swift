@@ -40,6 +40,7 @@ extension Model {
   /// - Parameters:
   ///   - timesteps: so many of an image's T terms are drawn; nil takes all.
   ///   - image: gives image i.
+  /// - Throws: ``EvaluationError``, also where there are not as many timesteps, and what `image` and the backend throw.
   public func bound(
     of count: Int, process: ReverseProcess? = nil, timesteps: Int? = nil, seed: UInt64 = 0, batchSize: Int = 32,
     decoder: VariationalBound.Decoder = .discretized, from statistics: BoundStatistics? = nil,
@@ -50,7 +51,7 @@ extension Model {
       let T = process.schedule.T
       let first = try image(0)
       let run = try boundRun(
-        VariationalBound(process, decoder: decoder), visits: TimestepVisits(T: T, count: timesteps), seed: seed,
+        VariationalBound(process, decoder: decoder), visits: try TimestepVisits(T: T, count: timesteps), seed: seed,
         batchSize: batchSize, size: .init(first.x0.shape))
       var statistics = statistics ?? BoundStatistics(T: T)
       try run(&statistics, upTo: count, image: image) { _, _, _ in try check() }

@@ -8,10 +8,19 @@ import Pictures
 #endif
 
 extension TrainingRun {
-  /// Samples of the average, with the same noise each time: DDIM in a few steps.
-  func preview(batchSize: Int) throws -> Image8 {
-    let size = engine.program.size
-    let denoiser = try model.denoiser(batchSize: batchSize, size: size)
+  private var previewBatch: Int { min(configuration.sampleCount, 16) }
+
+  /// What draws previews: the average, guided where that is wished.
+  func previewNetwork() throws -> GuidedNetwork {
+    let w = configuration.sampleGuidance
+    return try model.guidedNetwork(
+      batchSize: previewBatch, size: engine.program.size, by: w == 1 ? nil : Guidance(scale: w))
+  }
+
+  /// Samples with the same noise each time: DDIM in a few steps.
+  func preview() throws -> Image8 {
+    let (size, batchSize) = (engine.program.size, previewBatch)
+    let denoiser = try previewNetwork().denoiser(process.schedule)
     let timesteps = try TimestepSpacing.trailing.timesteps(configuration.sampleSteps, of: process.schedule.T)
     let parts = try stride(from: 0, to: configuration.sampleCount, by: batchSize).map { start in
       let samples = start..<min(start + batchSize, configuration.sampleCount)

@@ -212,7 +212,7 @@ public final class TrainingRun {
       dropout: resolved.conditionDropout ?? TrainingConfiguration.usualConditionDropout,
       seed: UInt64(configuration.seed), shape: data.shape)
     // Compiled now, so that the memory is known before the first step.
-    if previews { _ = try model.denoiser(batchSize: previewBatch, size: size) }
+    if previews { _ = try previewNetwork() }
   }
 
   private func restore(threads: Int) throws {
@@ -240,7 +240,6 @@ public final class TrainingRun {
 
   /// Whether grids of samples are drawn; nothing can be seen of vectors that are no images.
   private var previews: Bool { configuration.sampleEvery > 0 && data.isPixels && engine.card.pictures == nil }
-  private var previewBatch: Int { min(configuration.sampleCount, 16) }
 
   /// Trains to the end, or until `observe` asks to stop.
   ///
@@ -324,7 +323,7 @@ public final class TrainingRun {
       state.window = window
       if previews, k % configuration.sampleEvery == 0 || isLast, !stops {
         let url = directory.picture(step: k)
-        let picture = try preview(batchSize: previewBatch)
+        let picture = try preview()
         try picture.writePNG(to: url)
         try events.image("samples", picture, step: k)
         stops = try observe(.samples(url)) == .stopAndSave || stops
@@ -374,11 +373,8 @@ public final class TrainingRun {
   private var parameterCount: Int { ((try? network.parameters()) ?? []).reduce(0) { $0 + $1.shape.count } }
 
   private var memoryPlan: MemoryPlan {
-    let size = engine.program.size
-    guard previews, let denoiser = try? model.denoiser(batchSize: previewBatch, size: size) else {
-      return engine.memoryPlan
-    }
-    return engine.memoryPlan.with(denoiser.executable.memoryPlan)
+    guard previews, let network = try? previewNetwork() else { return engine.memoryPlan }
+    return engine.memoryPlan.with(network.memoryPlan)
   }
 
   private var hostMemory: Int {

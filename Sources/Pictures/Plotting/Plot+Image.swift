@@ -61,7 +61,9 @@ struct Canvas {
   mutating func fill(
     _ band: [(x: Double, low: Double, high: Double)], _ colour: PlotScene.Colour, opacity: Double
   ) {
-    for (a, b) in zip(band, band.dropFirst()) where b.x > a.x {
+    for (one, other) in zip(band, band.dropFirst()) where one.x != other.x {
+      // Whichever way the band runs.
+      let (a, b) = one.x < other.x ? (one, other) : (other, one)
       for column in max(0, Int(a.x.rounded()))..<max(0, min(image.width, Int(b.x.rounded()))) {
         let t = min(max((Double(column) + 0.5 - a.x) / (b.x - a.x), 0), 1)
         let top = a.high + t * (b.high - a.high), bottom = a.low + t * (b.low - a.low)

@@ -22,8 +22,6 @@ public protocol Backend: Sendable {
 }
 
 extension Backend {
-  /// `cpu float32`; runs that recorded none are taken to be of it.
-  public var arithmetic: String { "cpu float32" }
   /// 1.
   public var deviceCount: Int { 1 }
   /// False: outputs are there when a run returns.

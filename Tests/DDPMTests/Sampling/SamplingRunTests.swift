@@ -36,6 +36,26 @@ import Testing
     #expect(sequence.plan.timesteps.map(\.number) == levels)
   }
 
+  /// σ in place of t: between the schedule's own ends, for the samplers that have a σ.
+  @Test(arguments: SamplerChoice.allCases, SigmaSpacing.allCases)
+  func sigmasAreSpacedWhereTheyCanBe(_ method: SamplerChoice, _ sigmas: SigmaSpacing) throws {
+    let folder = try EvaluationFolder()
+    let model = try Model(folder.model(), on: backend)
+    guard ![.ddpm, .ddim, .pndm, .plms, .eulerAncestral].contains(method) else {
+      #expect(throws: SamplingError.sigmasWithout(method)) { try model.plan(method, steps: 6, sigmas: sigmas) }
+      return
+    }
+    let plan = try model.plan(method, steps: 6, sigmas: sigmas)
+    let schedule = plan.process.schedule
+    let wanted = sigmas.sigmas(6, from: schedule.level(20).σ̄, to: schedule.level(1).σ̄)
+    #expect(plan.timesteps.count == 6)
+    for (t, σ̄) in zip(plan.timesteps, wanted) { #expect(abs(schedule.level(t).σ̄ / σ̄ - 1) < 1e-12, "\(t)") }
+    // The solvers in λ tell the network whole timesteps.
+    if ![.lms, .heun, .euler, .edm].contains(method) {
+      #expect(plan.timesteps.allSatisfy { $0.networkTime == $0.networkTime.rounded() })
+    }
+  }
+
   /// DDIM's offset of 1, common in published models, would move the T steps of ancestral sampling beyond T.
   @Test func offsetsOfOtherClassesStayWithThem() throws {
     let folder = try EvaluationFolder()

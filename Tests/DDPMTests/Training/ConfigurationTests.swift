@@ -76,7 +76,8 @@ import Testing
     arguments: [
       ["steps": 0], ["batch_size": 7, "accumulate": 2], ["learning_rate": -1.0], ["dropout": 0.5, "loss": "hybrid"],
       ["ema_decay": 1.0], ["sample_steps": 2000], ["loss": "huge"], ["batch_size": 0], ["timesteps": 0], ["seed": -1],
-      ["initialization": "zero"],
+      ["initialization": "zero"], ["sample_guidance": 2],
+      ["sample_guidance": 2, "classes": true, "condition_dropout": 0],
     ] as [[String: JSONValue]]) func nonsenseIsRefused(object: [String: JSONValue]) throws
   {
     // Names are refused as they are read, numbers as they are checked.

@@ -51,7 +51,8 @@ import Testing
       [:], ["accumulate": 2], ["timestep_sampling": "importance", "timesteps": 1, "sample_steps": 1],
       ["variance": "learned_range", "loss": "hybrid"],
       ["classes": true, "loss": "min_snr", "prediction": "v_prediction"],
-      ["classes": true, "condition_dropout": 0, "accumulate": 2], ["classes": true, "condition_dropout": 0.5],
+      ["classes": true, "condition_dropout": 0, "accumulate": 2],
+      ["classes": true, "condition_dropout": 0.5, "sample_guidance": 3],
       ["super_resolution_scale": 2],
       ["weight_decay": 0.01, "gradient_clip": 0, "decay": "cosine"],
     ] as [[String: JSONValue]]) func resumesToTheLastBit(options: [String: JSONValue]) throws

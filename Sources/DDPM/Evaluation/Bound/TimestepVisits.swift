@@ -21,9 +21,17 @@ public struct TimestepVisits: Sendable {
   let strata: [ClosedRange<Int>]
 
   /// - Parameter count: timesteps for each image, 2…T; nil for all T. (T = 1 has only one.)
-  public init(T: Int, count: Int? = nil) {
+  /// - Throws: ``EvaluationError/timesteps(_:T:)`` for another count.
+  public init(T: Int, count: Int?) throws(EvaluationError) {
     let count = count ?? T
-    precondition((min(2, T)...T).contains(count), "\(count) timesteps of \(T)")
+    guard (min(2, T)...T).contains(count) else { throw .timesteps(count, T: T) }
+    self.init(T: T, parts: count)
+  }
+
+  /// All T.
+  public init(T: Int) { self.init(T: T, parts: T) }
+
+  private init(T: Int, parts count: Int) {
     self.T = T
     var strata = [1...1]
     var start = 2

@@ -62,6 +62,7 @@ extension TrainingConfiguration.CodingKeys {
     case .sampleEvery: "Steps between sample grids; 0 for none"
     case .sampleCount: "Images of a sample grid"
     case .sampleSteps: "DDIM steps of a sample grid"
+    case .sampleGuidance: "Guidance w of a sample grid, which classes that are dropped allow; 1 is the model itself"
     }
   }
 

@@ -47,6 +47,12 @@ extension TrainingConfiguration {
     try count(.sampleEvery, sampleEvery, from: 0, to: many)
     try count(.sampleCount, sampleCount, to: 1024)
     try count(.sampleSteps, sampleSteps, to: timesteps)
+    try require(.sampleGuidance, sampleGuidance, sampleGuidance.isFinite, "a number, such as 2")
+    if sampleGuidance != 1 {
+      try require(
+        .sampleGuidance, sampleGuidance, classes && conditionDropout != 0,
+        "1 where no class is dropped: guidance needs classes, and condition_dropout above 0")
+    }
     if let betas {
       try require(.betas, "a list of \(betas.count)", betas.count == timesteps, "of \(timesteps), the timesteps")
     }
@@ -181,7 +187,7 @@ extension TrainingConfiguration {
   static let changeable: Set<CodingKeys> = [
     .steps, .threads, .device, .precision, .learningRate, .warmupSteps, .gradientClip, .logEvery, .checkpointEvery,
     .keepCheckpoints,
-    .sampleEvery, .sampleCount, .sampleSteps, .data,
+    .sampleEvery, .sampleCount, .sampleSteps, .sampleGuidance, .data,
   ]
 }
 

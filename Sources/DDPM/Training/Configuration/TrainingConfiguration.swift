@@ -124,6 +124,8 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   public var sampleCount = 16
   /// Steps of DDIM that draw them.
   public var sampleSteps = 50
+  /// The guidance scale w of these samples, where training drops classes; 1: none.
+  public var sampleGuidance = 1.0
 
   /// The defaults.
   public init() {}
@@ -199,6 +201,7 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
     case sampleEvery = "sample_every"
     case sampleCount = "sample_count"
     case sampleSteps = "sample_steps"
+    case sampleGuidance = "sample_guidance"
   }
 }
 

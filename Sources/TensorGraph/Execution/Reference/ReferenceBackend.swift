@@ -6,6 +6,7 @@ import Threads
 public struct ReferenceBackend: Backend {
   /// `reference`.
   public var name: String { "reference" }
+  public var arithmetic: String { "reference float64" }
 
   /// A backend without settings: it computes on the thread that asks.
   public init() {}
