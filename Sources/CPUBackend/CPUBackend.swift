@@ -69,6 +69,7 @@ public struct CPUBackend: Backend {
     "CPU, \(options.threads) thread\(options.threads == 1 ? "" : "s"), oneDNN \(DNNLEngine.version)\(options.allows(.amx) ? ", AMX" : "")"
   }
 
+  /// `cpu float32`; runs that recorded none are taken to be of it.
   public var arithmetic: String { "cpu float32" }
 
   /// Whether processor and system grant this process Intel's matrix tiles.
