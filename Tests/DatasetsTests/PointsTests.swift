@@ -186,7 +186,7 @@ import Testing
     #expect(numbered.classes == ["9", "10"] && numbered.dimension == 1)
     // Names among them come after all numbers, whatever they begin with.
     for _ in 0..<20 {
-      let mixed = StoredPoints([1, 2, 3, 4], dimension: 1, labels: ["1a", "10", "b", "9"])
+      let mixed = try PointTable.points(Array("x,label\n1,1a\n2,10\n3,b\n4,9\n".utf8), name: "test")
       #expect(mixed.classes == ["9", "10", "1a", "b"])
     }
   }
