@@ -5,6 +5,7 @@ import Threads
 /// Each operator is the loop nest of its definition, one file per family (`Reference+…`). Nothing is fused, blocked or approximated.
 public struct ReferenceBackend: Backend {
   public var name: String { "reference" }
+  /// 64 bits, which no other backend repeats.
   public var arithmetic: String { "reference float64" }
 
   public init() {}
