@@ -69,7 +69,7 @@ public struct CPUBackend: Backend {
     "CPU, \(options.threads) thread\(options.threads == 1 ? "" : "s"), oneDNN \(DNNLEngine.version)\(options.allows(.amx) ? ", AMX" : "")"
   }
 
-  /// `cpu float32`; runs that recorded none are taken to be of it.
+  /// 32 bits, whatever the processor has: a run goes on between processors without a word.
   public var arithmetic: String { "cpu float32" }
 
   /// Whether processor and system grant this process Intel's matrix tiles.

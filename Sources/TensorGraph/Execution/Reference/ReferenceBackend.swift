@@ -6,7 +6,7 @@ import Threads
 public struct ReferenceBackend: Backend {
   /// `reference`.
   public var name: String { "reference" }
-  /// `reference float64`.
+  /// 64 bits, which no other backend repeats.
   public var arithmetic: String { "reference float64" }
 
   /// A backend without settings: it computes on the thread that asks.
