@@ -29,6 +29,8 @@ public struct CPUBackend: Backend {
     public var cacheFolder: URL?
     /// Where choices are looked for that ``cacheFolder`` does not hold yet; those that are used are kept there.
     public var seedFolder: URL?
+    /// Choices that another process has made, as its ``CPUBackend/choices`` says them; they are kept nowhere.
+    public var givenChoices: String?
     /// Whether each step of a program is timed.
     public var profiles = false
 
@@ -60,6 +62,9 @@ public struct CPUBackend: Backend {
   public var name: String {
     "CPU, \(options.threads) thread\(options.threads == 1 ? "" : "s"), oneDNN \(DNNLEngine.version)\(options.allows(.amx) ? ", AMX" : "")"
   }
+
+  /// The algorithms that programs compiled so far have chosen by timing, and those known before; empty where they are kept nowhere.
+  public var choices: String { TuningCache(options)?.text ?? "" }
 
   /// Whether processor and system grant this process Intel's matrix tiles.
   public static var hasAMX: Bool { ck_amx_available() != 0 }
