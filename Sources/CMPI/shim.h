@@ -1,7 +1,8 @@
 // MPI's constants are macros with casts, or addresses, which Swift does not import: functions, then, of what is used.
 #pragma once
-#include <limits.h>
 #include <mpi.h>
+#include <sched.h>
+#include <unistd.h>
 
 /// Messages are counted in int.
 enum { DDPM_MPI_MOST = 1 << 30 };
@@ -42,34 +43,28 @@ static inline int ddpm_mpi_piece(long rest) {
   return rest > DDPM_MPI_MOST ? DDPM_MPI_MOST : (int)rest;
 }
 
-static inline int ddpm_mpi_send(const void *bytes, long count, int target) {
-  for (long done = 0; done < count;) {
-    int piece = ddpm_mpi_piece(count - done);
-    int code = MPI_Send((const char *)bytes + done, piece, MPI_BYTE, target, 0, MPI_COMM_WORLD);
-    if (code != MPI_SUCCESS) return code;
-    done += piece;
+/// Waits as one who leaves the processor to others: MPI's own calls wait with it busy, which ranks that share a machine pay for.
+static inline int ddpm_mpi_wait(int count, MPI_Request *requests) {
+  for (long looks = 0;; looks++) {
+    int done = 0, code = MPI_Testall(count, requests, &done, MPI_STATUSES_IGNORE);
+    if (code != MPI_SUCCESS || done) return code;
+    if (looks < 200) sched_yield();
+    else usleep(50);
   }
-  return MPI_SUCCESS;
 }
 
-static inline int ddpm_mpi_receive(void *bytes, long count, int source) {
-  for (long done = 0; done < count;) {
-    int piece = ddpm_mpi_piece(count - done);
-    int code = MPI_Recv((char *)bytes + done, piece, MPI_BYTE, source, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-    if (code != MPI_SUCCESS) return code;
-    done += piece;
-  }
-  return MPI_SUCCESS;
-}
-
+/// Sends to `target` while it receives from `source`; of no bytes nobody is told.
 static inline int ddpm_mpi_exchange(
   const void *sent, long sent_count, int target, void *received, long received_count, int source) {
   for (long out = 0, in = 0; out < sent_count || in < received_count;) {
     int outgoing = ddpm_mpi_piece(sent_count - out), incoming = ddpm_mpi_piece(received_count - in);
-    // Nobody waits for a message that has no bytes left.
-    int code = MPI_Sendrecv(
-      (const char *)sent + out, outgoing, MPI_BYTE, outgoing ? target : MPI_PROC_NULL, 0, (char *)received + in,
-      incoming, MPI_BYTE, incoming ? source : MPI_PROC_NULL, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    MPI_Request requests[2];
+    int count = 0, code = MPI_SUCCESS;
+    if (incoming > 0)
+      code = MPI_Irecv((char *)received + in, incoming, MPI_BYTE, source, 0, MPI_COMM_WORLD, &requests[count++]);
+    if (code == MPI_SUCCESS && outgoing > 0)
+      code = MPI_Isend((const char *)sent + out, outgoing, MPI_BYTE, target, 0, MPI_COMM_WORLD, &requests[count++]);
+    if (code == MPI_SUCCESS) code = ddpm_mpi_wait(count, requests);
     if (code != MPI_SUCCESS) return code;
     out += outgoing;
     in += incoming;
@@ -79,7 +74,9 @@ static inline int ddpm_mpi_exchange(
 
 /// Every rank gives `count` bytes, and gets those of all.
 static inline int ddpm_mpi_gather(const void *bytes, int count, void *all) {
-  return MPI_Allgather(bytes, count, MPI_BYTE, all, count, MPI_BYTE, MPI_COMM_WORLD);
+  MPI_Request request;
+  int code = MPI_Iallgather(bytes, count, MPI_BYTE, all, count, MPI_BYTE, MPI_COMM_WORLD, &request);
+  return code == MPI_SUCCESS ? ddpm_mpi_wait(1, &request) : code;
 }
 
 /// What an error code means, cut to `room`.

@@ -34,12 +34,13 @@
     }
 
     public func send(_ bytes: UnsafeRawBufferPointer, to target: Int) throws {
-      try MPIError.check(ddpm_mpi_send(bytes.baseAddress, bytes.count, Int32(target)), "send to rank \(target)")
+      try MPIError.check(
+        ddpm_mpi_exchange(bytes.baseAddress, bytes.count, Int32(target), nil, 0, 0), "send to rank \(target)")
     }
 
     public func receive(_ bytes: UnsafeMutableRawBufferPointer, from source: Int) throws {
       try MPIError.check(
-        ddpm_mpi_receive(bytes.baseAddress, bytes.count, Int32(source)), "receive from rank \(source)")
+        ddpm_mpi_exchange(nil, 0, 0, bytes.baseAddress, bytes.count, Int32(source)), "receive from rank \(source)")
     }
 
     public func gather(_ bytes: [UInt8]) throws -> [[UInt8]] {

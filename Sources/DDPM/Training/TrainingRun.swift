@@ -438,15 +438,10 @@ public final class TrainingRun {
   private func meet() throws -> [String] {
     guard ranks.isShared else { return [] }
     let hosts = try ranks.gather(ranks.host)
-    func require(_ what: String, _ mine: String) throws {
-      let all = try ranks.gather(mine)
-      guard let rank = all.indices.first(where: { all[$0] != all[0] }) else { return }
-      throw RankError.differs(rank: rank, host: hosts[rank], what: what, found: all[rank], first: all[0])
-    }
-    try require("digest of its data", identity["data"] ?? "")
-    try require("checkpoint to go on from", "step \(state.step)")
+    try ranks.agree(on: "digest of its data", identity["data"] ?? "")
+    try ranks.agree(on: "checkpoint to go on from", "step \(state.step)")
     let settings = JSONValue.object(configuration.object.filter { $0.key != "data" })
-    try require("configuration", settings.compactText)
+    try ranks.agree(on: "configuration", settings.compactText)
     let arithmetic = try ranks.gather("\(backend.name), \(backend.arithmetic)")
     if Set(arithmetic).count > 1 {
       let rank = arithmetic.firstIndex { $0 != arithmetic[0] } ?? 0

@@ -1,3 +1,5 @@
+import Ranks
+
 /// Why several ranks cannot do one task together.
 public enum RankError: Error, Equatable, CustomStringConvertible, Sendable {
   /// More ranks than parts of a batch.
@@ -22,5 +24,17 @@ public enum RankError: Error, Equatable, CustomStringConvertible, Sendable {
     case .devices(let count): "each of several ranks computes on one device, not on \(count)"
     case .firstFailed: "the first rank has failed"
     }
+  }
+}
+
+extension Communicator {
+  /// Holds what every rank has against what the first has.
+  ///
+  /// - Throws: ``RankError/differs(rank:host:what:found:first:)`` on all of them, naming the first that has something else.
+  package func agree(on what: String, _ mine: String) throws {
+    guard isShared else { return }
+    let (all, hosts) = (try gather(mine), try gather(host))
+    guard let rank = all.indices.first(where: { all[$0] != all[0] }) else { return }
+    throw RankError.differs(rank: rank, host: hosts[rank], what: what, found: all[rank], first: all[0])
   }
 }

@@ -2,14 +2,18 @@
 ///
 /// n parts are the largest power of two below n, and the rest; each of the two is summed so, then both together. Floating-point sums
 /// depend on their order, so what is summed along this tree is the same to the last bit wherever its nodes were computed.
-struct SumTree: Sendable {
-  let parts: Int
+package struct SumTree: Sendable {
+  package let parts: Int
+
+  package init(parts: Int) { self.parts = parts }
 
   /// The parts of one of several ranks.
-  func share(ofRank rank: Int, of count: Int) -> Range<Int> { rank * parts / count..<(rank + 1) * parts / count }
+  package func share(ofRank rank: Int, of count: Int) -> Range<Int> {
+    rank * parts / count..<(rank + 1) * parts / count
+  }
 
   /// The largest nodes that lie within `range`, left to right: what whoever computed those parts can sum alone.
-  func nodes(within range: Range<Int>) -> [Range<Int>] {
+  package func nodes(within range: Range<Int>) -> [Range<Int>] {
     func walk(_ node: Range<Int>) -> [Range<Int>] {
       if range.lowerBound <= node.lowerBound && node.upperBound <= range.upperBound { return [node] }
       guard range.overlaps(node) else { return [] }
@@ -20,7 +24,7 @@ struct SumTree: Sendable {
   }
 
   /// The sum of all, of the sums of nodes that cover it.
-  func sum<Value>(_ value: (Range<Int>) -> Value?, adding: (Value, Value) -> Value) -> Value {
+  package func sum<Value>(_ value: (Range<Int>) -> Value?, adding: (Value, Value) -> Value) -> Value {
     func walk(_ node: Range<Int>) -> Value {
       if let known = value(node) { return known }
       precondition(node.count > 1, "nobody computed part \(node.lowerBound)")
@@ -36,7 +40,7 @@ struct SumTree: Sendable {
   }
 
   /// What is done to sum a node.
-  enum Step: Hashable, Sendable {
+  package enum Step: Hashable, Sendable {
     /// Computes a part: `accumulated` ← its gradient, added to what is there if it `keeps` that.
     case part(Int, keeps: Bool)
     /// Adds the sums that wait at some levels to `accumulated`; the result goes to a level, or stays.
@@ -44,15 +48,15 @@ struct SumTree: Sendable {
   }
 
   /// Sums of 2ˡ parts wait at level l ≥ 1.
-  struct Fold: Hashable, Sendable {
+  package struct Fold: Hashable, Sendable {
     /// Lowest first.
-    let levels: [Int]
+    package let levels: [Int]
     /// nil for `accumulated`.
-    let target: Int?
+    package let target: Int?
   }
 
   /// How a node is summed part by part, with at most one sum waiting at each level: binary counting.
-  static func steps(of node: Range<Int>) -> [Step] {
+  package static func steps(of node: Range<Int>) -> [Step] {
     var steps: [Step] = []
     for place in 0..<node.count {
       let isRight = place % 2 == 1
