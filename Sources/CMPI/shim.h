@@ -79,6 +79,13 @@ static inline int ddpm_mpi_gather(const void *bytes, int count, void *all) {
   return code == MPI_SUCCESS ? ddpm_mpi_wait(1, &request) : code;
 }
 
+/// Σ over the ranks, of which each gets its stretch of so many numbers.
+static inline int ddpm_mpi_sum_scattered(const float *numbers, const int *counts, float *sum) {
+  MPI_Request request;
+  int code = MPI_Ireduce_scatter(numbers, sum, counts, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &request);
+  return code == MPI_SUCCESS ? ddpm_mpi_wait(1, &request) : code;
+}
+
 /// What an error code means, cut to `room`.
 static inline void ddpm_mpi_explain(int code, char *text, int room) {
   char full[MPI_MAX_ERROR_STRING + 1];

@@ -48,6 +48,12 @@
       try MPIError.check(ddpm_mpi_gather(bytes, Int32(bytes.count), &all), "gather")
       return (0..<count).map { Array(all[$0 * bytes.count..<($0 + 1) * bytes.count]) }
     }
+
+    public func sumScattered(_ numbers: [Float], counts: [Int]) throws -> [Float] {
+      var sum = [Float](repeating: 0, count: counts[rank])
+      try MPIError.check(ddpm_mpi_sum_scattered(numbers, counts.map(Int32.init), &sum), "sum")
+      return sum
+    }
   }
 
   /// What MPI refused, in its own words.

@@ -21,6 +21,19 @@ public protocol Communicator: Sendable {
 
   /// What every rank gives, by rank; all give as many bytes.
   func gather(_ bytes: [UInt8]) throws -> [[UInt8]]
+
+  /// The sum over the ranks of `numbers`, in whatever order is fastest: of it this rank's stretch.
+  ///
+  /// - Parameter counts: how long the stretch of each rank is, one after the other.
+  func sumScattered(_ numbers: [Float], counts: [Int]) throws -> [Float]
+}
+
+/// In which order the gradients of ranks are added.
+public enum Reduction: String, Sendable, CaseIterable {
+  /// Along one tree: the same to the last bit for any number of ranks.
+  case exact
+  /// As the ranks' own means of communication like it.
+  case fast
 }
 
 extension Communicator {
@@ -53,6 +66,22 @@ extension Communicator {
     }
     let padded = bytes + [UInt8](repeating: 0, count: (sizes.max() ?? 0) - bytes.count)
     return zip(try gather(padded), sizes).map { String(decoding: $0.prefix($1), as: UTF8.self) }
+  }
+
+  /// Of stretches that come from one rank after the other.
+  public func sumScattered(_ numbers: [Float], counts: [Int]) throws -> [Float] {
+    let starts = counts.indices.map { counts[..<$0].reduce(0, +) }
+    func stretch(_ rank: Int) -> ArraySlice<Float> { numbers[starts[rank]..<starts[rank] + counts[rank]] }
+    var sum = Array(stretch(rank))
+    for s in 1..<max(1, count) {
+      let (target, source) = ((rank + s) % count, (rank + count - s) % count)
+      var received = [Float](repeating: 0, count: sum.count)
+      try stretch(target).withUnsafeBytes { sent in
+        try received.withUnsafeMutableBytes { try exchange(sent, to: target, $0, from: source) }
+      }
+      for i in sum.indices { sum[i] += received[i] }
+    }
+    return sum
   }
 
   /// Waits until every rank is here.

@@ -93,6 +93,11 @@ struct TrainCommand: ParsableCommand, RankedCommand {
   @Flag(help: "Choose algorithms by a fixed rule instead of by timing them: the same on every run of this machine.")
   var deterministic = false
 
+  @Option(
+    help:
+      "How several processes add gradients: exact, the same bits for any number of them, or fast, as MPI likes it.")
+  var reduction = Reduction.exact
+
   private var overrides: [String: JSONValue] {
     var object: [String: JSONValue] = [:]
     for group in [data.object, network.object, diffusion.object, optimisation.object, records.object] {
@@ -139,7 +144,8 @@ struct TrainCommand: ParsableCommand, RankedCommand {
     return try Launch.firstThenOthers(learned: Self.choices) { choices in
       try TrainingRun(
         configuration, output: directory, start: startFrom.map { URL(filePath: $0) }, replaces: force,
-        ranks: Launch.ranks, on: makeBackend(configuration, threads: threads, directory, choices), threads: threads,
+        ranks: Launch.ranks, reduction: reduction, on: makeBackend(configuration, threads: threads, directory, choices),
+        threads: threads,
         progress: Self.readingProgress)
     }
   }
@@ -156,7 +162,7 @@ struct TrainCommand: ParsableCommand, RankedCommand {
       let configuration = try run.readConfiguration()
       let threads = backend.threads ?? configuration.threads ?? backend.threadCount
       return try TrainingRun(
-        resuming: directory, changes: overrides, ranks: Launch.ranks,
+        resuming: directory, changes: overrides, ranks: Launch.ranks, reduction: reduction,
         on: makeBackend(configuration, threads: threads, directory, choices), threads: threads,
         progress: Self.readingProgress)
     }
@@ -289,6 +295,8 @@ struct TrainCommand: ParsableCommand, RankedCommand {
     terminal.print("wrote \(url.relativePath): open it in chrome://tracing or ui.perfetto.dev")
   }
 }
+
+extension Reduction: ExpressibleByArgument {}
 
 extension TrainingConfiguration.Preset: ExpressibleByArgument {
   fileprivate var dataInWords: String {

@@ -84,11 +84,13 @@ public final class TrainingEngine {
   /// Whether a step that was sent computes while the next is prepared.
   public let isAsynchronous: Bool
 
-  /// - Parameter ranks: who computes the batch's parts together; no more than there are parts.
+  /// - Parameters:
+  ///   - ranks: who computes the batch's parts together; no more than there are parts.
+  ///   - reduction: how they add what they computed.
   /// - Throws: `ProgramError` or `ExecutionError`, before any memory is taken where it would not fit.
   public init(
     _ program: TrainingProgram, card: ModelCard = ModelCard(), seed: UInt64, ranks: any Communicator = Alone(),
-    on backend: any Backend
+    reduction: Reduction = .exact, on backend: any Backend
   ) throws {
     var program = program
     program.devices = backend.deviceCount
@@ -118,7 +120,7 @@ public final class TrainingEngine {
     folds = try folding.mapValues { try backend.compile($0, states: states) }
     if let shards, let squares, let applying {
       sharded = ShardedUpdate(
-        ranks: ranks, tree: tree, batchSize: program.batchSize, shards: shards, states: states,
+        ranks: ranks, reduction: reduction, tree: tree, batchSize: program.batchSize, shards: shards, states: states,
         squaring: try backend.compile(squares, states: states), applying: applying)
     } else {
       sharded = nil

@@ -77,11 +77,13 @@ public final class TrainingRun {
   ///     scheduler: ``TrainingConfiguration/layer(ofModel:)`` makes it so.
   ///   - replaces: Whether an earlier run in `output` is removed.
   ///   - ranks: Who computes it together, each of which makes the same run. The first has to be ready before the others begin.
+  ///   - reduction: How they add gradients; not recorded.
   ///   - threads: What `backend` uses; recorded, because other numbers sum in other orders.
   ///   - progress: Told how many images of how many are read.
   public convenience init(
     _ configuration: TrainingConfiguration, data: Dataset? = nil, output: URL, start: URL? = nil,
-    replaces: Bool = false, ranks: any Communicator = Alone(), on backend: any Backend, threads: Int = 1,
+    replaces: Bool = false, ranks: any Communicator = Alone(), reduction: Reduction = .exact, on backend: any Backend,
+    threads: Int = 1,
     progress: (@Sendable (Int, Int) -> Void)? = nil
   ) throws {
     let hold = ranks.isFirst ? try RunHold(output, makesFolder: true) : nil
@@ -91,6 +93,7 @@ public final class TrainingRun {
       }
       try self.init(
         configuration, data, RunDirectory(output), hold, start: start, resumes: false, replaces: replaces, ranks: ranks,
+        reduction: reduction,
         on: backend, threads: threads, progress: progress)
     } catch {
       // What could not start leaves nothing behind.
@@ -104,9 +107,11 @@ public final class TrainingRun {
   /// - Parameters:
   ///   - changes: Options that a resumed run may change: its length and what it records.
   ///   - ranks: As many as one likes: not what they were before.
+  ///   - reduction: How they add gradients.
   public convenience init(
     resuming output: URL, changes: [String: JSONValue] = [:], data: Dataset? = nil, ranks: any Communicator = Alone(),
-    on backend: any Backend, threads: Int = 1, progress: (@Sendable (Int, Int) -> Void)? = nil
+    reduction: Reduction = .exact, on backend: any Backend, threads: Int = 1,
+    progress: (@Sendable (Int, Int) -> Void)? = nil
   ) throws {
     guard FileManager.default.fileExists(atPath: output.path) else { throw TrainingError.nothingToResume(output.path) }
     let hold = ranks.isFirst ? try RunHold(output, makesFolder: false) : nil
@@ -122,14 +127,15 @@ public final class TrainingRun {
       }
     }
     try self.init(
-      configuration, data, directory, hold, start: nil, resumes: true, replaces: false, ranks: ranks, on: backend,
+      configuration, data, directory, hold, start: nil, resumes: true, replaces: false, ranks: ranks,
+      reduction: reduction, on: backend,
       threads: threads, progress: progress)
     try restore(threads: threads)
   }
 
   private init(
     _ configuration: TrainingConfiguration, _ given: Dataset?, _ directory: RunDirectory, _ hold: RunHold?, start: URL?,
-    resumes: Bool, replaces: Bool, ranks: any Communicator, on backend: any Backend, threads: Int,
+    resumes: Bool, replaces: Bool, ranks: any Communicator, reduction: Reduction, on backend: any Backend, threads: Int,
     progress: (@Sendable (Int, Int) -> Void)?
   ) throws {
     try configuration.validate()
@@ -212,7 +218,8 @@ public final class TrainingRun {
         key: TrainingConfiguration.CodingKeys.batchSize.rawValue)
     }
     do {
-      engine = try TrainingEngine(program, card: card, seed: UInt64(configuration.seed), ranks: ranks, on: backend)
+      engine = try TrainingEngine(
+        program, card: card, seed: UInt64(configuration.seed), ranks: ranks, reduction: reduction, on: backend)
     } catch ProgramError.shape(let error) {
       throw ConfigurationError(
         "a batch of \(program.batchSize) images is too large: take fewer, or accumulate more parts (\(error))",
@@ -230,6 +237,10 @@ public final class TrainingRun {
       seed: UInt64(configuration.seed), shape: data.shape)
     // Compiled now, so that the memory is known before the first step.
     if previews, ranks.isFirst { _ = try model.denoiser(batchSize: previewBatch, size: size) }
+    if ranks.isShared, reduction == .fast {
+      warnings.append(
+        "gradients are added in the order that is fastest: another number of ranks gives other last digits")
+    }
     if configuration.accumulate % ranks.count != 0 {
       warnings.append(
         "\(configuration.accumulate) parts do not divide among \(ranks.count) ranks: some compute one more than others, who wait"

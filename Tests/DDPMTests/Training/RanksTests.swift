@@ -1,6 +1,7 @@
 import CPUBackend
 import DDPM
 import Datasets
+import Diffusion
 import Files
 import Ranks
 import Synchronization
@@ -99,6 +100,23 @@ import Testing
     }
   }
 
+  /// Added in another order, the sums are the same but for rounding.
+  @Test func fastIsNearlyExact() throws {
+    try withTemporaryFolder { folder in
+      var configuration = try Self.configuration(parts: 6)
+      configuration.sampleEvery = 0
+      let settled = configuration
+      let (exact, fast) = (folder.appending(path: "exact"), folder.appending(path: "fast"))
+      try Self.train(settled, exact, ranks: 1)
+      _ = try ThreadRank.run(3) { rank in
+        try TrainingRun(settled, output: fast, ranks: rank, reduction: .fast, on: Self.backend)() { _ in .goOn }
+      }
+      let losses = try [exact, fast].map { try MetricsLog.losses(RunDirectory($0).metrics).map(\.loss) }
+      #expect(losses[0].count == 2 && losses[1].count == 2)
+      for (a, b) in zip(losses[0], losses[1]) { #expect(abs(a - b) < 1e-3 * a) }
+    }
+  }
+
   /// Moments and averages are held once, and the plan says so.
   @Test func memoryIsShared() throws {
     try withTemporaryFolder { folder in
@@ -116,6 +134,25 @@ import Testing
       for bytes in four { #expect(bytes > 2 * parameters && bytes < 3 * parameters + parameters / 4, "\(bytes)") }
       #expect(four.reduce(0, +) == 4 * 2 * parameters + 3 * parameters)
     }
+  }
+
+  /// Ranks that measure some of the images each have the statistics of all.
+  @Test(arguments: [2, 3, 5]) func theBoundIsMeasuredTogether(count: Int) throws {
+    let optimum = GaussianOptimum(schedule: try NoiseSchedule(T: 12, rescaled: false), flaw: 0.1)
+    let run = BoundRun(
+      try optimum.bound(), denoiser: optimum, visits: TimestepVisits(T: 12, count: 5), seed: 3, batchSize: 8)
+    var alone = BoundStatistics(T: 12)
+    try run(&alone, upTo: 7, image: optimum.image)
+    let together = try ThreadRank.run(count) { rank in
+      var run = run
+      run.ranks = rank
+      var statistics = BoundStatistics(T: 12)
+      // In two goes, the second from where the first ended.
+      try run(&statistics, upTo: 4, image: optimum.image)
+      try run(&statistics, upTo: 7, image: optimum.image)
+      return statistics
+    }
+    #expect(alone.images.count == 7 && together == Array(repeating: alone, count: count))
   }
 
   @Test func differencesAreNamed() throws {

@@ -1,8 +1,10 @@
 import Networks
 import Ranks
+import Synchronization
 import TensorGraph
 
-/// The states of all ranks as the first one sees them: what it does not hold it asks for, one tensor at a time.
+/// The states of all ranks as the first one sees them: what it does not hold it asks for when it is read, one tensor at a time, or a few
+/// small ones that follow it in their names' order.
 final class ClusterStates: States {
   let types: [String: TensorType]
   var byteCount: Int { own.byteCount }
@@ -11,6 +13,11 @@ final class ClusterStates: States {
   /// What can be asked for, and of whom.
   private let names: [String]
   private let owners: [String: Int]
+  /// What came with something else, and was not read yet.
+  private let ahead = Mutex<[String: TensorData]>([:])
+
+  /// Numbers that one answer has room for, unless a tensor is larger.
+  private static let room = 1 << 18
 
   init(_ own: any States, _ shards: Shards, _ ranks: any Communicator) {
     self.own = own
@@ -35,6 +42,7 @@ final class ClusterStates: States {
   /// - Throws: on the first what `body` throws, and then on the others too.
   func onFirst(_ body: (any States) throws -> Void) throws {
     guard ranks.isFirst else { return try answer() }
+    ahead.withLock { $0 = [:] }
     do { try body(self) } catch {
       for rank in 1..<ranks.count { try? say(Word.failed.rawValue, to: rank) }
       throw error
@@ -43,16 +51,36 @@ final class ClusterStates: States {
   }
 
   func read(_ name: String) throws -> TensorData {
-    guard own.types[name] == nil, let owner = owners[name], let type = types[name],
-      let number = names.firstIndex(of: name)
-    else { return try own.read(name) }
-    try say(Int32(number), to: owner)
-    let floats = try [Float](unsafeUninitializedCapacity: type.shape.count) { floats, count in
-      let room = UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: floats[..<type.shape.count]))
-      try ranks.receive(room, from: owner)
-      count = type.shape.count
+    if let known = ahead.withLock({ $0.removeValue(forKey: name) }) { return known }
+    guard own.types[name] == nil, let owner = owners[name], let number = names.firstIndex(of: name) else {
+      return try own.read(name)
     }
-    return TensorData(floats, shape: type.shape)
+    try say(Int32(number), to: owner)
+    var tensors: [String: TensorData] = [:]
+    let answer = answer(to: number)
+    var floats = [Float](repeating: 0, count: answer.reduce(0) { $0 + $1.shape.count })
+    try floats.withUnsafeMutableBytes { try ranks.receive($0, from: owner) }
+    var start = 0
+    for (name, shape) in answer {
+      tensors[name] = TensorData(Array(floats[start..<start + shape.count]), shape: shape)
+      start += shape.count
+    }
+    let wanted = tensors.removeValue(forKey: name)
+    let others = tensors
+    ahead.withLock { $0.merge(others) { $1 } }
+    guard let wanted else { throw ExecutionError.unknownState(name) }
+    return wanted
+  }
+
+  /// What is sent when the state of this number is asked for.
+  private func answer(to number: Int) -> [(name: String, shape: Shape)] {
+    var (answer, size) = ([(name: String, shape: Shape)](), 0)
+    for name in names[number...] where owners[name] == owners[names[number]] {
+      guard let shape = types[name]?.shape, answer.isEmpty || size + shape.count <= Self.room else { break }
+      answer.append((name, shape))
+      size += shape.count
+    }
+    return answer
   }
 
   func write(_ name: String, _ data: TensorData) throws { try own.write(name, data) }
@@ -68,7 +96,8 @@ final class ClusterStates: States {
       switch Word(rawValue: word) {
       case .done: return
       case .failed: throw RankError.firstFailed
-      case nil: try own.read(names[Int(word)]).floats.withUnsafeBytes { try ranks.send($0, to: 0) }
+      case nil:
+        try own.read(answer(to: Int(word)).map(\.name)).flatMap(\.floats).withUnsafeBytes { try ranks.send($0, to: 0) }
       }
     }
   }

@@ -32,6 +32,7 @@ final class ShardedUpdate {
   /// The states of all ranks, as the first sees them.
   let all: ClusterStates
   private let ranks: any Communicator
+  private let reduction: Reduction
   private let tree: SumTree
   private let batchSize: Int
   private let shards: Shards
@@ -42,10 +43,11 @@ final class ShardedUpdate {
   private var began = 0.0
 
   init(
-    ranks: any Communicator, tree: SumTree, batchSize: Int, shards: Shards, states: any States,
+    ranks: any Communicator, reduction: Reduction, tree: SumTree, batchSize: Int, shards: Shards, states: any States,
     squaring: any Executable, applying: any Executable
   ) {
     self.ranks = ranks
+    self.reduction = reduction
     self.tree = tree
     self.batchSize = batchSize
     self.shards = shards
@@ -86,7 +88,8 @@ final class ShardedUpdate {
     _ losses: (means: [Float], samples: [Float]), _ update: [String: TensorData]
   ) throws -> (gradientNorm: (any DeviceTensor)?, gathered: Gathered) {
     let computed = Self.now
-    try writeOwnGradients(tree.sum(try sumsOfOwn(), adding: Self.add))
+    try writeOwnGradients(
+      reduction == .exact ? tree.sum(try sumsOfOwn(), adding: Self.add) : try sumInAnyOrder())
     let reduced = Self.now
     let squares = try squaring.run(onDevice: [:])["squares"]?.data().floats ?? []
     let (inputs, gathered) = try gather(squares, losses, computing: computed - began)
@@ -119,6 +122,16 @@ final class ShardedUpdate {
     }
     sums = []
     return { known[$0] }
+  }
+
+  /// The same by the ranks' own way of adding.
+  private func sumInAnyOrder() throws -> [Float] {
+    let order = shards.owned.flatMap { $0 }
+    let whole = sums.map { sum in order.flatMap { sum.gradients[$0].floats } }
+    sums = []
+    guard let first = whole.first else { return [] }
+    return try ranks.sumScattered(
+      whole.dropFirst().reduce(first, Self.add), counts: (0..<ranks.count).map(shards.size(ofRank:)))
   }
 
   private func writeOwnGradients(_ floats: [Float]) throws {
