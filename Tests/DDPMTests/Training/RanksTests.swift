@@ -139,12 +139,14 @@ import Testing
   /// Ranks that measure some of the images each have the statistics of all.
   @Test(arguments: [2, 3, 5]) func theBoundIsMeasuredTogether(count: Int) throws {
     let optimum = GaussianOptimum(schedule: try NoiseSchedule(T: 12, rescaled: false), flaw: 0.1)
-    let run = BoundRun(
-      try optimum.bound(), denoiser: optimum, visits: TimestepVisits(T: 12, count: 5), seed: 3, batchSize: 8)
+    @Sendable func makeRun() throws -> BoundRun<GaussianOptimum> {
+      BoundRun(
+        try optimum.bound(), denoiser: optimum, visits: TimestepVisits(T: 12, count: 5), seed: 3, batchSize: 8)
+    }
     var alone = BoundStatistics(T: 12)
-    try run(&alone, upTo: 7, image: optimum.image)
+    try makeRun()(&alone, upTo: 7, image: optimum.image)
     let together = try ThreadRank.run(count) { rank in
-      var run = run
+      var run = try makeRun()
       run.ranks = rank
       var statistics = BoundStatistics(T: 12)
       // In two goes, the second from where the first ended.
