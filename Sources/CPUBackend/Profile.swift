@@ -8,9 +8,9 @@ public struct Profile: Sendable {
     public var end: Double
   }
 
-  public let labels: [String]
+  public private(set) var labels: [String]
   /// Multiplications and additions of one run of each step; 0 where nobody counts them.
-  public let flops: [Double]
+  public private(set) var flops: [Double]
   public private(set) var events: [Event] = []
 
   init(_ steps: [Step]) {
@@ -19,6 +19,16 @@ public struct Profile: Sendable {
   }
 
   mutating func record(_ step: Int, start: Double, end: Double) {
+    events.append(Event(step: step, start: start, end: end))
+  }
+
+  /// Adds what was done between runs.
+  package mutating func add(_ label: String, start: Double, end: Double) {
+    let step = labels.lastIndex(of: label) ?? labels.count
+    if step == labels.count {
+      labels.append(label)
+      flops.append(0)
+    }
     events.append(Event(step: step, start: start, end: end))
   }
 
@@ -44,7 +54,7 @@ public struct Profile: Sendable {
 
   /// The events as a Chrome trace (chrome://tracing, Perfetto): JSON.
   public var chromeTrace: String {
-    let origin = events.first?.start ?? 0
+    let origin = events.map(\.start).min() ?? 0
     let lines = events.map { event in
       let label = labels[event.step].map { $0 == "\"" || $0 == "\\" ? " " : $0 }
       let start = (event.start - origin) * 1e6

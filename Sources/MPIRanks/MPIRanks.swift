@@ -4,13 +4,13 @@
   import Ranks
 
   /// The ranks that `mpirun` or a scheduler launched, by the MPI that the program was linked with.
-  public struct MPIRanks: Communicator {
-    public let rank: Int
-    public let count: Int
-    public let host: String
+  package struct MPIRanks: Communicator {
+    package let rank: Int
+    package let count: Int
+    package let host: String
 
     /// Joins the others. Call it once, before anything else of MPI.
-    public init() throws(MPIError) {
+    package init() throws(MPIError) {
       try MPIError.check(ddpm_mpi_start(), "start")
       (rank, count) = (Int(ddpm_mpi_rank()), Int(ddpm_mpi_count()))
       var name = [CChar](repeating: 0, count: 256)
@@ -19,12 +19,12 @@
     }
 
     /// Leaves the others, who leave too.
-    public func end() { ddpm_mpi_end() }
+    package func end() { ddpm_mpi_end() }
 
     /// Ends all ranks at once.
-    public func abort(status: Int32) { ddpm_mpi_abort(status) }
+    package func abort(status: Int32) { ddpm_mpi_abort(status) }
 
-    public func exchange(
+    package func exchange(
       _ sent: UnsafeRawBufferPointer, to target: Int, _ received: UnsafeMutableRawBufferPointer, from source: Int
     ) throws {
       try MPIError.check(
@@ -33,23 +33,23 @@
         "exchange with ranks \(target) and \(source)")
     }
 
-    public func send(_ bytes: UnsafeRawBufferPointer, to target: Int) throws {
+    package func send(_ bytes: UnsafeRawBufferPointer, to target: Int) throws {
       try MPIError.check(
         ddpm_mpi_exchange(bytes.baseAddress, bytes.count, Int32(target), nil, 0, 0), "send to rank \(target)")
     }
 
-    public func receive(_ bytes: UnsafeMutableRawBufferPointer, from source: Int) throws {
+    package func receive(_ bytes: UnsafeMutableRawBufferPointer, from source: Int) throws {
       try MPIError.check(
         ddpm_mpi_exchange(nil, 0, 0, bytes.baseAddress, bytes.count, Int32(source)), "receive from rank \(source)")
     }
 
-    public func gather(_ bytes: [UInt8]) throws -> [[UInt8]] {
+    package func gather(_ bytes: [UInt8]) throws -> [[UInt8]] {
       var all = [UInt8](repeating: 0, count: bytes.count * count)
       try MPIError.check(ddpm_mpi_gather(bytes, Int32(bytes.count), &all), "gather")
       return (0..<count).map { Array(all[$0 * bytes.count..<($0 + 1) * bytes.count]) }
     }
 
-    public func sumScattered(_ numbers: [Float], counts: [Int]) throws -> [Float] {
+    package func sumScattered(_ numbers: [Float], counts: [Int]) throws -> [Float] {
       var sum = [Float](repeating: 0, count: counts[rank])
       try MPIError.check(ddpm_mpi_sum_scattered(numbers, counts.map(Int32.init), &sum), "sum")
       return sum
@@ -57,8 +57,8 @@
   }
 
   /// What MPI refused, in its own words.
-  public struct MPIError: Error, CustomStringConvertible {
-    public let description: String
+  package struct MPIError: Error, CustomStringConvertible {
+    package let description: String
 
     static func check(_ code: Int32, _ action: String) throws(MPIError) {
       guard code != 0 else { return }

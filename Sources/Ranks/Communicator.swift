@@ -90,24 +90,31 @@ extension Communicator {
 
 /// One process that does all by itself.
 public struct Alone: Communicator {
+  /// The first.
   public let rank = 0
+  /// And the last.
   public let count = 1
+  /// Nobody asks.
   public let host = ""
 
   /// The only rank.
   public init() {}
 
+  /// From itself to itself.
   public func exchange(
     _ sent: UnsafeRawBufferPointer, to target: Int, _ received: UnsafeMutableRawBufferPointer, from source: Int
   ) { received.copyMemory(from: sent) }
 
+  /// Is never called.
   public func send(_ bytes: UnsafeRawBufferPointer, to target: Int) {
     preconditionFailure("one process has nobody to send to")
   }
 
+  /// Is never called.
   public func receive(_ bytes: UnsafeMutableRawBufferPointer, from source: Int) {
     preconditionFailure("one process has nobody to receive from")
   }
 
+  /// Its own.
   public func gather(_ bytes: [UInt8]) -> [[UInt8]] { [bytes] }
 }

@@ -288,7 +288,8 @@ struct TrainCommand: ParsableCommand, RankedCommand {
   }
 
   private func report(_ run: TrainingRun, on terminal: Terminal) throws {
-    guard let profile = backend.profile(of: run.engine.executable) else { return }
+    guard var profile = backend.profile(of: run.engine.executable) else { return }
+    for exchange in run.engine.exchanges { profile.add(exchange.label, start: exchange.start, end: exchange.end) }
     ProfileTable(profile).print(on: terminal)
     let url = run.directory.url.appending(path: "profile.json")
     try AtomicFile.write(profile.chromeTrace, to: url)

@@ -138,6 +138,9 @@ public final class TrainingEngine {
   /// What the exchange with other ranks holds on the host; 0 where there are none.
   var exchangedByteCount: Int { sharded?.hostByteCount ?? 0 }
 
+  /// What the first steps exchanged with other ranks, and when, in seconds of the monotonic clock.
+  package var exchanges: [(label: String, start: Double, end: Double)] { sharded?.exchanges ?? [] }
+
   /// Starts from `weights`: moments zero, the average equal to them.
   public func start(from weights: NetworkWeights) throws {
     try weights.load(into: states, prefixes: ["", StateName.ema], where: holds)

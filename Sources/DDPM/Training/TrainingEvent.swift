@@ -42,8 +42,9 @@ public struct TrainingSummary: Sendable {
   public let steps: Int
   /// Images of each step.
   public let batchSize: Int
-  /// The processes that compute it together, and the machines they are on.
+  /// The processes that compute it together.
   public let ranks: Int
+  /// The machines they are on.
   public let hosts: Int
   /// Parts of a batch, which they share.
   public let parts: Int

@@ -41,6 +41,8 @@ final class ShardedUpdate {
   /// The sums that this rank has made in this step.
   private var sums: [(node: Range<Int>, gradients: [TensorData])] = []
   private var began = 0.0
+  /// When the first steps exchanged what, in seconds of the monotonic clock.
+  private(set) var exchanges: [(label: String, start: Double, end: Double)] = []
 
   init(
     ranks: any Communicator, reduction: Reduction, tree: SumTree, batchSize: Int, shards: Shards, states: any States,
@@ -96,8 +98,12 @@ final class ShardedUpdate {
     let norm = try applying.run(onDevice: update.merging(inputs) { $1 })["gradient_norm"]
     let updated = Self.now
     try tellWeights()
+    let told = Self.now
+    if exchanges.count < 200 {
+      exchanges += [("sum gradients of ranks", computed, reduced), ("tell weights to ranks", updated, told)]
+    }
     let times = RankTimes(
-      computing: gathered.times, communicating: reduced - computed + Self.now - updated)
+      computing: gathered.times, communicating: reduced - computed + told - updated)
     return (norm, Gathered(means: gathered.means, losses: gathered.losses, times: times))
   }
 
