@@ -16,9 +16,12 @@ let package = Package(
       name: "DDPM",
       targets: [
         "DDPM", "CPUBackend", "XLABackend", "Diffusers", "Datasets", "Pictures", "Files", "Networks", "Diffusion",
-        "TensorGraph",
+        "TensorGraph", "Ranks",
       ]),
     .executable(name: "ddpm", targets: ["ddpm-cli"]),
+  ],
+  traits: [
+    .trait(name: "MPI", description: "Training on several machines by the system's MPI (libopenmpi-dev).")
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
@@ -44,6 +47,13 @@ let package = Package(
     // The system's C library, by whatever name, and threads of the system.
     .target(name: "Platform", swiftSettings: strict),
     .target(name: "Threads", dependencies: ["Platform"], swiftSettings: strict),
+
+    // Processes that work together; MPI's are empty without the trait, which needs the system's MPI.
+    .target(name: "Ranks", swiftSettings: strict),
+    .systemLibrary(name: "CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"]), .brew(["open-mpi"])]),
+    .target(
+      name: "MPIRanks", dependencies: ["Ranks", .target(name: "CMPI", condition: .when(traits: ["MPI"]))],
+      swiftSettings: strict),
 
     // The tensor program, and the engine that runs it.
     .target(name: "TensorGraph", dependencies: ["Platform", "Threads"], swiftSettings: strict),
@@ -73,18 +83,20 @@ let package = Package(
     .target(
       name: "DDPM",
       dependencies: [
-        "Platform", "CPUBackend", "TensorGraph", "Diffusion", "Networks", "Diffusers", "Files", "Pictures", "Datasets",
+        "Platform", "Ranks", "CPUBackend", "TensorGraph", "Diffusion", "Networks", "Diffusers", "Files", "Pictures",
+        "Datasets",
       ], swiftSettings: strict),
     .executableTarget(
       name: "ddpm-cli",
       dependencies: [
-        "Platform", "DDPM", "CPUBackend", "XLABackend", "CBuild",
+        "Platform", "Ranks", "MPIRanks", "DDPM", "CPUBackend", "XLABackend", "CBuild",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: strict),
 
     .target(
-      name: "TestSupport", dependencies: ["Platform", "TensorGraph", "Diffusion", "Networks", "Pictures"],
+      name: "TestSupport",
+      dependencies: ["Platform", "Threads", "Ranks", "TensorGraph", "Diffusion", "Networks", "Pictures"],
       path: "Tests/TestSupport", swiftSettings: strict),
     .target(
       name: "FuzzTargets",
@@ -114,7 +126,8 @@ let package = Package(
       name: "DiffusersTests", dependencies: ["Platform", "Diffusers", "TestSupport"], exclude: ["Golden"],
       swiftSettings: strict),
     .testTarget(
-      name: "DDPMTests", dependencies: ["Platform", "DDPM", "CPUBackend", "TestSupport"], exclude: ["Fixtures"],
+      name: "DDPMTests", dependencies: ["Platform", "Ranks", "DDPM", "CPUBackend", "TestSupport"],
+      exclude: ["Fixtures"],
       swiftSettings: strict),
     .testTarget(name: "BookTests", dependencies: ["Platform", "Diffusion"], swiftSettings: strict),
   ]

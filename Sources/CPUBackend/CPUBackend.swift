@@ -31,6 +31,8 @@ public struct CPUBackend: Backend {
     public var cacheFolder: URL?
     /// Where choices are looked for that ``cacheFolder`` does not hold yet; those that are used are kept there.
     public var seedFolder: URL?
+    /// Choices that another process has made, as its ``CPUBackend/choices`` says them; they are kept nowhere.
+    public var givenChoices: String?
     /// Whether each step of a program is timed.
     public var profiles = false
 
@@ -71,6 +73,9 @@ public struct CPUBackend: Backend {
 
   /// 32 bits, whatever the processor has: a run goes on between processors without a word.
   public var arithmetic: String { "cpu float32" }
+
+  /// The algorithms that programs compiled so far have chosen by timing, and those known before; empty where they are kept nowhere.
+  public var choices: String { TuningCache(options)?.text ?? "" }
 
   /// Whether processor and system grant this process Intel's matrix tiles.
   public static var hasAMX: Bool { ck_amx_available() != 0 }

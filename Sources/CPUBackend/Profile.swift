@@ -11,9 +11,9 @@ public struct Profile: Sendable {
   }
 
   /// What each step is, in the order in which they run; equal labels are summed in ``rows``.
-  public let labels: [String]
+  public private(set) var labels: [String]
   /// Multiplications and additions of one run of each step; 0 where nobody counts them.
-  public let flops: [Double]
+  public private(set) var flops: [Double]
   /// In the order in which they happened; they grow with every run.
   public private(set) var events: [Event] = []
 
@@ -23,6 +23,16 @@ public struct Profile: Sendable {
   }
 
   mutating func record(_ step: Int, start: Double, end: Double) {
+    events.append(Event(step: step, start: start, end: end))
+  }
+
+  /// Adds what was done between runs.
+  package mutating func add(_ label: String, start: Double, end: Double) {
+    let step = labels.lastIndex(of: label) ?? labels.count
+    if step == labels.count {
+      labels.append(label)
+      flops.append(0)
+    }
     events.append(Event(step: step, start: start, end: end))
   }
 
@@ -52,7 +62,7 @@ public struct Profile: Sendable {
 
   /// The events as a Chrome trace (chrome://tracing, Perfetto): JSON.
   public var chromeTrace: String {
-    let origin = events.first?.start ?? 0
+    let origin = events.map(\.start).min() ?? 0
     let lines = events.map { event in
       let label = labels[event.step].map { $0 == "\"" || $0 == "\\" ? " " : $0 }
       let start = (event.start - origin) * 1e6

@@ -6,4 +6,5 @@
 @_exported import Files
 @_exported import Networks
 @_exported import Pictures
+@_exported import Ranks
 @_exported import TensorGraph

@@ -43,9 +43,10 @@ struct BackendOptions: ParsableArguments {
   ///   - fixed: Chooses algorithms by a fixed rule instead of by timing them.
   ///   - threads: Instead of those that the options say.
   ///   - choices: Where choices by timing are kept, if not in the user's cache.
+  ///   - given: Choices by timing that another process has made, in place of any that are kept.
   func make(
     _ name: String = "cpu", precision usual: String = "float32", fixed: Bool = false, profiles: Bool = false,
-    threads: Int? = nil, choices: URL? = nil
+    threads: Int? = nil, choices: URL? = nil, given: String? = nil
   ) throws -> any Backend {
     let name = device ?? name
     let isHost = name == "cpu" || name == "reference"
@@ -57,7 +58,7 @@ struct BackendOptions: ParsableArguments {
         throw ValidationError("--precision \(precision) is for accelerators, not for --device \(name)")
       }
       if devices != nil { throw ValidationError("--devices is for accelerators, not for --device \(name)") }
-      return name == "cpu" ? processor(fixed, profiles, threads, choices) : ReferenceBackend()
+      return name == "cpu" ? processor(fixed, profiles, threads, choices, given) : ReferenceBackend()
     default:
       if profiles { throw ValidationError("--profile times the cpu, not --device \(name)") }
       guard let precision = XLAPrecision(rawValue: precision) else {
@@ -72,13 +73,16 @@ struct BackendOptions: ParsableArguments {
     }
   }
 
-  private func processor(_ fixed: Bool, _ profiles: Bool, _ threads: Int?, _ choices: URL?) -> CPUBackend {
+  private func processor(_ fixed: Bool, _ profiles: Bool, _ threads: Int?, _ choices: URL?, _ given: String?)
+    -> CPUBackend
+  {
     var options = CPUBackend.Options(threads: threads ?? threadCount, tuning: fixed ? .fixed : .timed)
     options.profiles = profiles
     if let choices {
       // A run keeps its own; it starts with what earlier programs of this user have timed.
       (options.cacheFolder, options.seedFolder) = (choices, options.cacheFolder)
     }
+    if let given { (options.cacheFolder, options.givenChoices) = (nil, given) }
     return CPUBackend(options)
   }
 

@@ -55,7 +55,9 @@ extension BoundMeasuring {
     var isEstimated = false
     let identity = state.identity
     func save(_ statistics: BoundStatistics) throws {
-      if let file { try EvaluationState(identity: identity, statistics: statistics).write(to: file) }
+      if let file, Launch.ranks.isFirst {
+        try EvaluationState(identity: identity, statistics: statistics).write(to: file)
+      }
     }
 
     do {
@@ -83,7 +85,7 @@ extension BoundMeasuring {
           try save(statistics)
           lastSaved = now
         }
-        if let signal = StopSignals.pending, done < total { throw Stopped(signal: signal) }
+        if let signal = try Launch.agreed(StopSignals.pending), done < total { throw Stopped(signal: signal) }
       }
       terminal.end()
       try save(state.statistics)
@@ -113,6 +115,7 @@ extension BoundMeasuring {
   }
 
   func write(_ report: some EvaluationReport, _ seconds: Double, _ terminal: Terminal) throws {
+    guard Launch.ranks.isFirst else { return }
     terminal.tell("finished", report.object(seconds: seconds, batchSize: batchSize))
     if let json = files.json {
       try report.writeJSON(to: URL(filePath: json), seconds: seconds, batchSize: batchSize)

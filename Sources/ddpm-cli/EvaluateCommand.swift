@@ -5,6 +5,7 @@ import Diffusion
 import Files
 import Networks
 import Pictures
+import Ranks
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -13,7 +14,7 @@ import Pictures
 #endif
 
 /// `ddpm evaluate`: how good a model is, in bits.
-struct EvaluateCommand: ParsableCommand, BoundMeasuring {
+struct EvaluateCommand: ParsableCommand, BoundMeasuring, RankedCommand {
   static let configuration = CommandConfiguration(
     commandName: "evaluate",
     abstract: "Measure a model on data: likelihood, rate and distortion, or classification.",
@@ -43,7 +44,8 @@ struct EvaluateCommand: ParsableCommand, BoundMeasuring {
         ddpm evaluate runs/mnist --data mnist --metric classification --limit 500 --plot confusion.png
 
       x0-predictions are clipped to [-1, 1], as in the paper. Images are taken in order and never mirrored, at the model's \
-      size. The noise of image i at t depends on the seed, i and t only, so results do not depend on --batch-size.
+      size. The noise of image i at t depends on the seed, i and t only, so results do not depend on --batch-size, nor on how \
+      many processes share the images of the bound (mpirun, docs/distributed.md).
       """)
 
   enum Metric: String, CaseIterable, ExpressibleByArgument {
@@ -104,12 +106,15 @@ struct EvaluateCommand: ParsableCommand, BoundMeasuring {
     if metric == .classification, classGiven != .own {
       throw ValidationError("classification asks about every class in turn: leave out --class-given")
     }
+    if metric == .classification, Launch.ranks.isShared {
+      throw ValidationError("classification is done by one process: start it without mpirun")
+    }
     if metric != .likelihood, classGiven == .both {
       throw ValidationError("\(metric.rawValue) is measured one way at a time: choose --class-given own or none")
     }
     guard (1...SamplingError.largestBatch).contains(batchSize) else { throw EvaluationError.batchSize(batchSize) }
 
-    Output.removeLeftovers(beside: [files.json, files.plot, resume])
+    if Launch.ranks.isFirst { Output.removeLeftovers(beside: [files.json, files.plot, resume]) }
     // Numbers must not depend on what a timer said.
     let model = try Model(URL(filePath: model), on: try backend.make(fixed: true))
     let data = try model.openData(self.data, split: split)
@@ -140,11 +145,18 @@ struct EvaluateCommand: ParsableCommand, BoundMeasuring {
         + "x0-predictions \(clip ? "clipped to [-1, 1]" : "not clipped")")
     if finished > 0 { terminal.print("resumed     \(Text.grouped(finished)) images are done") }
 
+    if Launch.ranks.isShared {
+      let identity = try subject.identity(metric: metric.rawValue, weights: model.fingerprint(), data: data)
+      try Launch.ranks.agree(
+        on: "model, data or state", JSONValue.object(identity).compactText + ", \(finished) images done")
+    }
+
     let pairs = count * visits.count
-    let run = try model.boundRun(
+    var run = try model.boundRun(
       bound(process, of: data), visits: visits, path: metric == .rateDistortion ? .trajectory : .independent,
       seed: seed, batchSize: min(batchSize, pairs),
       size: SampleSize(height: data.shape.height, width: data.shape.width))
+    run.ranks = Launch.ranks
     var seconds = try measure(
       run, &state, data, count, classes, isTold: classGiven != .none, in: stateFile(.own), terminal)
     if var none = other {

@@ -4,6 +4,7 @@ import Diffusers
 import Diffusion
 import Files
 import Pictures
+import Ranks
 import TensorGraph
 
 #if canImport(FoundationEssentials)
@@ -13,7 +14,7 @@ import TensorGraph
 #endif
 
 /// `ddpm sample`: a model in, pictures out.
-struct SampleCommand: AsyncParsableCommand {
+struct SampleCommand: AsyncParsableCommand, RankedCommand {
   static let configuration = CommandConfiguration(
     commandName: "sample",
     abstract: "Draw images from a model.",
@@ -34,6 +35,10 @@ struct SampleCommand: AsyncParsableCommand {
       A folder that was begun is gone on with: call the same command again. (What --animate, --progressive and --save-tensors \
       write needs all images: with them all are drawn again.) Image i depends on the seed and on i, not on \
       --count, --batch-size or --threads: more of the same seed continue the same series, and --first says where to begin.
+
+      Built with MPI, several processes draw into a folder that all of them see (docs/distributed.md):
+
+        mpirun -n 4 ddpm sample runs/mnist --count 50000 --out samples/
 
       A model trained with --condition-dropout obeys its classes the more the larger --guidance is: 1 is the model itself, 2 to 5 \
       cost variety.
@@ -144,6 +149,10 @@ struct SampleCommand: AsyncParsableCommand {
     if let animate, Animation.Format(fileName: animate) == nil {
       throw ValidationError("--animate \(animate): name a .gif, .png or .webp file")
     }
+    if Launch.ranks.isShared, isGrid || isArchive || animate != nil || progressive || saveTensors != nil {
+      throw ValidationError(
+        "several processes draw into a folder: --out FOLDER, without --animate, --progressive and --save-tensors")
+    }
     guard first >= 0 else { throw ValidationError("first is \(first); choose 0 or more") }
     for path in [isGrid || isArchive ? out : nil, animate, saveTensors].compactMap({ $0 }) { try Output.check(path) }
 
@@ -161,6 +170,9 @@ struct SampleCommand: AsyncParsableCommand {
     }
     let weaker = try guidance.weakerModel(on: device)
     var request = try request(to: model, weaker: weaker)
+    if model.isOfPoints, Launch.ranks.isShared {
+      throw ValidationError("points are drawn by one process: start it without mpirun")
+    }
     if model.isOfPoints { return try await drawPoints(request, of: model, on: terminal) }
     var output = SampleOutput(
       grid: isGrid ? out : nil, magnification: magnify, progressive: progressive ? 10 : 0,
@@ -169,17 +181,21 @@ struct SampleCommand: AsyncParsableCommand {
     var folder: SampleFolder?
     let archive = isArchive ? try TarFile(AtomicFile(Output.url(out))) : nil
     if !isGrid, archive == nil {
-      folder = try SampleFolder(URL(filePath: out), identity: try identity(of: request, model))
+      folder = try SampleFolder(
+        URL(filePath: out), identity: try identity(of: request, model), ranks: Launch.ranks)
     }
     let total = request.samples.count
     // What shows all images or holds their tensors cannot be had from the files of some.
     if let folder, !output.isWhole {
-      request.parts = folder.missing(in: request.samples)
-      let present = total - request.count
+      let (missing, present) = try folder.share(of: request.samples, Launch.ranks)
+      request.parts = missing
       if present > 0 { terminal.print("resumed     \(present) of \(total) images are in \(out)") }
     }
     let executable = request.count == 0 ? nil : try await draw(request, model, folder, archive, &output, on: terminal)
     try archive?.finish()
+    if Launch.ranks.isShared, let signal = try Launch.agreed(StopSignals.pending) {
+      throw stopped(signal, folder, request)
+    }
     if !isGrid { terminal.print("\(total) images in \(out)") }
     try output.write(
       progressiveTo: isGrid
@@ -231,11 +247,9 @@ struct SampleCommand: AsyncParsableCommand {
       }
       if let signal = StopSignals.pending {
         terminal.end()
-        let kept = folder.map { total - $0.missing(in: request.samples).reduce(0) { $0 + $1.count } }
-        Terminal.complain(
-          kept.map { "stopped; \($0) of \(total) images are in \(out): the same command goes on from there" }
-            ?? "stopped; nothing was written (a folder as --out keeps what is drawn)")
-        throw ExitCode(128 + signal)
+        // Of several, all come to their end and say so together.
+        if Launch.ranks.isShared { return sequence.denoiser.executable }
+        throw stopped(signal, folder, request)
       }
     }
     terminal.end()
@@ -250,6 +264,16 @@ struct SampleCommand: AsyncParsableCommand {
       "\(count) image\(count == 1 ? "" : "s"), \(method.rawValue) in \(sequence.plan.timesteps.count) steps: "
         + "\(Text.duration(seconds)), \(Text.short(Double(count) / max(seconds, 1e-9))) images/s")
     return sequence.denoiser.executable
+  }
+
+  /// Says what is kept of what a signal stopped.
+  private func stopped(_ signal: Int32, _ folder: SampleFolder?, _ request: SamplingRequest) -> ExitCode {
+    let total = request.samples.count
+    let kept = folder.map { total - $0.missing(in: request.samples).reduce(0) { $0 + $1.count } }
+    Terminal.complain(
+      kept.map { "stopped; \($0) of \(total) images are in \(out): the same command goes on from there" }
+        ?? "stopped; nothing was written (a folder as --out keeps what is drawn)")
+    return ExitCode(128 + signal)
   }
 
   private func request(to model: Model, weaker: Model?) throws -> SamplingRequest {

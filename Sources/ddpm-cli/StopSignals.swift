@@ -1,4 +1,5 @@
 import Platform
+import Ranks
 import Synchronization
 
 /// Ctrl-C and SIGTERM as a polite request: the run finishes its step, saves and ends. A second one ends it at once.
@@ -15,6 +16,8 @@ enum StopSignals {
       flags: Int32(bitPattern: UInt32(SA_RESETHAND)) | Int32(SA_RESTART))
     sigaction(SIGINT, &action, nil)
     sigaction(SIGTERM, &action, nil)
+    // What mpirun hands on to the processes that it has started; of SIGTERM it makes an end at once.
+    if Launch.ranks.isShared { sigaction(SIGUSR1, &action, nil) }
   }
 
   /// The signal that asked for an end, if one has.

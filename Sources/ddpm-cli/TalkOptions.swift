@@ -12,6 +12,8 @@ struct TalkOptions: ParsableArguments {
 
   /// Where to say it: results on standard output leave standard error to the talk.
   func terminal(output: String? = nil) -> Terminal {
-    Terminal(descriptor: output.map(Output.isStandard) == true ? 2 : 1, isQuiet: quiet, talksJSON: format == .json)
+    Terminal(
+      descriptor: output.map(Output.isStandard) == true ? 2 : 1, isQuiet: quiet || !Launch.ranks.isFirst,
+      talksJSON: format == .json)
   }
 }

@@ -99,8 +99,9 @@ final class Terminal {
     }
   }
 
-  /// A line on standard error.
-  static func complain(_ line: String) {
+  /// A line on standard error; the first rank's, since what the others would say is the same.
+  static func complain(_ line: String, byAnyRank: Bool = false) {
+    guard byAnyRank || Launch.ranks.isFirst else { return }
     let bytes = Array((line.inPlainSight + "\n").utf8)
     _ = bytes.withUnsafeBytes { systemWrite(2, $0.baseAddress, $0.count) }
   }

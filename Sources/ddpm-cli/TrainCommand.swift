@@ -4,6 +4,7 @@ import DDPM
 import Datasets
 import Files
 import Platform
+import Ranks
 import TensorGraph
 
 #if canImport(FoundationEssentials)
@@ -13,7 +14,7 @@ import TensorGraph
 #endif
 
 /// `ddpm train`: data in, a model directory out.
-struct TrainCommand: ParsableCommand {
+struct TrainCommand: ParsableCommand, RankedCommand {
   static let configuration = CommandConfiguration(
     commandName: "train",
     abstract: "Train a model.",
@@ -43,6 +44,11 @@ struct TrainCommand: ParsableCommand {
       a crash, this goes on exactly where the last checkpoint is:
 
         ddpm train --resume runs/mnist
+
+      Built with MPI, several machines share the parts of each batch, and the result is the same to the last bit for any \
+      number of them (docs/distributed.md):
+
+        mpirun -n 4 ddpm train --accumulate 8 --out runs/glyphs
 
       Presets, of which glyphs is taken where the data is 'glyphs', and plane where it is an embedded set of points:
       \(TrainingConfiguration.Preset.allCases.map(\.help).joined(separator: "\n"))
@@ -87,6 +93,11 @@ struct TrainCommand: ParsableCommand {
   @Flag(help: "Choose algorithms by a fixed rule instead of by timing them: the same on every run of this machine.")
   var deterministic = false
 
+  @Option(
+    help:
+      "How several processes add gradients: exact, the same bits for any number of them, or fast, as MPI likes it.")
+  var reduction = Reduction.exact
+
   private var overrides: [String: JSONValue] {
     var object: [String: JSONValue] = [:]
     for group in [data.object, network.object, diffusion.object, optimisation.object, records.object] {
@@ -116,23 +127,27 @@ struct TrainCommand: ParsableCommand {
       terminal.end()
       throw error
     }
-    if case .stopped(let step) = outcome, let signal = StopSignals.pending {
+    if case .stopped(let step) = outcome, let signal = try Launch.agreed(StopSignals.pending) {
       terminal.end()
       Terminal.complain(
         "stopped by signal \(signal) after step \(step); saved; go on with: "
           + "ddpm train --resume \(run.directory.url.relativePath)")
       throw ExitCode(128 + signal)
     }
-    if profile { try report(run, on: terminal) }
+    if profile, Launch.ranks.isFirst { try report(run, on: terminal) }
   }
 
   private func started() throws -> TrainingRun {
     let configuration = try newConfiguration()
     let directory = URL(filePath: out ?? "runs/\(preset?.rawValue ?? Self.lastPart(of: configuration.data))")
     let threads = configuration.threads ?? backend.threadCount
-    return try TrainingRun(
-      configuration, output: directory, start: startFrom.map { URL(filePath: $0) }, replaces: force,
-      on: makeBackend(configuration, threads: threads, directory), threads: threads, progress: Self.readingProgress)
+    return try Launch.firstThenOthers(learned: Self.choices) { choices in
+      try TrainingRun(
+        configuration, output: directory, start: startFrom.map { URL(filePath: $0) }, replaces: force,
+        ranks: Launch.ranks, reduction: reduction, on: makeBackend(configuration, threads: threads, directory, choices),
+        threads: threads,
+        progress: Self.readingProgress)
+    }
   }
 
   private func resumed(_ directory: URL) throws -> TrainingRun {
@@ -140,23 +155,32 @@ struct TrainCommand: ParsableCommand {
       throw ValidationError(
         "--resume takes everything from its directory: leave out --out, --preset, --config, --start-from and --force")
     }
-    let run = RunDirectory(directory)
-    try run.recover()
-    // Exactly as before, unless asked otherwise.
-    let configuration = try run.readConfiguration()
-    let threads = backend.threads ?? configuration.threads ?? backend.threadCount
-    return try TrainingRun(
-      resuming: directory, changes: overrides, on: makeBackend(configuration, threads: threads, directory),
-      threads: threads, progress: Self.readingProgress)
+    return try Launch.firstThenOthers(learned: Self.choices) { choices in
+      let run = RunDirectory(directory)
+      if Launch.ranks.isFirst { try run.recover() }
+      // Exactly as before, unless asked otherwise.
+      let configuration = try run.readConfiguration()
+      let threads = backend.threads ?? configuration.threads ?? backend.threadCount
+      return try TrainingRun(
+        resuming: directory, changes: overrides, ranks: Launch.ranks, reduction: reduction,
+        on: makeBackend(configuration, threads: threads, directory, choices), threads: threads,
+        progress: Self.readingProgress)
+    }
   }
 
+  /// The algorithms that a run has chosen, for other ranks to choose too.
+  private static func choices(of run: TrainingRun) -> String { (run.backend as? CPUBackend)?.choices ?? "" }
+
   /// A run keeps its own choices of algorithms: one that is resumed makes the same, whatever other processes have timed since.
-  private func makeBackend(_ configuration: TrainingConfiguration, threads: Int, _ directory: URL) throws -> any Backend
-  {
+  ///
+  /// - Parameter given: the first rank's choices; nil on the first.
+  private func makeBackend(
+    _ configuration: TrainingConfiguration, threads: Int, _ directory: URL, _ given: String?
+  ) throws -> any Backend {
     try backend.make(
       configuration.device, precision: configuration.precision, fixed: configuration.deterministic, profiles: profile,
       threads: threads,
-      choices: directory.appending(path: "tuning"))
+      choices: given == nil ? directory.appending(path: "tuning") : nil, given: given)
   }
 
   /// Reading thousands of pictures takes a while.
@@ -204,6 +228,11 @@ struct TrainCommand: ParsableCommand {
       terminal.print("network     \(Text.grouped(summary.parameterCount)) parameters")
       terminal.print("backend     \(summary.backend)")
       terminal.print(MemoryEstimate(plan: summary.memory, host: summary.hostMemory).line("data and copies"))
+      if summary.ranks > 1 {
+        terminal.print(
+          "ranks       \(summary.ranks) on \(summary.hosts) host\(summary.hosts == 1 ? "" : "s"), for \(summary.parts) parts of each batch; "
+            + "the memory is this one's")
+      }
       let from = summary.firstStep > 0 ? " from step \(summary.firstStep)" : ""
       terminal.print("training    \(Text.grouped(summary.steps)) steps of \(summary.batchSize) images\(from)")
     case .warning(let text): Terminal.complain("warning: \(text)")
@@ -259,13 +288,16 @@ struct TrainCommand: ParsableCommand {
   }
 
   private func report(_ run: TrainingRun, on terminal: Terminal) throws {
-    guard let profile = backend.profile(of: run.engine.executable) else { return }
+    guard var profile = backend.profile(of: run.engine.executable) else { return }
+    for exchange in run.engine.exchanges { profile.add(exchange.label, start: exchange.start, end: exchange.end) }
     ProfileTable(profile).print(on: terminal)
     let url = run.directory.url.appending(path: "profile.json")
     try AtomicFile.write(profile.chromeTrace, to: url)
     terminal.print("wrote \(url.relativePath): open it in chrome://tracing or ui.perfetto.dev")
   }
 }
+
+extension Reduction: ExpressibleByArgument {}
 
 extension TrainingConfiguration.Preset: ExpressibleByArgument {
   fileprivate var dataInWords: String {

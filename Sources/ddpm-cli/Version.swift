@@ -6,13 +6,18 @@ enum Version {
   /// The semantic version; CHANGELOG.md says what each brought.
   static let number = "0.2.0"
 
-  static var text: String {
+  /// What processes that work together have in common.
+  static var build: String {
     let commit = String(cString: ddpm_commit())
+    return number + (commit.isEmpty ? "" : " (\(commit))")
+  }
+
+  static var text: String {
     let features = String(cString: ddpm_processor_features())
     // Of the processor and of the system, which must grant AMX.
     let processor = [features, CPUBackend.hasAMX ? "AMX" : ""].filter { !$0.isEmpty }.joined(separator: " ")
     return """
-      ddpm \(number)\(commit.isEmpty ? "" : " (\(commit))")
+      ddpm \(build)
       backends    \(CPUBackend().name); XLA where a plugin is ('ddpm devices'); reference
       processor   \(architecture)\(processor.isEmpty ? "" : ", \(processor)")
       """

@@ -33,16 +33,25 @@ WaitPolicy.restartIfUnset()
 // A closed pipe ends what is printed, not the work.
 signal(SIGPIPE, SIG_IGN)
 do {
+  try Launch.join()
   var command = try DDPMCommand.parseAsRoot()
+  try Launch.check(command)
   if let command = command as? any AsyncParsableCommand { try await run(command) } else { try command.run() }
   // Success is to have said it, too.
   try StandardOutput.flush()
   if let failure = Terminal.failure { throw failure }
+  Launch.end()
 } catch let error where DDPMCommand.exitCode(for: error).isSuccess {
   // So is help, which ArgumentParser throws.
-  print(DDPMCommand.fullMessage(for: error))
+  if Launch.ranks.isFirst { print(DDPMCommand.fullMessage(for: error)) }
   do { try StandardOutput.flush() } catch { DDPMCommand.exit(withError: error) }
+  Launch.end()
+} catch let code as ExitCode {
+  // All has been said, by all ranks.
+  Launch.end()
+  DDPMCommand.exit(withError: code)
 } catch {
+  Launch.abort(DDPMCommand.exitCode(for: error).rawValue, DDPMCommand.fullMessage(for: error))
   guard let flag = Advice.flag(for: error) else { DDPMCommand.exit(withError: error) }
   // ArgumentParser prints "Error: " and the description of what it is given.
   DDPMCommand.exit(withError: Advised(description: "\(error) (\(flag))"))

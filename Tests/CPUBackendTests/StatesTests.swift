@@ -36,6 +36,28 @@ struct StatesTests {
     return try builder.finish()
   }
 
+  /// A new value goes to its state's memory where nobody needs the old one any more, and waits where somebody does.
+  @Test(arguments: Kind.allCases) func oldValuesAreReadUntilTheEnd(_ kind: Kind) throws {
+    let builder = GraphBuilder()
+    let names = ["a", "b", "c", "d"]
+    let states = names.map { builder.state($0, [2]) }
+    // a ↔ b, each one more than the other was; c is read after it is new; d is made of itself twice.
+    builder.update("a", states[1] + 1)
+    builder.update("b", states[0] + 1)
+    let c = states[2] * 2
+    builder.update("c", c)
+    builder.output("old c", states[2] + states[3])
+    builder.update("d", (states[3] + states[3]) + states[3])
+    builder.output("new c", c)
+    let executable = try kind.backend.compile(builder.finish())
+    for (i, name) in names.enumerated() {
+      try executable.states.write(name, TensorData([Float(i + 1), Float(10 * (i + 1))], shape: [2]))
+    }
+    let outputs = try executable.run([:])
+    #expect(outputs["old c"]?.floats == [7, 70] && outputs["new c"]?.floats == [6, 60])
+    #expect(try names.map { try executable.states.read($0).floats } == [[3, 21], [2, 11], [6, 60], [12, 120]])
+  }
+
   private let x = ["x": StatesTests.one]
   private static let one = TensorData([1, 2] as [Float], shape: [2])
 

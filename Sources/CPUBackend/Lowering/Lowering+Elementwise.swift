@@ -2,10 +2,10 @@ import CKernels
 import TensorGraph
 
 extension Lowering {
-  func lowerUnary(_ function: UnaryOp, _ node: Program.Node) {
+  func lowerUnary(_ function: UnaryOp, _ node: Program.Node, at index: Int) {
     let layout = nativeLayout(node.operands[0])
     let x = form(node.operands[0], layout)
-    let y = result(node.results[0], layout)
+    let y = stateResult(node.results[0], layout, at: index) ?? result(node.results[0], layout)
     let count = shape(node.results[0]).count
     let kernel = function.kernel
     emit(
@@ -20,13 +20,13 @@ extension Lowering {
       })
   }
 
-  func lowerBinary(_ function: BinaryOp, _ node: Program.Node) {
+  func lowerBinary(_ function: BinaryOp, _ node: Program.Node, at index: Int) {
     let (a, b, y) = (node.operands[0], node.operands[1], node.results[0])
     let kernel = function.kernel
     if shape(a) == shape(b) {
       let layout = commonLayout(a, b)
       let (left, right) = (form(a, layout), form(b, layout))
-      let target = result(y, layout)
+      let target = stateResult(y, layout, at: index) ?? result(y, layout)
       let count = shape(y).count
       emit(
         Step(label: function.rawValue, reads: [left, right], writes: [target], inPlace: (target, left)) { _ in

@@ -49,7 +49,7 @@ extension Lowering {
   }
 
   /// Whether nothing reads the value's memory after the step of the node at `index`.
-  private func isLastUse(of value: Program.ValueID, at index: Int) -> Bool {
+  func isLastUse(of value: Program.ValueID, at index: Int) -> Bool {
     // What is fused into a later addition runs at that place.
     !lifetimes.isKept[value]
       && lifetimes.memoryReaders(of: value).allSatisfy { (fusion.host(of: $0) ?? $0) <= index }

@@ -68,8 +68,8 @@ final class Lowering {
       guard let state = states[name] else { preconditionFailure("state \(name) has no storage") }
       define(node.results[0], state.layout, state.buffer)
     case .constant(let scalars): lowerConstant(scalars, node)
-    case .unary(let function): lowerUnary(function, node)
-    case .binary(let function): lowerBinary(function, node)
+    case .unary(let function): lowerUnary(function, node, at: index)
+    case .binary(let function): lowerBinary(function, node, at: index)
     case .toFloat: lowerToFloat(node)
     // One process is one device here.
     case .detach, .allReduceMean: lowerDetach(node)
@@ -132,6 +132,18 @@ final class Lowering {
     let buffer = Buffer(byteCount: shape(id).count * MemoryLayout<Float>.stride)
     define(id, layout, buffer)
     return buffer
+  }
+
+  /// The memory of the state that this value becomes, if nothing needs the old value after the node at `index`, which computes element by
+  /// element: then the new one need not wait for the end of the run.
+  func stateResult(_ id: Program.ValueID, _ layout: Layout, at index: Int) -> Buffer? {
+    let names = updates.filter { $0.value == id }.keys
+    guard names.count == 1, let name = names.first, let state = states[name], state.layout == layout,
+      let old = program.states.first(where: { $0.name == name })?.value, isLastUse(of: old, at: index)
+    else { return nil }
+    markUpdatedInPlace(name)
+    define(id, layout, state.buffer)
+    return state.buffer
   }
 
   func define(_ id: Program.ValueID, _ layout: Layout, _ buffer: Buffer) { forms[id] = [(layout, buffer)] }

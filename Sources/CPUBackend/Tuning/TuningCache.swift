@@ -10,24 +10,27 @@ import CKernels
 ///
 /// The file's name says for which processor, library and thread count the choices hold.
 final class TuningCache {
-  private let url: URL
+  private let url: URL?
   private var choices: [String: ConvolutionAlgorithm]
   private let seedURL: URL?
   private let seeds: [String: ConvolutionAlgorithm]
   private var isDirty = false
 
   init?(_ options: CPUBackend.Options) {
-    guard let folder = options.cacheFolder else { return nil }
+    guard options.cacheFolder != nil || options.givenChoices != nil else { return nil }
     let features = "\(ck_amx_available() != 0 ? "amx" : "vector")-\(options.threads)"
     let name = "tuning-\(TuningCache.processor)-dnnl\(DNNLEngine.version)-\(features).txt"
-    url = folder.appending(path: name)
-    choices = Self.read(url)
+    url = options.cacheFolder?.appending(path: name)
+    choices = options.givenChoices.map(Self.parse) ?? url.map(Self.read) ?? [:]
     seedURL = options.seedFolder?.appending(path: name)
     seeds = seedURL.map(Self.read) ?? [:]
   }
 
   private static func read(_ url: URL) -> [String: ConvolutionAlgorithm] {
-    guard let text = try? String(contentsOf: url, encoding: .utf8) else { return [:] }
+    (try? String(contentsOf: url, encoding: .utf8)).map(parse) ?? [:]
+  }
+
+  private static func parse(_ text: String) -> [String: ConvolutionAlgorithm] {
     var choices: [String: ConvolutionAlgorithm] = [:]
     for line in text.split(separator: "\n") {
       let fields = line.split(separator: "\t", maxSplits: 1)
@@ -52,19 +55,25 @@ final class TuningCache {
   }
 
   func save() {
-    guard isDirty else { return }
+    guard isDirty, let url else { return }
     Self.write(choices, to: url)
     // What was timed here serves later programs too; what they know already stays.
     if let seedURL { Self.write(choices.merging(seeds) { _, known in known }, to: seedURL) }
     isDirty = false
   }
 
+  /// All choices, as the file has them.
+  var text: String { Self.text(choices) }
+
+  private static func text(_ choices: [String: ConvolutionAlgorithm]) -> String {
+    choices.sorted { $0.key < $1.key }.map { "\($0.value.rawValue)\t\($0.key)\n" }.joined()
+  }
+
   /// Whether it succeeds or not, this process has its choices.
   private static func write(_ choices: [String: ConvolutionAlgorithm], to url: URL) {
-    let text = choices.sorted { $0.key < $1.key }.map { "\($0.value.rawValue)\t\($0.key)\n" }.joined()
     try? FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
     // Atomic: another process may be reading.
-    try? Data(text.utf8).write(to: url, options: .atomic)
+    try? Data(text(choices).utf8).write(to: url, options: .atomic)
   }
 
   /// Vendor, family and model of the processor, or what takes their place on other architectures.

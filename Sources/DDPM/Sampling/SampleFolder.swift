@@ -1,5 +1,6 @@
 import Files
 import Pictures
+import Ranks
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -12,15 +13,21 @@ import Pictures
 public struct SampleFolder {
   /// Where the pictures are.
   public let url: URL
-  /// The folder is this process's alone while a copy lives.
-  private let lock: RunLock
+  /// The folder is this process's alone while a copy lives, or its ranks'.
+  private let lock: RunLock?
 
   /// Opens or makes the folder.
   ///
   /// - Parameter identity: what decides the pictures; a folder that was begun with another is refused.
+  /// - Parameter ranks: who draws into it together: what follows is the first's to do, and the others agree with it.
   /// - Throws: ``SampleFolderError``, or `FileError`.
-  public init(_ url: URL, identity: [String: JSONValue]) throws {
+  public init(_ url: URL, identity: [String: JSONValue], ranks: any Communicator = Alone()) throws {
     self.url = url
+    try ranks.agree(on: "model or request", JSONValue.object(identity).compactText)
+    guard ranks.isFirst else {
+      lock = nil
+      return
+    }
     _ = try CreatedDirectory(url)
     lock = try RunLock(url, command: "sampling")
     AtomicFile.removeLeftovers(in: url)
@@ -48,6 +55,30 @@ public struct SampleFolder {
       }
     }
     return runs
+  }
+
+  /// The samples of `range` that are not there yet and are drawn by this rank, as runs of neighbours: an equal share of them.
+  ///
+  /// - Returns: them, and how many of all are there already.
+  public func share(
+    of range: Range<Int>, _ ranks: any Communicator
+  ) throws -> (missing: [Range<Int>], found: Int) {
+    let missing = ranks.isFirst ? self.missing(in: range) : []
+    let said = try ranks.gather(missing.map { "\($0.lowerBound) \($0.upperBound)" }.joined(separator: ","))
+    let all = said[0].split(separator: ",").map { run in
+      let bounds = run.split(separator: " ").compactMap { Int($0) }
+      return bounds[0]..<bounds[1]
+    }
+    let count = all.reduce(0) { $0 + $1.count }
+    let mine = ranks.rank * count / ranks.count..<(ranks.rank + 1) * count / ranks.count
+    // Positions among the missing, run by run.
+    var before = 0
+    let share = all.compactMap { run -> Range<Int>? in
+      defer { before += run.count }
+      let part = (mine.lowerBound - before..<mine.upperBound - before).clamped(to: 0..<run.count)
+      return part.isEmpty ? nil : run.lowerBound + part.lowerBound..<run.lowerBound + part.upperBound
+    }
+    return (share, range.count - count)
   }
 
   /// Writes a finished batch, each file whole or not at all.

@@ -1,6 +1,7 @@
 import Diffusers
 import Diffusion
 import Networks
+import Ranks
 import TensorGraph
 
 /// The compiled training step: a batch goes in, the states move on.
@@ -13,26 +14,28 @@ public final class TrainingEngine {
     public let losses: [Float]
     /// ‖∇L‖ before it is clipped.
     public let gradientNorm: Double
+    /// How long the ranks took, where there are several.
+    let times: RankTimes?
   }
 
   /// A step that was sent. On an accelerator it may be under way still.
   public struct Pending {
-    /// Of each part of the batch.
+    /// Of each part of the batch that was computed here.
     fileprivate let outputs: [[String: any DeviceTensor]]
     fileprivate let gradientNorm: (any DeviceTensor)?
+    /// Where others computed some of the batch: of all its parts.
+    fileprivate let gathered: ShardedUpdate.Gathered?
 
     /// Waits for the step.
     public func result() throws -> Result {
-      let loss = try outputs.reduce(0.0) { sum, part in
-        sum + Double(try part["loss"]?.data().floats.first ?? .nan) / Double(outputs.count)
-      }
+      let (means, losses) = try gathered.map { ($0.means, $0.losses) } ?? TrainingEngine.losses(outputs)
       return Result(
-        loss: loss, losses: try outputs.flatMap { try $0["losses"]?.data().floats ?? [] },
-        gradientNorm: Double(try gradientNorm?.data().floats.first ?? .nan))
+        loss: means.reduce(0.0) { $0 + Double($1) / Double(means.count) }, losses: losses,
+        gradientNorm: Double(try gradientNorm?.data().floats.first ?? .nan), times: gathered?.times)
     }
   }
 
-  /// One batch, all of it.
+  /// One batch: all of it, or what this rank computes.
   public struct Batch: Sendable {
     /// (N, C, H, W).
     public var x0: [Float]
@@ -69,15 +72,25 @@ public final class TrainingEngine {
   public let states: any States
   /// With several parts it is the one that accumulates.
   public let executable: any Executable
+  /// Adds sums of parts to each other.
+  private let folds: [SumTree.Fold: any Executable]
   /// Updates from the accumulated gradient.
   private let applying: (any Executable)?
+  /// Does it together with the other ranks.
+  private let sharded: ShardedUpdate?
+  /// The parts that are computed here, as the largest sums that can be made of them.
+  private let nodes: [Range<Int>]
   private let key: TensorData
   /// Whether a step that was sent computes while the next is prepared.
   public let isAsynchronous: Bool
 
+  /// - Parameters:
+  ///   - ranks: who computes the batch's parts together; no more than there are parts.
+  ///   - reduction: how they add what they computed.
   /// - Throws: `ProgramError` or `ExecutionError`, before any memory is taken where it would not fit.
   public init(
-    _ program: TrainingProgram, card: ModelCard = ModelCard(), seed: UInt64, on backend: any Backend
+    _ program: TrainingProgram, card: ModelCard = ModelCard(), seed: UInt64, ranks: any Communicator = Alone(),
+    reduction: Reduction = .exact, on backend: any Backend
   ) throws {
     var program = program
     program.devices = backend.deviceCount
@@ -85,27 +98,63 @@ public final class TrainingEngine {
     self.card = card
     isAsynchronous = backend.isAsynchronous
     key = .key(seed: seed)
-    if program.parts == 1 {
+    let tree = SumTree(parts: program.parts)
+    nodes = tree.nodes(within: tree.share(ofRank: ranks.rank, of: ranks.count))
+    guard program.parts > 1 else {
       let step = try program.step()
       states = try backend.makeStates(for: [step])
       executable = try backend.compile(step, states: states)
-      applying = nil
-    } else {
-      let (accumulate, apply) = (try program.accumulate(), try program.apply())
-      states = try backend.makeStates(for: [accumulate, apply])
-      applying = try backend.compile(apply, states: states)
-      executable = try backend.compile(accumulate, states: states)
+      (folds, applying, sharded) = ([:], nil, nil)
+      return
     }
+    var folding: [SumTree.Fold: Program] = [:]
+    for case .fold(let fold) in Set(nodes.flatMap(SumTree.steps)) { folding[fold] = try program.fold(fold) }
+    let shards = ranks.isShared ? try Shards(of: program.network.parameters(), among: ranks.count) : nil
+    let share = shards?.owned[ranks.rank]
+    // A rank that owns nothing still has the norm to reckon and nothing to do with it.
+    let (accumulate, apply) = (try program.accumulate(), try program.apply(share: share))
+    let squares = try share.map { try program.squares(of: $0) }
+    states = try backend.makeStates(for: [accumulate, apply] + folding.values + [squares].compactMap { $0 })
+    let states = states
+    applying = try backend.compile(apply, states: states)
+    folds = try folding.mapValues { try backend.compile($0, states: states) }
+    if let shards, let squares, let applying {
+      sharded = ShardedUpdate(
+        ranks: ranks, reduction: reduction, tree: tree, batchSize: program.batchSize, shards: shards, states: states,
+        squaring: try backend.compile(squares, states: states), applying: applying)
+    } else {
+      sharded = nil
+    }
+    executable = try backend.compile(accumulate, states: states)
   }
 
-  /// Of all that a step runs, known before the first.
+  /// Of all that a step runs here, known before the first.
   public var memoryPlan: MemoryPlan {
-    applying.map { $0.memoryPlan.with(executable.memoryPlan) } ?? executable.memoryPlan
+    let others =
+      folds.values.map(\.memoryPlan) + [applying?.memoryPlan, sharded?.squaring.memoryPlan].compactMap { $0 }
+    return others.reduce(executable.memoryPlan) { $0.with($1) }
   }
+
+  /// What the exchange with other ranks holds on the host; 0 where there are none.
+  var exchangedByteCount: Int { sharded?.hostByteCount ?? 0 }
+
+  /// What the first steps exchanged with other ranks, and when, in seconds of the monotonic clock.
+  package var exchanges: [(label: String, start: Double, end: Double)] { sharded?.exchanges ?? [] }
 
   /// Starts from `weights`: moments zero, the average equal to them.
   public func start(from weights: NetworkWeights) throws {
-    try weights.load(into: states, prefixes: ["", StateName.ema])
+    try weights.load(into: states, prefixes: ["", StateName.ema], where: holds)
+  }
+
+  /// Whether a state is here, not on another rank.
+  func holds(_ state: String) -> Bool { sharded == nil || states.types[state] != nil }
+
+  /// The states of all ranks as the first sees them.
+  func allStates() -> any States { sharded?.all ?? states }
+
+  /// Does on the first rank what needs the states of all, and helps it on the others.
+  func onFirst(_ body: (any States) throws -> Void) throws {
+    if let sharded { try sharded.all.onFirst(body) } else { try body(states) }
   }
 
   /// One step of the recipe.
@@ -114,19 +163,46 @@ public final class TrainingEngine {
   /// Begins a step. Steps that are sent follow each other: states are read as they are after the last.
   public func send(_ batch: Batch, _ schedule: Adam.Step) throws -> Pending {
     let size = program.batchSize
-    precondition(
-      batch.t.count == size * program.parts, "\(batch.t.count) samples for \(program.parts) parts of \(size)")
+    let first = nodes.first?.lowerBound ?? 0
+    let count = (nodes.last?.upperBound ?? 0) - first
+    precondition(batch.t.count == size * count, "\(batch.t.count) samples for \(count) parts of \(size)")
     let update = program.adam.inputs(schedule)
     let rows = try program.network.rows(of: batch.condition, card)
 
     var outputs: [[String: any DeviceTensor]] = []
-    for part in 0..<program.parts {
-      var inputs = inputs(of: batch, rows, samples: part * size..<(part + 1) * size, step: schedule.step)
-      if applying != nil { inputs["keep"] = TensorData(part == 0 ? 0 : 1) } else { inputs.merge(update) { $1 } }
-      outputs.append(try executable.run(onDevice: inputs))
+    func compute(_ part: Int, _ more: [String: TensorData]) throws {
+      let samples = (part - first) * size..<(part - first + 1) * size
+      let inputs = inputs(of: batch, rows, samples: samples, step: schedule.step)
+      outputs.append(try executable.run(onDevice: inputs.merging(more) { $1 }))
     }
-    let last = try applying?.run(onDevice: update) ?? outputs.last
-    return Pending(outputs: outputs, gradientNorm: last?["gradient_norm"])
+    guard let applying else {
+      try compute(0, update)
+      return Pending(outputs: outputs, gradientNorm: outputs.last?["gradient_norm"], gathered: nil)
+    }
+    sharded?.begin()
+    for node in nodes {
+      for step in SumTree.steps(of: node) {
+        switch step {
+        case .part(let part, let keeps): try compute(part, ["keep": TensorData(keeps ? 1 : 0)])
+        case .fold(let fold): _ = try folds[fold]?.run(onDevice: [:])
+        }
+      }
+      try sharded?.take(node)
+    }
+    guard let sharded else {
+      return Pending(
+        outputs: outputs, gradientNorm: try applying.run(onDevice: update)["gradient_norm"], gathered: nil)
+    }
+    let (norm, gathered) = try sharded.finish(Self.losses(outputs), update)
+    return Pending(outputs: outputs, gradientNorm: norm, gathered: gathered)
+  }
+
+  /// The mean of each part, and the loss of each sample.
+  private static func losses(_ outputs: [[String: any DeviceTensor]]) throws -> (means: [Float], samples: [Float]) {
+    (
+      try outputs.map { try $0["loss"]?.data().floats.first ?? .nan },
+      try outputs.flatMap { try $0["losses"]?.data().floats ?? [] }
+    )
   }
 
   private func inputs(of batch: Batch, _ rows: [Int32]?, samples: Range<Int>, step: Int) -> [String: TensorData] {

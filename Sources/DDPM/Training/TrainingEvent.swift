@@ -42,6 +42,12 @@ public struct TrainingSummary: Sendable {
   public let steps: Int
   /// Images of each step.
   public let batchSize: Int
+  /// The processes that compute it together.
+  public let ranks: Int
+  /// The machines they are on.
+  public let hosts: Int
+  /// Parts of a batch, which they share.
+  public let parts: Int
 }
 
 /// One step.

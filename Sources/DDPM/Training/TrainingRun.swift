@@ -4,6 +4,7 @@ import Diffusion
 import Files
 import Networks
 import Pictures
+import Ranks
 import TensorGraph
 
 #if canImport(FoundationEssentials)
@@ -38,18 +39,25 @@ public final class TrainingRun {
   public let engine: TrainingEngine
 
   private let network: any StoredArchitecture
-  /// The directory is this run's alone while it lives.
-  private let hold: RunHold
+  /// The moving average, as ``model`` reads it.
+  private let average: any States
+  /// The directory is this run's alone while it lives; the first rank's, where there are several.
+  private let hold: RunHold?
+  /// Who computes the batches together. The first writes and, but for errors, speaks; the others only compute.
+  private let ranks: any Communicator
   /// What a checkpoint belongs to.
   private let identity: [String: String]
   /// Of the model that is trained on, until they are in the engine.
   private var initialWeights: NetworkWeights?
-  private let backend: any Backend
+  /// What computes.
+  public let backend: any Backend
   private let resumes: Bool
   private let replaces: Bool
   private var draw: TimestepDraw
   private let condition: ConditionDraw
   private var warnings: [String] = []
+  /// Which rank keeps the others waiting.
+  private var straggler = Straggler()
 
   /// What a watcher answers to every event.
   public enum Answer: Sendable {
@@ -72,38 +80,47 @@ public final class TrainingRun {
   ///   - start: A model directory whose network, scheduler and weights are trained on. The configuration has to agree with its
   ///     scheduler: ``TrainingConfiguration/layer(ofModel:)`` makes it so.
   ///   - replaces: Whether an earlier run in `output` is removed.
+  ///   - ranks: Who computes it together, each of which makes the same run. The first has to be ready before the others begin.
+  ///   - reduction: How they add gradients; not recorded.
   ///   - threads: What `backend` uses; recorded, because other numbers sum in other orders.
   ///   - progress: Told how many images of how many are read.
   public convenience init(
     _ configuration: TrainingConfiguration, data: Dataset? = nil, output: URL, start: URL? = nil,
-    replaces: Bool = false,
-    on backend: any Backend, threads: Int = 1, progress: (@Sendable (Int, Int) -> Void)? = nil
+    replaces: Bool = false, ranks: any Communicator = Alone(), reduction: Reduction = .exact, on backend: any Backend,
+    threads: Int = 1,
+    progress: (@Sendable (Int, Int) -> Void)? = nil
   ) throws {
-    let hold = try RunHold(output, makesFolder: true)
+    let hold = ranks.isFirst ? try RunHold(output, makesFolder: true) : nil
     do {
-      if let obstacle = hold.directory.firstObstacle, !replaces {
+      if let obstacle = hold?.directory.firstObstacle, !replaces {
         throw TrainingError.outputExists(output.path, obstacle: obstacle)
       }
       try self.init(
-        configuration, data, hold, start: start, resumes: false, replaces: replaces, on: backend, threads: threads,
-        progress: progress)
+        configuration, data, RunDirectory(output), hold, start: start, resumes: false, replaces: replaces, ranks: ranks,
+        reduction: reduction,
+        on: backend, threads: threads, progress: progress)
     } catch {
       // What could not start leaves nothing behind.
-      hold.undo()
+      hold?.undo()
       throw error
     }
   }
 
   /// Prepares to go on where the newest checkpoint of a run is. A run that is finished has only its plots written again.
   ///
-  /// - Parameter changes: Options that a resumed run may change: its length and what it records.
+  /// - Parameters:
+  ///   - changes: Options that a resumed run may change: its length and what it records.
+  ///   - ranks: As many as one likes: not what they were before.
+  ///   - reduction: How they add gradients.
   public convenience init(
-    resuming output: URL, changes: [String: JSONValue] = [:], data: Dataset? = nil, on backend: any Backend,
-    threads: Int = 1, progress: (@Sendable (Int, Int) -> Void)? = nil
+    resuming output: URL, changes: [String: JSONValue] = [:], data: Dataset? = nil, ranks: any Communicator = Alone(),
+    reduction: Reduction = .exact, on backend: any Backend, threads: Int = 1,
+    progress: (@Sendable (Int, Int) -> Void)? = nil
   ) throws {
     guard FileManager.default.fileExists(atPath: output.path) else { throw TrainingError.nothingToResume(output.path) }
-    let hold = try RunHold(output, makesFolder: false)
-    let earlier = try hold.directory.readConfiguration()
+    let hold = ranks.isFirst ? try RunHold(output, makesFolder: false) : nil
+    let directory = RunDirectory(output)
+    let earlier = try directory.readConfiguration()
     let configuration = try TrainingConfiguration(over: earlier, layers: [("the changes", changes)])
     let (before, after) = (earlier.object, configuration.object)
     for key in TrainingConfiguration.CodingKeys.allCases where before[key.rawValue] != after[key.rawValue] {
@@ -114,18 +131,25 @@ public final class TrainingRun {
       }
     }
     try self.init(
-      configuration, data, hold, start: nil, resumes: true, replaces: false, on: backend, threads: threads,
-      progress: progress)
+      configuration, data, directory, hold, start: nil, resumes: true, replaces: false, ranks: ranks,
+      reduction: reduction, on: backend,
+      threads: threads, progress: progress)
     try restore(threads: threads)
   }
 
   private init(
-    _ configuration: TrainingConfiguration, _ given: Dataset?, _ hold: RunHold, start: URL?, resumes: Bool,
-    replaces: Bool, on backend: any Backend, threads: Int, progress: (@Sendable (Int, Int) -> Void)?
+    _ configuration: TrainingConfiguration, _ given: Dataset?, _ directory: RunDirectory, _ hold: RunHold?, start: URL?,
+    resumes: Bool, replaces: Bool, ranks: any Communicator, reduction: Reduction, on backend: any Backend, threads: Int,
+    progress: (@Sendable (Int, Int) -> Void)?
   ) throws {
     try configuration.validate()
+    guard ranks.count <= configuration.accumulate else {
+      throw RankError.parts(configuration.accumulate, ranks: ranks.count)
+    }
+    guard !ranks.isShared || backend.deviceCount == 1 else { throw RankError.devices(backend.deviceCount) }
     self.hold = hold
-    directory = hold.directory
+    self.directory = directory
+    self.ranks = ranks
     self.backend = backend
     self.resumes = resumes
     self.replaces = replaces
@@ -198,28 +222,41 @@ public final class TrainingRun {
         key: TrainingConfiguration.CodingKeys.batchSize.rawValue)
     }
     do {
-      engine = try TrainingEngine(program, card: card, seed: UInt64(configuration.seed), on: backend)
+      engine = try TrainingEngine(
+        program, card: card, seed: UInt64(configuration.seed), ranks: ranks, reduction: reduction, on: backend)
     } catch ProgramError.shape(let error) {
       throw ConfigurationError(
         "a batch of \(program.batchSize) images is too large: take fewer, or accumulate more parts (\(error))",
         key: TrainingConfiguration.CodingKeys.batchSize.rawValue)
     }
+    // Of several ranks none has the whole average; the first brings it together when it is drawn from.
+    let average = ranks.isShared ? try backend.makeStates(for: [network.averageAlone()]) : engine.states
     model = try Model(
-      network, scheduler: scheduler, card: card, states: engine.states, prefix: StateName.ema, directory: directory.url,
+      network, scheduler: scheduler, card: card, states: average, prefix: StateName.ema, directory: directory.url,
       on: backend)
+    self.average = average
     condition = ConditionDraw(
       classes: try model.classNumbers(of: data), card: card,
       dropout: resolved.conditionDropout ?? TrainingConfiguration.usualConditionDropout,
       seed: UInt64(configuration.seed), shape: data.shape)
     // Compiled now, so that the memory is known before the first step.
-    if previews { _ = try previewNetwork() }
+    if previews, ranks.isFirst { _ = try previewNetwork() }
+    if ranks.isShared, reduction == .fast {
+      warnings.append(
+        "gradients are added in the order that is fastest: another number of ranks gives other last digits")
+    }
+    if configuration.accumulate % ranks.count != 0 {
+      warnings.append(
+        "\(configuration.accumulate) parts do not divide among \(ranks.count) ranks: some compute one more than others, who wait"
+      )
+    }
   }
 
   private func restore(threads: Int) throws {
     let (checkpoint, warning) = try directory.checkpoints.newest(network: network, identity: identity)
     if let warning { warnings.append(warning) }
     state = checkpoint.state
-    try checkpoint.load(into: engine.states, network: network)
+    try checkpoint.load(into: engine.states, where: engine.holds)
     if draw.importance != nil { draw.restore(try checkpoint.history(T: process.schedule.T)) }
     let before = state.arithmetic ?? "cpu float32"
     if before != backend.arithmetic {
@@ -246,16 +283,21 @@ public final class TrainingRun {
   /// - Parameter observe: told of everything; its answer to a step, a log line or a checkpoint may end the run.
   /// - Throws: ``TrainingError/notFinite(step:loss:gradientNorm:checkpoint:)``; and what reading data, writing files and `observe` throw.
   public func callAsFunction(observe: (TrainingEvent) throws -> Answer) throws -> Outcome {
+    let hosts = try meet()
     try begin()
-    let log = try MetricsLog(directory.metrics, after: state.step)
-    let events = try EventFile(folder: directory.tensorBoard, firstStep: state.step)
+    let log = ranks.isFirst ? try MetricsLog(directory.metrics, after: state.step) : nil
+    let events = ranks.isFirst ? try EventFile(folder: directory.tensorBoard, firstStep: state.step) : nil
     for skipped in data.skipped.prefix(20) { warnings.append("skipped \(skipped)") }
     if data.skipped.count > 20 { warnings.append("skipped \(data.skipped.count) images in all") }
-    var stops = try observe(.prepared(summary)) == .stopAndSave
-    for warning in warnings { stops = try observe(.warning(warning)) == .stopAndSave || stops }
+    var stops = false
+    // Whoever is asked to stop, all stop at the same place.
+    func tell(_ event: TrainingEvent) throws { stops = try ranks.any(observe(event) == .stopAndSave) || stops }
+    try tell(.prepared(summary(hosts)))
+    for warning in warnings { try tell(.warning(warning)) }
 
+    let share = share
     let loader = BatchLoader(
-      data, batchSize: configuration.batchSize, seed: UInt64(configuration.seed), cursor: state.cursor,
+      data, batchSize: configuration.batchSize, share: share, seed: UInt64(configuration.seed), cursor: state.cursor,
       mirrors: configuration.flip ?? false)
     var window = state.window ?? MetricsWindow()
     var clock = StepClock(batchSize: configuration.batchSize)
@@ -278,28 +320,30 @@ public final class TrainingRun {
       state.cursor = step.cursor
       state.smoothedLoss = state.smoothedLoss.map { 0.98 * $0 + 0.02 * result.loss } ?? result.loss
       clock.stop()
-      stops =
-        try observe(
-          .step(
-            StepReport(
-              step: step.k, steps: configuration.steps, loss: result.loss,
-              smoothedLoss: state.smoothedLoss ?? result.loss, gradientNorm: result.gradientNorm,
-              imagesPerSecond: clock.imagesPerSecond,
-              secondsLeft: clock.secondsPerStep * Double(configuration.steps - step.k)))) == .stopAndSave || stops
+      if let times = result.times { straggler.add(times) }
+      try tell(
+        .step(
+          StepReport(
+            step: step.k, steps: configuration.steps, loss: result.loss,
+            smoothedLoss: state.smoothedLoss ?? result.loss, gradientNorm: result.gradientNorm,
+            imagesPerSecond: clock.imagesPerSecond,
+            secondsLeft: clock.secondsPerStep * Double(configuration.steps - step.k))))
     }
 
     while sent < configuration.steps, !stops {
       clock.start()
       let k = sent + 1
       let batch = try loader.next()
-      let (t, weights) = draw.draw(step: k, first: batch.cursor, count: configuration.batchSize)
+      // Of all samples, since their losses are recorded by all ranks.
+      let (t, weights) = draw.draw(
+        step: k, first: batch.cursor - share.lowerBound, count: configuration.batchSize)
       let schedule = Adam.Step(
         step: k, learningRate: configuration.learningRate(step: k), emaDecay: configuration.emaDecay(step: k))
       let step = SentStep(
         k: k, t: t, cursor: loader.cursor,
         pending: try engine.send(
           .init(
-            x0: batch.x0, t: t, weights: weights, first: batch.cursor,
+            x0: batch.x0, t: Array(t[share]), weights: Array(weights[share]), first: batch.cursor,
             condition: condition(labels: batch.labels, x0: batch.x0, first: batch.cursor, step: k)), schedule))
       sent = k
       if let before = pending { try settle(before) }
@@ -313,32 +357,38 @@ public final class TrainingRun {
         let metrics = Metrics(
           step: k, loss: window.meanLoss, lossByQuartile: window.lossByQuartile,
           gradientNorm: window.meanGradientNorm, learningRate: schedule.learningRate, emaDecay: schedule.emaDecay,
-          imagesPerSecond: clock.imagesPerSecond, seconds: clock.total)
+          imagesPerSecond: clock.imagesPerSecond, seconds: clock.total, communication: straggler.communicating)
         window = MetricsWindow()
         state.bestLoss = min(state.bestLoss ?? .infinity, metrics.loss)
-        try log.append(metrics)
-        try events.write(metrics)
-        stops = try observe(.logged(metrics)) == .stopAndSave || stops
+        try log?.append(metrics)
+        try events?.write(metrics)
+        try tell(.logged(metrics))
+        if let warning = straggler.warning(hosts: hosts) { try tell(.warning(warning)) }
       }
       state.window = window
       if previews, k % configuration.sampleEvery == 0 || isLast, !stops {
         let url = directory.picture(step: k)
-        let picture = try preview()
-        try picture.writePNG(to: url)
-        try events.image("samples", picture, step: k)
-        stops = try observe(.samples(url)) == .stopAndSave || stops
+        try bringAverage()
+        if ranks.isFirst {
+          let picture = try preview()
+          try picture.writePNG(to: url)
+          try events?.image("samples", picture, step: k)
+        }
+        try tell(.samples(url))
       }
       if k % configuration.checkpointEvery == 0 || isLast || stops {
-        log.synchronise()
-        events.synchronise()
+        log?.synchronise()
+        events?.synchronise()
         let saved = try save()
-        try writeLossPlot()
-        stops = try observe(.checkpoint(saved)) == .stopAndSave || stops
+        if ranks.isFirst { try writeLossPlot() }
+        try tell(.checkpoint(saved))
       }
     }
     guard state.step == configuration.steps else { return .stopped(step: state.step) }
-    try writeLossPlot()
-    directory.checkpoints.prune(keeping: configuration.keepCheckpoints)
+    if ranks.isFirst {
+      try writeLossPlot()
+      directory.checkpoints.prune(keeping: configuration.keepCheckpoints)
+    }
     _ = try observe(.finished(state, model: directory.url))
     return .finished
   }
@@ -363,38 +413,81 @@ public final class TrainingRun {
     return .notFinite(step: step, loss: loss, gradientNorm: gradientNorm, checkpoint: last)
   }
 
-  private var summary: TrainingSummary {
+  private func summary(_ hosts: [String]) -> TrainingSummary {
     TrainingSummary(
       data: "\(data)", parameterCount: parameterCount, backend: backend.name,
       memory: memoryPlan, hostMemory: hostMemory, firstStep: state.step, steps: configuration.steps,
-      batchSize: configuration.batchSize)
+      batchSize: configuration.batchSize, ranks: ranks.count, hosts: Set(hosts).count,
+      parts: configuration.accumulate)
   }
 
   private var parameterCount: Int { ((try? network.parameters()) ?? []).reduce(0) { $0 + $1.shape.count } }
 
   private var memoryPlan: MemoryPlan {
-    guard previews, let network = try? previewNetwork() else { return engine.memoryPlan }
-    return engine.memoryPlan.with(network.memoryPlan)
+    guard previews, ranks.isFirst, let network = try? previewNetwork() else { return engine.memoryPlan }
+    return ranks.isShared ? engine.memoryPlan.beside(network.memoryPlan) : engine.memoryPlan.with(network.memoryPlan)
   }
 
   private var hostMemory: Int {
-    let batches = 8 * configuration.batchSize * data.shape.count * MemoryLayout<Float>.stride
+    let batches = 8 * share.count * data.shape.count * MemoryLayout<Float>.stride
     // The program, its libraries, and what the allocator keeps.
     let process = 80 << 20
-    return data.heldByteCount + batches + process
+    return data.heldByteCount + batches + process + engine.exchangedByteCount
+  }
+
+  /// The samples of each batch that are computed here.
+  private var share: Range<Int> {
+    let parts = SumTree(parts: configuration.accumulate).share(ofRank: ranks.rank, of: ranks.count)
+    let size = engine.program.batchSize
+    return parts.lowerBound * size..<parts.upperBound * size
+  }
+
+  /// Waits for all ranks, and holds what they have against each other.
+  ///
+  /// - Returns: the machine of each.
+  private func meet() throws -> [String] {
+    guard ranks.isShared else { return [] }
+    let hosts = try ranks.gather(ranks.host)
+    try ranks.agree(on: "digest of its data", identity["data"] ?? "")
+    try ranks.agree(on: "checkpoint to go on from", "step \(state.step)")
+    let settings = JSONValue.object(configuration.object.filter { $0.key != "data" })
+    try ranks.agree(on: "configuration", settings.compactText)
+    let arithmetic = try ranks.gather("\(backend.name), \(backend.arithmetic)")
+    if Set(arithmetic).count > 1 {
+      let rank = arithmetic.firstIndex { $0 != arithmetic[0] } ?? 0
+      warnings.append(
+        "rank \(rank) on \(hosts[rank]) computes by \(arithmetic[rank]), and rank 0 by \(arithmetic[0]): the result will differ in its "
+          + "last digits from that of other ranks")
+    }
+    return hosts
+  }
+
+  /// Gives ``model`` the average that the ranks have parts of.
+  private func bringAverage() throws {
+    guard ranks.isShared else { return }
+    try engine.onFirst { states in
+      for parameter in try network.parameters() {
+        let name = StateName.ema + parameter.name
+        try average.write(name, states.read(name))
+      }
+    }
   }
 
   /// Makes the directory ready, and for a new run draws the first weights.
   private func begin() throws {
-    directory.removeLeftovers()
+    if ranks.isFirst { directory.removeLeftovers() }
     guard !resumes else {
-      try directory.create()
-      try directory.write(configuration)
+      if ranks.isFirst {
+        try directory.create()
+        try directory.write(configuration)
+      }
       // The model may be of another step than the checkpoint, where the run was killed between the two.
-      return try saveModel()
+      return try engine.onFirst(saveModel)
     }
-    try directory.beginBirth(replacing: replaces)
-    try directory.create()
+    if ranks.isFirst {
+      try directory.beginBirth(replacing: replaces)
+      try directory.create()
+    }
     try engine.start(
       from: initialWeights
         ?? NetworkWeights(
@@ -402,30 +495,41 @@ public final class TrainingRun {
     initialWeights = nil
     // So that a run that is killed before its first checkpoint can be resumed, and its model opened.
     _ = try save()
+    guard ranks.isFirst else { return }
     try directory.write(configuration)
     try directory.endBirth()
   }
 
   /// Writes a checkpoint, and the average as the model.
   private func save() throws -> URL {
-    let last = directory.checkpoints.steps.last.map { directory.checkpoints.url(step: $0).path }
-    let url: URL
-    do {
-      url = try directory.checkpoints.write(step: state.step) { folder in
-        try Checkpoint.write(
-          state, engine.states, network: network, history: draw.importance, identity: identity, to: folder)
+    try engine.onFirst { states in
+      let last = directory.checkpoints.steps.last.map { directory.checkpoints.url(step: $0).path }
+      do {
+        try directory.checkpoints.write(step: state.step) { folder in
+          try Checkpoint.write(
+            state, states, network: network, history: draw.importance, identity: identity, to: folder)
+        }
+      } catch TrainingError.weightsNotFinite(let step, let tensor, _) {
+        throw TrainingError.weightsNotFinite(step: step, tensor: tensor, checkpoint: last)
       }
-    } catch TrainingError.weightsNotFinite(let step, let tensor, _) {
-      throw TrainingError.weightsNotFinite(step: step, tensor: tensor, checkpoint: last)
+      try saveModel(states)
+      directory.checkpoints.prune(keeping: configuration.keepCheckpoints)
     }
-    try saveModel()
-    directory.checkpoints.prune(keeping: configuration.keepCheckpoints)
-    return url
+    return directory.checkpoints.url(step: state.step)
   }
 
-  private func saveModel() throws {
-    let average = try NetworkWeights.sources(in: engine.states, of: network, prefix: StateName.ema)
+  private func saveModel(_ states: any States) throws {
+    let average = try NetworkWeights.sources(in: states, of: network, prefix: StateName.ema)
     try PipelineDirectory(network: network, scheduler: model.scheduler.members, card: engine.card)
       .write(average, to: directory.url, isChecksummed: true)
+  }
+}
+
+extension Architecture {
+  /// A program that has the moving average as its states, and does nothing.
+  fileprivate func averageAlone() throws -> Program {
+    let builder = GraphBuilder()
+    _ = try declare(in: builder, prefix: StateName.ema)
+    return try builder.finish()
   }
 }

@@ -39,17 +39,18 @@ public final class BatchLoader {
   private var threads: [WorkerThread] = []
 
   /// - Parameters:
+  ///   - share: the examples of each batch that are loaded; nil for all.
   ///   - cursor: where to begin; 0, or what a checkpoint holds.
   ///   - mirrors: flips each image left to right with probability ½.
   ///   - depth: the most batches to hold ready.
   ///   - threads: the threads that prepare them.
   public init(
-    _ data: Dataset, batchSize: Int, seed: UInt64, cursor: Int = 0, mirrors: Bool = false, depth: Int = 4,
-    threads: Int = 1
+    _ data: Dataset, batchSize: Int, share: Range<Int>? = nil, seed: UInt64, cursor: Int = 0, mirrors: Bool = false,
+    depth: Int = 4, threads: Int = 1
   ) {
     precondition(depth > 0 && threads > 0, "a loader needs a queue (\(depth)) and threads (\(threads))")
     precondition(cursor >= 0, "a cursor counts from 0, not \(cursor)")
-    let recipe = BatchRecipe(data, batchSize: batchSize, seed: seed, mirrors: mirrors)
+    let recipe = BatchRecipe(data, batchSize: batchSize, share: share, seed: seed, mirrors: mirrors)
     let queue = Monitor(Queue())
     self.recipe = recipe
     self.cursor = cursor
@@ -106,17 +107,24 @@ public struct BatchRecipe: Sendable {
   public let data: Dataset
   /// Examples a batch.
   public let batchSize: Int
+  /// The examples of each batch that are loaded: all of them, or what one of several processes computes.
+  public let share: Range<Int>
   /// Of the order and of the mirroring.
   public let seed: UInt64
   /// Whether each image is flipped left to right with probability ½.
   public let mirrors: Bool
   private let shuffle: EpochShuffle
 
-  /// - Parameter batchSize: 1 or more; it may exceed the data, which is then gone through more than once.
-  public init(_ data: Dataset, batchSize: Int, seed: UInt64, mirrors: Bool) {
+  /// - Parameters:
+  ///   - batchSize: 1 or more; it may exceed the data, which is then gone through more than once.
+  ///   - share: nil for all of each batch.
+  public init(_ data: Dataset, batchSize: Int, share: Range<Int>? = nil, seed: UInt64, mirrors: Bool) {
     precondition(batchSize > 0, "a batch of \(batchSize) images")
+    let share = share ?? 0..<batchSize
+    precondition(0 <= share.lowerBound && share.upperBound <= batchSize, "examples \(share) of a batch of \(batchSize)")
     self.data = data
     self.batchSize = batchSize
+    self.share = share
     self.seed = seed
     self.mirrors = mirrors
     shuffle = EpochShuffle(seed: seed, count: data.count)
@@ -125,13 +133,13 @@ public struct BatchRecipe: Sendable {
   /// The example that is drawn as number `cursor`. An endless source has no epochs: each draw is new.
   public func index(at cursor: Int) -> Int { data.isEndless ? cursor : shuffle[cursor] }
 
-  /// Examples `cursor ..< cursor + batchSize`.
+  /// The share of examples `cursor ..< cursor + batchSize`.
   public func batch(at cursor: Int) throws -> Batch {
     let shape = data.shape
     var labels: [Int32] = []
-    labels.reserveCapacity(batchSize)
-    let x0 = try [Float](unsafeUninitializedCapacity: batchSize * shape.count) { out, count in
-      for k in cursor..<cursor + batchSize {
+    labels.reserveCapacity(share.count)
+    let x0 = try [Float](unsafeUninitializedCapacity: share.count * shape.count) { out, count in
+      for k in cursor + share.lowerBound..<cursor + share.upperBound {
         let example = try data.load(index(at: k))
         if let values = example.values {
           precondition(values.count == shape.count, "a vector of \(values.count) numbers, not \(shape)")
@@ -156,6 +164,6 @@ public struct BatchRecipe: Sendable {
         }
       }
     }
-    return Batch(x0: x0, labels: labels, cursor: cursor)
+    return Batch(x0: x0, labels: labels, cursor: cursor + share.lowerBound)
   }
 }

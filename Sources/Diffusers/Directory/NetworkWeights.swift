@@ -44,11 +44,16 @@ public struct NetworkWeights: Sendable {
 
   /// Writes the weights into the states `prefix` + name, for each of the prefixes.
   ///
+  /// - Parameter isWanted: Whether a state is written at all, where some are elsewhere.
   /// - Throws: `ExecutionError` where a state is absent or of another shape.
-  public func load(into states: any States, prefixes: [String] = [""]) throws {
+  public func load(
+    into states: any States, prefixes: [String] = [""], where isWanted: (String) -> Bool = { _ in true }
+  ) throws {
     for (index, parameter) in parameters.enumerated() {
+      let names = prefixes.map { $0 + parameter.name }.filter(isWanted)
+      guard !names.isEmpty else { continue }
       let value = try self[index]
-      for prefix in prefixes { try states.write(prefix + parameter.name, value) }
+      for name in names { try states.write(name, value) }
     }
   }
 

@@ -28,7 +28,7 @@ extension Adam {
     }
   }
 
-  /// The inputs of a program that ``GraphBuilder/optimize(_:gradients:with:clipNorm:)`` made, for one step.
+  /// The inputs of a program that ``GraphBuilder/optimize(_:gradients:with:clipNorm:squaredNorm:)`` made, for one step.
   public func inputs(_ step: Step) -> [String: TensorData] {
     // 1 − β₁ᵏ and 1 − β₂ᵏ
     let k = Double(step.step)
@@ -57,14 +57,16 @@ extension GraphBuilder {
   ///   - parameters: states of this graph, under their names.
   ///   - gradients: one for each parameter.
   ///   - clipNorm: c, the largest norm of the gradient; nil for no limit.
+  ///   - squaredNorm: ‖g‖², where `gradients` are not all that it is of; nil: of these.
   /// - Returns: ‖g‖ over all parameters, before it is limited: a scalar.
   @discardableResult
   public func optimize(
-    _ parameters: [(name: String, tensor: Tensor)], gradients: [Tensor], with adam: Adam, clipNorm: Double? = nil
+    _ parameters: [(name: String, tensor: Tensor)], gradients: [Tensor], with adam: Adam, clipNorm: Double? = nil,
+    squaredNorm: Tensor? = nil
   ) -> Tensor {
     precondition(
       parameters.count == gradients.count, "\(gradients.count) gradients for \(parameters.count) parameters")
-    let norm = sumOfSquares(gradients).squareRoot()
+    let norm = (squaredNorm ?? sumOfSquares(gradients)).squareRoot()
     let scale = clipNorm.map { c in (c / (norm + 1e-6)).minimum(constant(1)) } ?? constant(1)
     let schedule = concat(
       Adam.Schedule.allCases.map { item in

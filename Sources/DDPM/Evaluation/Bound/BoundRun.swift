@@ -1,4 +1,5 @@
 import Diffusion
+import Ranks
 
 /// Measures the variational bound of images: what `ddpm evaluate` does.
 ///
@@ -19,6 +20,8 @@ public struct BoundRun<D: Denoiser> {
   public let batchSize: Int
   /// What measures them where the network runs; nil for the host.
   private let device: DeviceBound?
+  /// Who measures together, each some of the images; each then has the statistics of all.
+  package var ranks: any Communicator = Alone()
 
   /// - Parameters:
   ///   - visits: nil for all T.
@@ -64,7 +67,39 @@ public struct BoundRun<D: Denoiser> {
   ) throws {
     let first = statistics.images.count
     let total = max(0, count - first) * visits.count
-    var done = 0
+    guard ranks.isShared else {
+      var done = 0
+      return try walk(first..<max(first, count), image) { image in
+        statistics.add(prior: image.prior, terms: image.terms, visits: image.visits)
+      } scored: { pairs in
+        done += pairs
+        try observe?(done, total, statistics)
+      }
+    }
+    // As many images for each rank as fill its batch, then all of them into the statistics, in their order.
+    let each = (batchSize + visits.count - 1) / visits.count
+    for start in stride(from: first, to: count, by: each * ranks.count) {
+      let mine = (start + ranks.rank * each..<start + (ranks.rank + 1) * each).clamped(to: start..<count)
+      var measured: [OpenImage] = []
+      try walk(mine, image) { measured.append($0) }
+      let all = try ranks.gather(measured, each: each, visits: visits.count)
+      for (offset, numbers) in all.prefix(count - start).enumerated() {
+        let image = OpenImage(numbers, visits: visits(image: start + offset, seed: seed))
+        statistics.add(prior: image.prior, terms: image.terms, visits: image.visits)
+      }
+      try observe?((statistics.images.count - first) * visits.count, total, statistics)
+    }
+  }
+
+  /// Measures images one after the other.
+  ///
+  /// - Parameters:
+  ///   - finished: gets each when all its terms are known, in their order.
+  ///   - scored: called after each batch with the pairs in it.
+  private func walk(
+    _ indices: Range<Int>, _ image: (Int) throws -> EvaluationImage, finished: (OpenImage) -> Void,
+    scored: (Int) throws -> Void = { _ in }
+  ) throws {
     var batch: [ImageWalk.Pair] = []
     // Images that have pairs in the batch, or wait for their last ones.
     var open: [OpenImage] = []
@@ -75,15 +110,15 @@ public struct BoundRun<D: Denoiser> {
         open[open.firstIndex { $0.terms.count < $0.visits.count } ?? 0].terms.append(term)
       }
       while let image = open.first, image.terms.count == image.visits.count {
-        statistics.add(prior: image.prior, terms: image.terms, visits: image.visits)
+        finished(image)
         open.removeFirst()
       }
-      done += batch.count
+      let pairs = batch.count
       batch.removeAll(keepingCapacity: true)
-      try observe?(done, total, statistics)
+      try scored(pairs)
     }
 
-    for index in first..<max(first, count) {
+    for index in indices {
       let image = try image(index)
       let visits = visits(image: index, seed: seed)
       open.append(OpenImage(prior: bound.prior(image.x0)[0], visits: visits))
@@ -125,4 +160,32 @@ private struct OpenImage {
   let prior: Double
   let visits: [TimestepVisits.Visit]
   var terms: [VariationalBound.Term] = []
+
+  init(prior: Double, visits: [TimestepVisits.Visit]) { (self.prior, self.visits) = (prior, visits) }
+
+  /// What ``numbers`` says.
+  init(_ numbers: ArraySlice<Double>, visits: [TimestepVisits.Visit]) {
+    self.init(prior: numbers[numbers.startIndex], visits: visits)
+    for (i, visit) in visits.enumerated() {
+      let at = numbers.startIndex + 1 + 3 * i
+      terms.append(
+        .init(t: visit.t, nats: numbers[at], x0Error: numbers[at + 1], epsilonError: numbers[at + 2]))
+    }
+  }
+
+  /// The prior, and three numbers of each term.
+  var numbers: [Double] { [prior] + terms.flatMap { [$0.nats, $0.x0Error, $0.εError] } }
+}
+
+extension Communicator {
+  /// The numbers of the images that each rank has measured, at most `each`, in the ranks' order.
+  fileprivate func gather(_ images: [OpenImage], each: Int, visits: Int) throws -> [ArraySlice<Double>] {
+    let size = 1 + 3 * visits
+    let mine = images.flatMap(\.numbers)
+    let padded = mine + [Double](repeating: 0, count: each * size - mine.count)
+    return try gather(padded.withUnsafeBytes { Array($0) }).flatMap { bytes in
+      let numbers = bytes.withUnsafeBytes { Array($0.bindMemory(to: Double.self)) }
+      return (0..<each).map { numbers[$0 * size..<($0 + 1) * size] }
+    }
+  }
 }

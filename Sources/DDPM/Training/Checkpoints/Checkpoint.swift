@@ -92,9 +92,9 @@ struct OpenCheckpoint {
     return state
   }
 
-  /// Gives the states what the folder holds.
-  func load(into states: any States, network: any Architecture) throws {
-    for (prefix, weights) in weights { try weights.load(into: states, prefixes: [prefix]) }
+  /// Gives the states what the folder holds, as far as they are wanted.
+  func load(into states: any States, where isWanted: (String) -> Bool = { _ in true }) throws {
+    for (prefix, weights) in weights { try weights.load(into: states, prefixes: [prefix], where: isWanted) }
   }
 
   func history(T: Int) throws -> LossHistory {

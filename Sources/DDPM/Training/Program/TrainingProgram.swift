@@ -12,7 +12,7 @@ import TensorGraph
 /// ```
 ///
 /// States: each parameter under its diffusers name, and `adam.m.`, `adam.v.`, `ema.` + name; with several parts a batch also
-/// `accumulated.` + name.
+/// `accumulated.` + name, and for sums that wait (``SumTree``) `accumulated.LEVEL.` + name.
 public struct TrainingProgram: Sendable {
   /// What is trained.
   public var network: any Architecture
@@ -66,30 +66,69 @@ public struct TrainingProgram: Sendable {
     return try builder.finish()
   }
 
-  /// One part of a batch: adds its share of the gradient to `accumulated`. The input `keep` () is 0 for the first part, 1 for the others.
+  /// One part of a batch: adds its share of the gradient to `accumulated`. The input `keep` () is 0 for a part that begins a sum, else 1.
   public func accumulate() throws -> Program {
     let builder = GraphBuilder()
     let network = try network.declare(in: builder, prefix: "")
     let gradients = gradients(network, in: builder)
     let keep = builder.input("keep", .scalar)
     for ((parameter, _), gradient) in zip(network.trained, gradients) {
-      // a ← keep · a + g/k: the mean over the batch is the mean of the parts' means.
+      // a ← keep · a + g/k: the mean over the batch is the mean of the parts' means. + 0 forgets the sign of 0 · a.
       let name = StateName.accumulated(parameter.name)
       let accumulated = builder.state(name, parameter.shape)
-      builder.update(name, accumulated * keep + gradient * (1 / Double(parts)))
+      builder.update(name, (accumulated * keep).unary(.offset(0)) + gradient * (1 / Double(parts)))
     }
     return try builder.finish()
   }
 
+  /// Adds what waits at the levels of `fold` to `accumulated`, which then waits itself, or goes on.
+  func fold(_ fold: SumTree.Fold) throws -> Program {
+    let builder = GraphBuilder()
+    for parameter in try network.parameters() where parameter.isTrained {
+      let accumulated = StateName.accumulated(parameter.name)
+      var sum = builder.state(accumulated, parameter.shape)
+      for level in fold.levels {
+        sum = builder.state(StateName.waiting(parameter.name, level: level), parameter.shape) + sum
+      }
+      guard let level = fold.target else {
+        builder.update(accumulated, sum)
+        continue
+      }
+      let target = StateName.waiting(parameter.name, level: level)
+      _ = builder.state(target, parameter.shape)
+      builder.update(target, sum.unary(.offset(0)))
+    }
+    return try builder.finish()
+  }
+
+  /// ‖g_i‖² of the accumulated gradients of some of the trained parameters: output `squares`.
+  func squares(of share: [Int]) throws -> Program {
+    let builder = GraphBuilder()
+    let trained = try network.parameters().filter(\.isTrained)
+    builder.output(
+      "squares", Self.squares(share.map { builder.state(StateName.accumulated(trained[$0].name), trained[$0].shape) }))
+    return try builder.finish()
+  }
+
   /// The update from the accumulated gradient. Inputs of `Adam.inputs`; output `gradient_norm`.
-  public func apply() throws -> Program {
+  ///
+  /// - Parameter share: the positions of those of the trained parameters that are updated, where others are elsewhere: ‖g_i‖² of all is then
+  ///   the input `squares`. nil for all.
+  public func apply(share: [Int]? = nil) throws -> Program {
     let builder = GraphBuilder()
     let trained = try network.declare(in: builder, prefix: "").trained
-    let gradients = trained.map {
+    let updated = share.map { share in share.map { trained[$0] } } ?? trained
+    let gradients = updated.map {
       builder.state(StateName.accumulated($0.parameter.name), $0.parameter.shape).allReducedMean()
     }
-    update(trained, gradients: gradients, in: builder)
+    // Of each parameter by itself, so that the sum is the same wherever they are.
+    let squares = share == nil ? Self.squares(gradients) : builder.input("squares", [trained.count])
+    update(updated, gradients: gradients, squaredNorm: squares.sum(), in: builder)
     return try builder.finish()
+  }
+
+  private static func squares(_ gradients: [Tensor]) -> Tensor {
+    concat(gradients.map { sumOfSquares([$0]).reshaped([1]) }, axis: 0)
   }
 
   /// ∇_θ L, with the loss as output.
@@ -119,11 +158,12 @@ public struct TrainingProgram: Sendable {
   }
 
   private func update(
-    _ trained: [(parameter: Parameter, tensor: Tensor)], gradients: [Tensor], in builder: GraphBuilder
+    _ trained: [(parameter: Parameter, tensor: Tensor)], gradients: [Tensor], squaredNorm: Tensor? = nil,
+    in builder: GraphBuilder
   ) {
     let norm = builder.optimize(
       trained.map { ($0.parameter.name, $0.tensor) }, gradients: gradients, with: adam,
-      clipNorm: gradientClip > 0 ? gradientClip : nil)
+      clipNorm: gradientClip > 0 ? gradientClip : nil, squaredNorm: squaredNorm)
     builder.output("gradient_norm", norm)
   }
 }
@@ -135,4 +175,7 @@ enum StateName {
   static let ema = Adam.StatePrefix.ema
 
   static func accumulated(_ parameter: String) -> String { "accumulated." + parameter }
+
+  /// The sum of 2ˡ parts that waits for another.
+  static func waiting(_ parameter: String, level: Int) -> String { "accumulated.\(level)." + parameter }
 }

@@ -25,10 +25,12 @@ public struct Metrics: Sendable, Equatable {
   public var imagesPerSecond: Double
   /// Since the start of this process's part of the run.
   public var seconds: Double
+  /// Seconds of a step in which this process exchanged with others or waited for them; nil where it is alone.
+  public var communication: Double? = nil
 
   /// A line of `metrics.jsonl`.
   public var json: JSONValue {
-    [
+    var members: [String: JSONValue] = [
       "step": .integer(step),
       "loss": .number(loss),
       "loss_by_t_quartile": .array(lossByQuartile.map { $0.map { .number($0) } ?? .null }),
@@ -38,6 +40,8 @@ public struct Metrics: Sendable, Equatable {
       "images_per_second": .number(imagesPerSecond),
       "seconds": .number(seconds),
     ]
+    if let communication { members["communication_seconds"] = .number(communication) }
+    return .object(members)
   }
 }
 

@@ -1,0 +1,120 @@
+/// The processes, on one machine or many, that do one task together: each has a number, its rank.
+///
+/// All but ``exchange(_:to:_:from:)``, ``send(_:to:)`` and ``receive(_:from:)`` is called by all ranks in the same order.
+public protocol Communicator: Sendable {
+  /// This process's number, from 0.
+  var rank: Int { get }
+  /// How many there are.
+  var count: Int { get }
+  /// The machine that this process runs on.
+  var host: String { get }
+
+  /// Sends bytes to one rank while it receives as many as `received` has room for from another.
+  func exchange(
+    _ sent: UnsafeRawBufferPointer, to target: Int, _ received: UnsafeMutableRawBufferPointer, from source: Int) throws
+
+  /// Sends bytes to a rank that receives them.
+  func send(_ bytes: UnsafeRawBufferPointer, to target: Int) throws
+
+  /// Receives as many bytes as there is room for.
+  func receive(_ bytes: UnsafeMutableRawBufferPointer, from source: Int) throws
+
+  /// What every rank gives, by rank; all give as many bytes.
+  func gather(_ bytes: [UInt8]) throws -> [[UInt8]]
+
+  /// The sum over the ranks of `numbers`, in whatever order is fastest: of it this rank's stretch.
+  ///
+  /// - Parameter counts: how long the stretch of each rank is, one after the other.
+  func sumScattered(_ numbers: [Float], counts: [Int]) throws -> [Float]
+}
+
+/// In which order the gradients of ranks are added.
+public enum Reduction: String, Sendable, CaseIterable {
+  /// Along one tree: the same to the last bit for any number of ranks.
+  case exact
+  /// As the ranks' own means of communication like it.
+  case fast
+}
+
+extension Communicator {
+  /// Whether this process is one of several.
+  public var isShared: Bool { count > 1 }
+  /// Whether it is the one that writes and speaks.
+  public var isFirst: Bool { rank == 0 }
+
+  /// Whether any rank says so.
+  public func any(_ answer: Bool) throws -> Bool {
+    guard isShared else { return answer }
+    return try gather([answer ? 1 : 0]).contains { $0 == [1] }
+  }
+
+  /// The numbers of every rank, by rank, each of which gives at most `most`.
+  public func gather(_ numbers: [Float], most: Int) throws -> [[Float]] {
+    precondition(numbers.count <= most, "\(numbers.count) numbers where \(most) have room")
+    let padded = numbers + [Float](repeating: 0, count: most - numbers.count)
+    return try gather(padded.withUnsafeBytes { Array($0) }).map { bytes in
+      bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+    }
+  }
+
+  /// The text of every rank, by rank.
+  public func gather(_ text: String) throws -> [String] {
+    let bytes = Array(text.utf8)
+    let size = withUnsafeBytes(of: Int64(bytes.count).littleEndian) { Array($0) }
+    let sizes = try gather(size).map { size in
+      size.enumerated().reduce(0) { $0 | Int($1.element) << (8 * $1.offset) }
+    }
+    let padded = bytes + [UInt8](repeating: 0, count: (sizes.max() ?? 0) - bytes.count)
+    return zip(try gather(padded), sizes).map { String(decoding: $0.prefix($1), as: UTF8.self) }
+  }
+
+  /// Of stretches that come from one rank after the other.
+  public func sumScattered(_ numbers: [Float], counts: [Int]) throws -> [Float] {
+    let starts = counts.indices.map { counts[..<$0].reduce(0, +) }
+    func stretch(_ rank: Int) -> ArraySlice<Float> { numbers[starts[rank]..<starts[rank] + counts[rank]] }
+    var sum = Array(stretch(rank))
+    for s in 1..<max(1, count) {
+      let (target, source) = ((rank + s) % count, (rank + count - s) % count)
+      var received = [Float](repeating: 0, count: sum.count)
+      try stretch(target).withUnsafeBytes { sent in
+        try received.withUnsafeMutableBytes { try exchange(sent, to: target, $0, from: source) }
+      }
+      for i in sum.indices { sum[i] += received[i] }
+    }
+    return sum
+  }
+
+  /// Waits until every rank is here.
+  public func meet() throws { _ = try any(false) }
+}
+
+/// One process that does all by itself.
+public struct Alone: Communicator {
+  /// The first.
+  public let rank = 0
+  /// And the last.
+  public let count = 1
+  /// Nobody asks.
+  public let host = ""
+
+  /// The only rank.
+  public init() {}
+
+  /// From itself to itself.
+  public func exchange(
+    _ sent: UnsafeRawBufferPointer, to target: Int, _ received: UnsafeMutableRawBufferPointer, from source: Int
+  ) { received.copyMemory(from: sent) }
+
+  /// Is never called.
+  public func send(_ bytes: UnsafeRawBufferPointer, to target: Int) {
+    preconditionFailure("one process has nobody to send to")
+  }
+
+  /// Is never called.
+  public func receive(_ bytes: UnsafeMutableRawBufferPointer, from source: Int) {
+    preconditionFailure("one process has nobody to receive from")
+  }
+
+  /// Its own.
+  public func gather(_ bytes: [UInt8]) -> [[UInt8]] { [bytes] }
+}

@@ -1,0 +1,112 @@
+import ArgumentParser
+import MPIRanks
+import Platform
+import Ranks
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// A command that several processes can do together.
+protocol RankedCommand {}
+
+/// Whether this process was started alone or as one of several, by `mpirun` or a scheduler, and how it ends then.
+enum Launch {
+  /// Who works on the command together. Set once, before it runs.
+  nonisolated(unsafe) private(set) static var ranks: any Communicator = Alone()
+
+  /// What a launcher says in the environment of each process that it starts, and there is more than one.
+  static func launcher(in environment: [String: String]) -> String? {
+    func number(_ name: String) -> Int { environment[name].flatMap { Int($0) } ?? 0 }
+    for name in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS"] where number(name) > 1 { return name }
+    // Slurm with PMIx says the rank only; its own number of tasks counts where PMIx was asked for.
+    if environment["PMIX_RANK"] != nil, number("PMIX_RANK") > 0 || number("SLURM_STEP_NUM_TASKS") > 1 {
+      return "PMIX_RANK"
+    }
+    return nil
+  }
+
+  /// Joins the other processes, if there are any.
+  ///
+  /// - Throws: what MPI says; without MPI, that this program was started several times. Another version elsewhere is an error too.
+  static func join() throws {
+    guard let launcher = launcher(in: ProcessInfo.processInfo.environment) else { return }
+    #if MPI
+      let joined = try MPIRanks()
+      guard joined.isShared else {
+        throw LaunchError(
+          "\(launcher) says that there are several processes, and MPI says that this one is alone: start it by the mpirun of the MPI it was linked with"
+        )
+      }
+      ranks = joined
+      let versions = try joined.gather(Version.build)
+      if let rank = versions.firstIndex(where: { $0 != versions[0] }) {
+        let host = try joined.gather(joined.host)[rank]
+        throw LaunchError("rank \(rank) on \(host) is ddpm \(versions[rank]), and rank 0 is \(versions[0])")
+      }
+      _ = try joined.gather("")
+    #else
+      throw LaunchError(
+        "started as one of several processes (\(launcher)), and built without MPI: each would do the same; build with --traits MPI, or start one"
+      )
+    #endif
+  }
+
+  /// - Throws: where several processes were started for what one does.
+  static func check(_ command: any ParsableCommand) throws {
+    guard ranks.isShared, !(command is any RankedCommand) else { return }
+    throw ValidationError(
+      "\(type(of: command).configuration.commandName ?? "this") is done by one process: start it without mpirun")
+  }
+
+  /// Builds something on the first rank, and then on the others, who get what the first has learned.
+  ///
+  /// - Parameters:
+  ///   - learned: what the others should know of what the first has built.
+  ///   - build: gets what the first has learned; nil on the first.
+  static func firstThenOthers<Built>(learned: (Built) -> String, _ build: (_ learned: String?) throws -> Built) throws
+    -> Built
+  {
+    guard ranks.isFirst else { return try build(ranks.gather("").first) }
+    let built = try build(nil)
+    if ranks.isShared { _ = try ranks.gather(learned(built)) }
+    return built
+  }
+
+  /// The signal that asked any of the ranks for an end.
+  static func agreed(_ signal: Int32?) throws -> Int32? {
+    guard ranks.isShared else { return signal }
+    return try ranks.gather([UInt8(truncatingIfNeeded: signal ?? 0)]).compactMap { $0.first.map(Int32.init) }.max()
+      .flatMap { $0 > 0 ? $0 : nil }
+  }
+
+  /// Leaves the others in peace.
+  static func end() {
+    #if MPI
+      (ranks as? MPIRanks)?.end()
+    #endif
+  }
+
+  /// Ends all of the job because of what happened here, with one line that says where; returns only where this process is alone.
+  static func abort(_ status: Int32, _ message: String) {
+    guard ranks.isShared else { return }
+    if !ranks.isFirst {
+      // What went wrong everywhere is said by the first, whose end ends this one too.
+      usleep(1_000_000 + 50_000 * UInt32(min(ranks.rank, 40)))
+    }
+    Terminal.complain(ranks.isFirst ? message : "rank \(ranks.rank) on \(ranks.host): \(message)", byAnyRank: true)
+    #if MPI
+      (ranks as? MPIRanks)?.abort(status: status)
+    #endif
+    exit(status)
+  }
+}
+
+/// Processes that cannot work together.
+struct LaunchError: Error, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) { self.description = description }
+}
