@@ -36,10 +36,11 @@ final class ShardedUpdate {
   private let tree: SumTree
   private let batchSize: Int
   private let shards: Shards
+  private let turns: [[[Int]]]
   private let states: any States
   private let applying: any Executable
-  /// The sums that this rank has made in this step.
-  private var sums: [(node: Range<Int>, gradients: [TensorData])] = []
+  /// The sums that this rank has made in this step; nil for one that is still where it was made.
+  private var sums: [(node: Range<Int>, gradients: [TensorData]?)] = []
   private var began = 0.0
   /// When the first steps exchanged what, in seconds of the monotonic clock.
   private(set) var exchanges: [(label: String, start: Double, end: Double)] = []
@@ -53,6 +54,7 @@ final class ShardedUpdate {
     self.tree = tree
     self.batchSize = batchSize
     self.shards = shards
+    turns = shards.turns()
     self.states = states
     self.squaring = squaring
     self.applying = applying
@@ -64,12 +66,13 @@ final class ShardedUpdate {
     tree.nodes(within: tree.share(ofRank: rank, of: ranks.count))
   }
 
-  /// A gradient, what is sent of it, and the sums of all ranks for one's own parameters.
+  /// The sums that have to wait for the exchange, and what is sent, received and added in its largest turn.
   var hostByteCount: Int {
-    let whole = shards.parameters.reduce(0) { $0 + $1.shape.count } * nodes(ofRank: ranks.rank).count
-    let own = shards.size(ofRank: ranks.rank)
-    let received = (0..<ranks.count).reduce(0) { $0 + nodes(ofRank: $1).count * own }
-    return (whole + received + own) * MemoryLayout<Float>.stride
+    let nodes = nodes(ofRank: ranks.rank).count
+    let waiting = nodes > 1 || reduction == .fast ? nodes * shards.parameters.reduce(0) { $0 + $1.shape.count } : 0
+    let received = (0..<ranks.count).reduce(0) { $0 + self.nodes(ofRank: $1).count }
+    let largest = turns.flatMap { $0 }.map(shards.size(of:)).max() ?? 0
+    return (waiting + (received + nodes + 1) * largest) * MemoryLayout<Float>.stride
   }
 
   /// A step begins.
@@ -78,9 +81,14 @@ final class ShardedUpdate {
     began = Self.now
   }
 
-  /// The sum of a node is in `accumulated`.
+  /// The sum of a node is in `accumulated`; it is copied where another will take its place.
   func take(_ node: Range<Int>) throws {
-    sums.append((node, try states.read(shards.parameters.map { StateName.accumulated($0.name) })))
+    let isOnly = nodes(ofRank: ranks.rank).count == 1
+    sums.append((node, isOnly ? nil : try read(Array(shards.parameters.indices))))
+  }
+
+  private func read(_ indices: [Int]) throws -> [TensorData] {
+    try states.read(indices.map { StateName.accumulated(shards.parameters[$0].name) })
   }
 
   /// Sums, updates, tells.
@@ -90,8 +98,12 @@ final class ShardedUpdate {
     _ losses: (means: [Float], samples: [Float]), _ update: [String: TensorData]
   ) throws -> (gradientNorm: (any DeviceTensor)?, gathered: Gathered) {
     let computed = Self.now
-    try writeOwnGradients(
-      reduction == .exact ? tree.sum(try sumsOfOwn(), adding: Self.add) : try sumInAnyOrder())
+    if reduction == .fast {
+      try write(owned, try sumInAnyOrder(), StateName.accumulated)
+    } else {
+      for turn in turns { try write(turn[ranks.rank], sum(turn), StateName.accumulated) }
+    }
+    sums = []
     let reduced = Self.now
     let squares = try squaring.run(onDevice: [:])["squares"]?.data().floats ?? []
     let (inputs, gathered) = try gather(squares, losses, computing: computed - began)
@@ -107,46 +119,42 @@ final class ShardedUpdate {
     return (norm, Gathered(means: gathered.means, losses: gathered.losses, times: times))
   }
 
-  /// The gradients of this rank's parameters, of each node that some rank has summed.
-  private func sumsOfOwn() throws -> (Range<Int>) -> [Float]? {
-    func pick(_ gradients: [TensorData], _ rank: Int) -> [Float] {
-      var floats: [Float] = []
-      floats.reserveCapacity(shards.size(ofRank: rank))
-      for index in shards.owned[rank] { floats += gradients[index].floats }
-      return floats
-    }
+  /// The sum over all parts of this rank's parameters in a turn.
+  private func sum(_ turn: [[Int]]) throws -> [Float] {
     var known: [Range<Int>: [Float]] = [:]
-    for (node, gradients) in sums { known[node] = pick(gradients, ranks.rank) }
-    let size = shards.size(ofRank: ranks.rank)
-    // In turn s everybody sends to the rank s further on, so that nobody is sent to by two.
+    for sum in sums { known[sum.node] = try pick(sum, turn[ranks.rank]) }
+    let size = shards.size(of: turn[ranks.rank])
+    // To the rank s further on from everybody, so that nobody is sent to by two.
     for s in 1..<ranks.count {
       let (target, source) = ((ranks.rank + s) % ranks.count, (ranks.rank + ranks.count - s) % ranks.count)
-      let sent = sums.flatMap { pick($0.gradients, target) }
       let theirs = nodes(ofRank: source)
+      let sent = try sums.flatMap { try pick($0, turn[target]) }
       let received = try exchange(sent, to: target, theirs.count * size, from: source)
       for (i, node) in theirs.enumerated() { known[node] = Array(received[i * size..<(i + 1) * size]) }
     }
-    sums = []
-    return { known[$0] }
+    return tree.sum({ known[$0] }, adding: Self.add)
   }
 
-  /// The same by the ranks' own way of adding.
+  /// The gradients of some parameters in a sum, one after the other.
+  private func pick(_ sum: (node: Range<Int>, gradients: [TensorData]?), _ indices: [Int]) throws -> [Float] {
+    try (sum.gradients.map { gradients in indices.map { gradients[$0] } } ?? read(indices)).flatMap(\.floats)
+  }
+
+  /// The same for all of its parameters, by the ranks' own way of adding.
   private func sumInAnyOrder() throws -> [Float] {
     let order = shards.owned.flatMap { $0 }
-    let whole = sums.map { sum in order.flatMap { sum.gradients[$0].floats } }
-    sums = []
+    let whole = try sums.map { try pick($0, order) }
     guard let first = whole.first else { return [] }
     return try ranks.sumScattered(
       whole.dropFirst().reduce(first, Self.add), counts: (0..<ranks.count).map(shards.size(ofRank:)))
   }
 
-  private func writeOwnGradients(_ floats: [Float]) throws {
+  /// Gives some parameters' states their numbers, one after the other.
+  private func write(_ indices: [Int], _ floats: [Float], _ name: (String) -> String = { $0 }) throws {
     var start = 0
-    for index in owned {
-      let parameter = shards.parameters[index]
+    for parameter in indices.map({ shards.parameters[$0] }) {
       let end = start + parameter.shape.count
-      try states.write(
-        StateName.accumulated(parameter.name), TensorData(Array(floats[start..<end]), shape: parameter.shape))
+      try states.write(name(parameter.name), TensorData(Array(floats[start..<end]), shape: parameter.shape))
       start = end
     }
   }
@@ -179,16 +187,11 @@ final class ShardedUpdate {
 
   /// Every rank gets the weights that the others have updated.
   private func tellWeights() throws {
-    let own = try states.read(owned.map { shards.parameters[$0].name }).flatMap(\.floats)
-    for s in 1..<ranks.count {
-      let (target, source) = ((ranks.rank + s) % ranks.count, (ranks.rank + ranks.count - s) % ranks.count)
-      let floats = try exchange(own, to: target, shards.size(ofRank: source), from: source)
-      var start = 0
-      for index in shards.owned[source] {
-        let parameter = shards.parameters[index]
-        let end = start + parameter.shape.count
-        try states.write(parameter.name, TensorData(Array(floats[start..<end]), shape: parameter.shape))
-        start = end
+    for turn in turns {
+      let own = try states.read(turn[ranks.rank].map { shards.parameters[$0].name }).flatMap(\.floats)
+      for s in 1..<ranks.count {
+        let (target, source) = ((ranks.rank + s) % ranks.count, (ranks.rank + ranks.count - s) % ranks.count)
+        try write(turn[source], exchange(own, to: target, shards.size(of: turn[source]), from: source))
       }
     }
   }

@@ -22,6 +22,23 @@ struct Shards: Sendable {
     self.owned = owned.map { $0.sorted() }
   }
 
+  /// The parameters of every rank in turns: in each, a rank has at most `room` numbers, or one parameter.
+  func turns(room: Int = 1 << 22) -> [[[Int]]] {
+    let pieces = owned.map { owned in
+      owned.reduce(into: [[Int]]()) { pieces, index in
+        if let last = pieces.last, size(of: last) + parameters[index].shape.count <= room {
+          pieces[pieces.count - 1].append(index)
+        } else {
+          pieces.append([index])
+        }
+      }
+    }
+    return (0..<(pieces.map(\.count).max() ?? 0)).map { turn in pieces.map { turn < $0.count ? $0[turn] : [] } }
+  }
+
+  /// Numbers in some parameters.
+  func size(of indices: [Int]) -> Int { indices.reduce(0) { $0 + parameters[$1].shape.count } }
+
   /// Numbers in a rank's parameters.
-  func size(ofRank rank: Int) -> Int { owned[rank].reduce(0) { $0 + parameters[$1].shape.count } }
+  func size(ofRank rank: Int) -> Int { size(of: owned[rank]) }
 }
