@@ -141,7 +141,7 @@ import Testing
     let optimum = GaussianOptimum(schedule: try NoiseSchedule(T: 12, rescaled: false), flaw: 0.1)
     @Sendable func makeRun() throws -> BoundRun<GaussianOptimum> {
       BoundRun(
-        try optimum.bound(), denoiser: optimum, visits: TimestepVisits(T: 12, count: 5), seed: 3, batchSize: 8)
+        try optimum.bound(), denoiser: optimum, visits: try TimestepVisits(T: 12, count: 5), seed: 3, batchSize: 8)
     }
     var alone = BoundStatistics(T: 12)
     try makeRun()(&alone, upTo: 7, image: optimum.image)
