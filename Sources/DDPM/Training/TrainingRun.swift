@@ -3,7 +3,6 @@ import Diffusers
 import Diffusion
 import Files
 import Networks
-import Pictures
 import Ranks
 import TensorGraph
 
@@ -34,30 +33,30 @@ public final class TrainingRun {
   /// What is trained, as it is drawn from: the moving average.
   public let model: Model
   /// Where the run is.
-  public private(set) var state = TrainingState()
+  public internal(set) var state = TrainingState()
   /// The compiled step, with parameters, moments and average.
   public let engine: TrainingEngine
 
-  private let network: any StoredArchitecture
+  let network: any StoredArchitecture
   /// The moving average, as ``model`` reads it.
-  private let average: any States
+  let average: any States
   /// The directory is this run's alone while it lives; the first rank's, where there are several.
   private let hold: RunHold?
   /// Who computes the batches together. The first writes and, but for errors, speaks; the others only compute.
-  private let ranks: any Communicator
+  let ranks: any Communicator
   /// What a checkpoint belongs to.
-  private let identity: [String: String]
+  let identity: [String: String]
   /// Of the model that is trained on, until they are in the engine.
-  private var initialWeights: NetworkWeights?
+  var initialWeights: NetworkWeights?
   /// What computes.
   public let backend: any Backend
-  private let resumes: Bool
-  private let replaces: Bool
-  private var draw: TimestepDraw
-  private let condition: ConditionDraw
-  private var warnings: [String] = []
+  let resumes: Bool
+  let replaces: Bool
+  var draw: TimestepDraw
+  let condition: ConditionDraw
+  var warnings: [String] = []
   /// Which rank keeps the others waiting.
-  private var straggler = Straggler()
+  var straggler = Straggler()
 
   /// What a watcher answers to every event.
   public enum Answer: Sendable {
@@ -276,260 +275,5 @@ public final class TrainingRun {
   public var process: ReverseProcess { engine.program.process }
 
   /// Whether grids of samples are drawn; nothing can be seen of vectors that are no images.
-  private var previews: Bool { configuration.sampleEvery > 0 && data.isPixels && engine.card.pictures == nil }
-
-  /// Trains to the end, or until `observe` asks to stop.
-  ///
-  /// - Parameter observe: told of everything; its answer to a step, a log line or a checkpoint may end the run.
-  /// - Throws: ``TrainingError/notFinite(step:loss:gradientNorm:checkpoint:)``; and what reading data, writing files and `observe` throw.
-  public func callAsFunction(observe: (TrainingEvent) throws -> Answer) throws -> Outcome {
-    let hosts = try meet()
-    try begin()
-    let log = ranks.isFirst ? try MetricsLog(directory.metrics, after: state.step) : nil
-    let events = ranks.isFirst ? try EventFile(folder: directory.tensorBoard, firstStep: state.step) : nil
-    for skipped in data.skipped.prefix(20) { warnings.append("skipped \(skipped)") }
-    if data.skipped.count > 20 { warnings.append("skipped \(data.skipped.count) images in all") }
-    var stops = false
-    // Whoever is asked to stop, all stop at the same place.
-    func tell(_ event: TrainingEvent) throws { stops = try ranks.any(observe(event) == .stopAndSave) || stops }
-    try tell(.prepared(summary(hosts)))
-    for warning in warnings { try tell(.warning(warning)) }
-
-    let share = share
-    let loader = BatchLoader(
-      data, batchSize: configuration.batchSize, share: share, seed: UInt64(configuration.seed), cursor: state.cursor,
-      mirrors: configuration.flip ?? false)
-    var window = state.window ?? MetricsWindow()
-    var clock = StepClock(batchSize: configuration.batchSize)
-    let T = process.schedule.T
-
-    // On an accelerator one step computes while the next is prepared. It is waited for before anything else is done with the states,
-    // and where its losses decide which t come next.
-    let runsAhead = engine.isAsynchronous && draw.importance == nil
-    var sent = state.step
-    var pending: SentStep?
-
-    func settle(_ step: SentStep) throws {
-      let result = try step.pending.result()
-      guard result.loss.isFinite, result.gradientNorm.isFinite else {
-        throw notFinite(step: step.k, loss: result.loss, gradientNorm: result.gradientNorm)
-      }
-      draw.record(result.losses, at: step.t)
-      window.add(loss: result.loss, gradientNorm: result.gradientNorm, losses: result.losses, t: step.t, T: T)
-      state.step = step.k
-      state.cursor = step.cursor
-      state.smoothedLoss = state.smoothedLoss.map { 0.98 * $0 + 0.02 * result.loss } ?? result.loss
-      clock.stop()
-      if let times = result.times { straggler.add(times) }
-      try tell(
-        .step(
-          StepReport(
-            step: step.k, steps: configuration.steps, loss: result.loss,
-            smoothedLoss: state.smoothedLoss ?? result.loss, gradientNorm: result.gradientNorm,
-            imagesPerSecond: clock.imagesPerSecond,
-            secondsLeft: clock.secondsPerStep * Double(configuration.steps - step.k))))
-    }
-
-    while sent < configuration.steps, !stops {
-      clock.start()
-      let k = sent + 1
-      let batch = try loader.next()
-      // Of all samples, since their losses are recorded by all ranks.
-      let (t, weights) = draw.draw(
-        step: k, first: batch.cursor - share.lowerBound, count: configuration.batchSize)
-      let schedule = Adam.Step(
-        step: k, learningRate: configuration.learningRate(step: k), emaDecay: configuration.emaDecay(step: k))
-      let step = SentStep(
-        k: k, t: t, cursor: loader.cursor,
-        pending: try engine.send(
-          .init(
-            x0: batch.x0, t: Array(t[share]), weights: Array(weights[share]), first: batch.cursor,
-            condition: condition(labels: batch.labels, x0: batch.x0, first: batch.cursor, step: k)), schedule))
-      sent = k
-      if let before = pending { try settle(before) }
-      pending = step
-      guard !runsAhead || stops || isRecorded(k) else { continue }
-      pending = nil
-      try settle(step)
-
-      let isLast = k == configuration.steps
-      if k % configuration.logEvery == 0 || isLast {
-        let metrics = Metrics(
-          step: k, loss: window.meanLoss, lossByQuartile: window.lossByQuartile,
-          gradientNorm: window.meanGradientNorm, learningRate: schedule.learningRate, emaDecay: schedule.emaDecay,
-          imagesPerSecond: clock.imagesPerSecond, seconds: clock.total, communication: straggler.communicating)
-        window = MetricsWindow()
-        state.bestLoss = min(state.bestLoss ?? .infinity, metrics.loss)
-        try log?.append(metrics)
-        try events?.write(metrics)
-        try tell(.logged(metrics))
-        if let warning = straggler.warning(hosts: hosts) { try tell(.warning(warning)) }
-      }
-      state.window = window
-      if previews, k % configuration.sampleEvery == 0 || isLast, !stops {
-        let url = directory.picture(step: k)
-        try bringAverage()
-        if ranks.isFirst {
-          let picture = try preview()
-          try picture.writePNG(to: url)
-          try events?.image("samples", picture, step: k)
-        }
-        try tell(.samples(url))
-      }
-      if k % configuration.checkpointEvery == 0 || isLast || stops {
-        log?.synchronise()
-        events?.synchronise()
-        let saved = try save()
-        if ranks.isFirst { try writeLossPlot() }
-        try tell(.checkpoint(saved))
-      }
-    }
-    guard state.step == configuration.steps else { return .stopped(step: state.step) }
-    if ranks.isFirst {
-      try writeLossPlot()
-      directory.checkpoints.prune(keeping: configuration.keepCheckpoints)
-    }
-    _ = try observe(.finished(state, model: directory.url))
-    return .finished
-  }
-
-  /// A step under way.
-  private struct SentStep {
-    let k: Int
-    let t: [Timestep]
-    /// Where the data is after it.
-    let cursor: Int
-    let pending: TrainingEngine.Pending
-  }
-
-  /// Whether something is written or drawn after step k.
-  private func isRecorded(_ k: Int) -> Bool {
-    k == configuration.steps || k % configuration.logEvery == 0 || k % configuration.checkpointEvery == 0
-      || previews && k % configuration.sampleEvery == 0
-  }
-
-  private func notFinite(step: Int, loss: Double, gradientNorm: Double) -> TrainingError {
-    let last = directory.checkpoints.steps.last.map { directory.checkpoints.url(step: $0).path }
-    return .notFinite(step: step, loss: loss, gradientNorm: gradientNorm, checkpoint: last)
-  }
-
-  private func summary(_ hosts: [String]) -> TrainingSummary {
-    TrainingSummary(
-      data: "\(data)", parameterCount: parameterCount, backend: backend.name,
-      memory: memoryPlan, hostMemory: hostMemory, firstStep: state.step, steps: configuration.steps,
-      batchSize: configuration.batchSize, ranks: ranks.count, hosts: Set(hosts).count,
-      parts: configuration.accumulate)
-  }
-
-  private var parameterCount: Int { ((try? network.parameters()) ?? []).reduce(0) { $0 + $1.shape.count } }
-
-  private var memoryPlan: MemoryPlan {
-    guard previews, ranks.isFirst, let network = try? previewNetwork() else { return engine.memoryPlan }
-    return ranks.isShared ? engine.memoryPlan.beside(network.memoryPlan) : engine.memoryPlan.with(network.memoryPlan)
-  }
-
-  private var hostMemory: Int {
-    let batches = 8 * share.count * data.shape.count * MemoryLayout<Float>.stride
-    // The program, its libraries, and what the allocator keeps.
-    let process = 80 << 20
-    return data.heldByteCount + batches + process + engine.exchangedByteCount
-  }
-
-  /// The samples of each batch that are computed here.
-  private var share: Range<Int> {
-    let parts = SumTree(parts: configuration.accumulate).share(ofRank: ranks.rank, of: ranks.count)
-    let size = engine.program.batchSize
-    return parts.lowerBound * size..<parts.upperBound * size
-  }
-
-  /// Waits for all ranks, and holds what they have against each other.
-  ///
-  /// - Returns: the machine of each.
-  private func meet() throws -> [String] {
-    guard ranks.isShared else { return [] }
-    let hosts = try ranks.gather(ranks.host)
-    try ranks.agree(on: "digest of its data", identity["data"] ?? "")
-    try ranks.agree(on: "checkpoint to go on from", "step \(state.step)")
-    let settings = JSONValue.object(configuration.object.filter { $0.key != "data" })
-    try ranks.agree(on: "configuration", settings.compactText)
-    let arithmetic = try ranks.gather("\(backend.name), \(backend.arithmetic)")
-    if Set(arithmetic).count > 1 {
-      let rank = arithmetic.firstIndex { $0 != arithmetic[0] } ?? 0
-      warnings.append(
-        "rank \(rank) on \(hosts[rank]) computes by \(arithmetic[rank]), and rank 0 by \(arithmetic[0]): the result will differ in its "
-          + "last digits from that of other ranks")
-    }
-    return hosts
-  }
-
-  /// Gives ``model`` the average that the ranks have parts of.
-  private func bringAverage() throws {
-    guard ranks.isShared else { return }
-    try engine.onFirst { states in
-      for parameter in try network.parameters() {
-        let name = StateName.ema + parameter.name
-        try average.write(name, states.read(name))
-      }
-    }
-  }
-
-  /// Makes the directory ready, and for a new run draws the first weights.
-  private func begin() throws {
-    if ranks.isFirst { directory.removeLeftovers() }
-    guard !resumes else {
-      if ranks.isFirst {
-        try directory.create()
-        try directory.write(configuration)
-      }
-      // The model may be of another step than the checkpoint, where the run was killed between the two.
-      return try engine.onFirst(saveModel)
-    }
-    if ranks.isFirst {
-      try directory.beginBirth(replacing: replaces)
-      try directory.create()
-    }
-    try engine.start(
-      from: initialWeights
-        ?? NetworkWeights(
-          initializing: network, by: configuration.initialization, seed: UInt64(configuration.seed)))
-    initialWeights = nil
-    // So that a run that is killed before its first checkpoint can be resumed, and its model opened.
-    _ = try save()
-    guard ranks.isFirst else { return }
-    try directory.write(configuration)
-    try directory.endBirth()
-  }
-
-  /// Writes a checkpoint, and the average as the model.
-  private func save() throws -> URL {
-    try engine.onFirst { states in
-      let last = directory.checkpoints.steps.last.map { directory.checkpoints.url(step: $0).path }
-      do {
-        try directory.checkpoints.write(step: state.step) { folder in
-          try Checkpoint.write(
-            state, states, network: network, history: draw.importance, identity: identity, to: folder)
-        }
-      } catch TrainingError.weightsNotFinite(let step, let tensor, _) {
-        throw TrainingError.weightsNotFinite(step: step, tensor: tensor, checkpoint: last)
-      }
-      try saveModel(states)
-      directory.checkpoints.prune(keeping: configuration.keepCheckpoints)
-    }
-    return directory.checkpoints.url(step: state.step)
-  }
-
-  private func saveModel(_ states: any States) throws {
-    let average = try NetworkWeights.sources(in: states, of: network, prefix: StateName.ema)
-    try PipelineDirectory(network: network, scheduler: model.scheduler.members, card: engine.card)
-      .write(average, to: directory.url, isChecksummed: true)
-  }
-}
-
-extension Architecture {
-  /// A program that has the moving average as its states, and does nothing.
-  fileprivate func averageAlone() throws -> Program {
-    let builder = GraphBuilder()
-    _ = try declare(in: builder, prefix: StateName.ema)
-    return try builder.finish()
-  }
+  var previews: Bool { configuration.sampleEvery > 0 && data.isPixels && engine.card.pictures == nil }
 }
