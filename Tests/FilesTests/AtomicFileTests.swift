@@ -218,6 +218,24 @@ import Testing
     }
   }
 
+  /// One that has ended, though its parent has not asked yet.
+  @Test(.enabled(if: access("/proc/self/stat", R_OK) == 0, "there is no /proc"))
+  func whatAZombieLeftIsRemoved() throws {
+    try withTemporaryFolder { folder in
+      var process: pid_t = 0
+      var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("true"), nil]
+      defer { free(arguments[0]) }
+      try #require(posix_spawnp(&process, "true", nil, nil, &arguments, nil) == 0)
+      defer { waitpid(process, nil, 0) }
+      // It ends by itself; asking how, and leaving it to be asked again.
+      var ended = siginfo_t()
+      try #require(waitid(P_PID, id_t(process), &ended, WEXITED | WNOWAIT) == 0)
+      try Data().write(to: folder.appending(path: ".a.\(process)-x.ddpm-partial"))
+      AtomicFile.removeLeftovers(in: folder)
+      #expect(try names(in: folder) == [])
+    }
+  }
+
   @Test func namesMayBeAsLongAsTheSystemAllows() throws {
     try withTemporaryFolder { folder in
       for name in [String(repeating: "a", count: 255), String(repeating: "ä", count: 127)] {

@@ -55,7 +55,19 @@ extension AtomicFile {
     if locked != 0 && errno == EWOULDBLOCK { return false }
     // A number is given to another process in time, and a file is not locked in the instant it is made: believe a lock that can
     // be had once the file is a minute old.
-    let isAlive = writer.map { kill($0, 0) == 0 || errno == EPERM } ?? false
+    let isAlive = writer.map { (kill($0, 0) == 0 || errno == EPERM) && !isZombie($0) } ?? false
     return !isAlive || (locked == 0 && time(nil) - status.changed > 60)
+  }
+
+  /// Whether a process has ended and only its number is still taken, until its parent asks how it ended. Known where there is `/proc`.
+  private static func isZombie(_ process: pid_t) -> Bool {
+    // PID (NAME) STATE …, and a name may hold anything.
+    let descriptor = open("/proc/\(process)/stat", O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    var bytes = [UInt8](repeating: 0, count: 512)
+    let count = read(descriptor, &bytes, bytes.count)
+    let text = bytes.prefix(max(count, 0))
+    return text.lastIndex(of: UInt8(ascii: ")")).map { text.dropFirst($0 + 2).first == UInt8(ascii: "Z") } ?? false
   }
 }
