@@ -15,6 +15,8 @@ final class Lowering {
   let exchange: Exchange
   /// What each updated state becomes.
   let updates: [String: Program.ValueID]
+  /// The same the other way round.
+  private let statesThatBecome: [Program.ValueID: [String]]
 
   private(set) var steps: [Step] = []
   /// Constants and packed weights, which belong to this executable alone.
@@ -37,6 +39,7 @@ final class Lowering {
     lifetimes = program.lifetimes
     fusion = Fusion(program, lifetimes)
     updates = Dictionary(uniqueKeysWithValues: program.updates.map { ($0.name, $0.value) })
+    statesThatBecome = Dictionary(grouping: program.updates, by: \.value).mapValues { $0.map(\.name) }
   }
 
   func lower() throws {
@@ -137,8 +140,8 @@ final class Lowering {
   /// The memory of the state that this value becomes, if nothing needs the old value after the node at `index`, which computes element by
   /// element: then the new one need not wait for the end of the run.
   func stateResult(_ id: Program.ValueID, _ layout: Layout, at index: Int) -> Buffer? {
-    let names = updates.filter { $0.value == id }.keys
-    guard names.count == 1, let name = names.first, let state = states[name], state.layout == layout,
+    guard let names = statesThatBecome[id], names.count == 1, let name = names.first, let state = states[name],
+      state.layout == layout,
       let old = program.states.first(where: { $0.name == name })?.value, isLastUse(of: old, at: index)
     else { return nil }
     markUpdatedInPlace(name)
