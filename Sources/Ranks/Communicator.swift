@@ -42,18 +42,25 @@ extension Communicator {
   /// Whether it is the one that writes and speaks.
   public var isFirst: Bool { rank == 0 }
 
+  /// In whose turn this rank sends to whom and receives from whom, so that all exchange with all and nobody is sent to by two.
+  public var partners: [(target: Int, source: Int)] {
+    (1..<max(1, count)).map { s in ((rank + s) % count, (rank + count - s) % count) }
+  }
+
   /// Whether any rank says so.
   public func any(_ answer: Bool) throws -> Bool {
     guard isShared else { return answer }
     return try gather([answer ? 1 : 0]).contains { $0 == [1] }
   }
 
-  /// The numbers of every rank, by rank, each of which gives at most `most`.
-  public func gather(_ numbers: [Float], most: Int) throws -> [[Float]] {
+  /// The numbers of every rank, by rank, each of which gives at most `most`; zeros fill what it does not.
+  public func gather<Number: BitwiseCopyable & ExpressibleByIntegerLiteral>(
+    _ numbers: [Number], most: Int
+  ) throws -> [[Number]] {
     precondition(numbers.count <= most, "\(numbers.count) numbers where \(most) have room")
-    let padded = numbers + [Float](repeating: 0, count: most - numbers.count)
+    let padded = numbers + [Number](repeating: 0, count: most - numbers.count)
     return try gather(padded.withUnsafeBytes { Array($0) }).map { bytes in
-      bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
+      bytes.withUnsafeBytes { Array($0.bindMemory(to: Number.self)) }
     }
   }
 
@@ -73,8 +80,7 @@ extension Communicator {
     let starts = counts.indices.map { counts[..<$0].reduce(0, +) }
     func stretch(_ rank: Int) -> ArraySlice<Float> { numbers[starts[rank]..<starts[rank] + counts[rank]] }
     var sum = Array(stretch(rank))
-    for s in 1..<max(1, count) {
-      let (target, source) = ((rank + s) % count, (rank + count - s) % count)
+    for (target, source) in partners {
       var received = [Float](repeating: 0, count: sum.count)
       try stretch(target).withUnsafeBytes { sent in
         try received.withUnsafeMutableBytes { try exchange(sent, to: target, $0, from: source) }
@@ -83,9 +89,13 @@ extension Communicator {
     }
     return sum
   }
+}
 
-  /// Waits until every rank is here.
-  public func meet() throws { _ = try any(false) }
+extension Range<Int> {
+  /// Of 0 ..< `total` what falls to one of `count` ranks: as many as to each other, or one more.
+  package init(shareOf total: Int, rank: Int, of count: Int) {
+    self = rank * total / count..<(rank + 1) * total / count
+  }
 }
 
 /// One process that does all by itself.

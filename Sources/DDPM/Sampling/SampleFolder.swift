@@ -70,7 +70,7 @@ public struct SampleFolder {
       return bounds[0]..<bounds[1]
     }
     let count = all.reduce(0) { $0 + $1.count }
-    let mine = ranks.rank * count / ranks.count..<(ranks.rank + 1) * count / ranks.count
+    let mine = Range(shareOf: count, rank: ranks.rank, of: ranks.count)
     // Positions among the missing, run by run.
     var before = 0
     let share = all.compactMap { run -> Range<Int>? in

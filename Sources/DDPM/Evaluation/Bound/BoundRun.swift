@@ -181,11 +181,8 @@ extension Communicator {
   /// The numbers of the images that each rank has measured, at most `each`, in the ranks' order.
   fileprivate func gather(_ images: [OpenImage], each: Int, visits: Int) throws -> [ArraySlice<Double>] {
     let size = 1 + 3 * visits
-    let mine = images.flatMap(\.numbers)
-    let padded = mine + [Double](repeating: 0, count: each * size - mine.count)
-    return try gather(padded.withUnsafeBytes { Array($0) }).flatMap { bytes in
-      let numbers = bytes.withUnsafeBytes { Array($0.bindMemory(to: Double.self)) }
-      return (0..<each).map { numbers[$0 * size..<($0 + 1) * size] }
+    return try gather(images.flatMap(\.numbers), most: each * size).flatMap { numbers in
+      (0..<each).map { numbers[$0 * size..<($0 + 1) * size] }
     }
   }
 }

@@ -124,9 +124,7 @@ final class ShardedUpdate {
     var known: [Range<Int>: [Float]] = [:]
     for sum in sums { known[sum.node] = try pick(sum, turn[ranks.rank]) }
     let size = shards.size(of: turn[ranks.rank])
-    // To the rank s further on from everybody, so that nobody is sent to by two.
-    for s in 1..<ranks.count {
-      let (target, source) = ((ranks.rank + s) % ranks.count, (ranks.rank + ranks.count - s) % ranks.count)
+    for (target, source) in ranks.partners {
       let theirs = nodes(ofRank: source)
       let sent = try sums.flatMap { try pick($0, turn[target]) }
       let received = try exchange(sent, to: target, theirs.count * size, from: source)
@@ -189,8 +187,7 @@ final class ShardedUpdate {
   private func tellWeights() throws {
     for turn in turns {
       let own = try states.read(turn[ranks.rank].map { shards.parameters[$0].name }).flatMap(\.floats)
-      for s in 1..<ranks.count {
-        let (target, source) = ((ranks.rank + s) % ranks.count, (ranks.rank + ranks.count - s) % ranks.count)
+      for (target, source) in ranks.partners {
         try write(turn[source], exchange(own, to: target, shards.size(of: turn[source]), from: source))
       }
     }

@@ -1,3 +1,5 @@
+import Ranks
+
 /// The order in which the parts of a batch are summed: one binary tree over all of them, whoever computes which.
 ///
 /// n parts are the largest power of two below n, and the rest; each of the two is summed so, then both together. Floating-point sums
@@ -9,7 +11,7 @@ package struct SumTree: Sendable {
 
   /// The parts of one of several ranks.
   package func share(ofRank rank: Int, of count: Int) -> Range<Int> {
-    rank * parts / count..<(rank + 1) * parts / count
+    Range(shareOf: parts, rank: rank, of: count)
   }
 
   /// The largest nodes that lie within `range`, left to right: what whoever computed those parts can sum alone.
