@@ -78,7 +78,9 @@ public final class TrainingEngine {
   private let applying: (any Executable)?
   /// Does it together with the other ranks.
   private let sharded: ShardedUpdate?
-  /// The parts that are computed here, as the largest sums that can be made of them.
+  /// The parts of a batch that are computed here.
+  private let parts: Range<Int>
+  /// The same, as the largest sums that can be made of them.
   private let nodes: [Range<Int>]
   private let key: TensorData
   /// Whether a step that was sent computes while the next is prepared.
@@ -99,7 +101,8 @@ public final class TrainingEngine {
     isAsynchronous = backend.isAsynchronous
     key = .key(seed: seed)
     let tree = SumTree(parts: program.parts)
-    nodes = tree.nodes(within: tree.share(ofRank: ranks.rank, of: ranks.count))
+    parts = tree.share(ofRank: ranks.rank, of: ranks.count)
+    nodes = tree.nodes(within: parts)
     guard program.parts > 1 else {
       let step = try program.step()
       states = try backend.makeStates(for: [step])
@@ -111,7 +114,6 @@ public final class TrainingEngine {
     for case .fold(let fold) in Set(nodes.flatMap(SumTree.steps)) { folding[fold] = try program.fold(fold) }
     let shards = ranks.isShared ? try Shards(of: program.network.parameters(), among: ranks.count) : nil
     let share = shards?.owned[ranks.rank]
-    // A rank that owns nothing still has the norm to reckon and nothing to do with it.
     let (accumulate, apply) = (try program.accumulate(), try program.apply(share: share))
     let squares = try share.map { try program.squares(of: $0) }
     states = try backend.makeStates(for: [accumulate, apply] + folding.values + [squares].compactMap { $0 })
@@ -146,11 +148,11 @@ public final class TrainingEngine {
     try weights.load(into: states, prefixes: ["", StateName.ema], where: holds)
   }
 
+  /// The samples of a batch that are computed here.
+  var samples: Range<Int> { parts.lowerBound * program.batchSize..<parts.upperBound * program.batchSize }
+
   /// Whether a state is here, not on another rank.
   func holds(_ state: String) -> Bool { sharded == nil || states.types[state] != nil }
-
-  /// The states of all ranks as the first sees them.
-  func allStates() -> any States { sharded?.all ?? states }
 
   /// Does on the first rank what needs the states of all, and helps it on the others.
   func onFirst(_ body: (any States) throws -> Void) throws {
@@ -163,16 +165,15 @@ public final class TrainingEngine {
   /// Begins a step. Steps that are sent follow each other: states are read as they are after the last.
   public func send(_ batch: Batch, _ schedule: Adam.Step) throws -> Pending {
     let size = program.batchSize
-    let first = nodes.first?.lowerBound ?? 0
-    let count = (nodes.last?.upperBound ?? 0) - first
-    precondition(batch.t.count == size * count, "\(batch.t.count) samples for \(count) parts of \(size)")
+    precondition(
+      batch.t.count == samples.count, "\(batch.t.count) samples for \(parts.count) parts of \(size)")
     let update = program.adam.inputs(schedule)
     let rows = try program.network.rows(of: batch.condition, card)
 
     var outputs: [[String: any DeviceTensor]] = []
     func compute(_ part: Int, _ more: [String: TensorData]) throws {
-      let samples = (part - first) * size..<(part - first + 1) * size
-      let inputs = inputs(of: batch, rows, samples: samples, step: schedule.step)
+      let place = part - parts.lowerBound
+      let inputs = inputs(of: batch, rows, samples: place * size..<(place + 1) * size, step: schedule.step)
       outputs.append(try executable.run(onDevice: inputs.merging(more) { $1 }))
     }
     guard let applying else {

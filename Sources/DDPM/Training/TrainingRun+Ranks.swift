@@ -4,13 +4,6 @@ import Ranks
 import TensorGraph
 
 extension TrainingRun {
-  /// The samples of each batch that are computed here.
-  var share: Range<Int> {
-    let parts = SumTree(parts: configuration.accumulate).share(ofRank: ranks.rank, of: ranks.count)
-    let size = engine.program.batchSize
-    return parts.lowerBound * size..<parts.upperBound * size
-  }
-
   /// Waits for all ranks, and holds what they have against each other.
   ///
   /// - Returns: the machine of each.

@@ -40,7 +40,7 @@ extension TrainingRun {
   /// Writes a checkpoint, and the average as the model.
   func save() throws -> URL {
     try engine.onFirst { states in
-      let last = directory.checkpoints.steps.last.map { directory.checkpoints.url(step: $0).path }
+      let last = directory.checkpoints.lastPath
       do {
         try directory.checkpoints.write(step: state.step) { folder in
           try Checkpoint.write(

@@ -27,7 +27,7 @@ extension TrainingRun {
     try tell(.prepared(summary(hosts)))
     for warning in warnings { try tell(.warning(warning)) }
 
-    let share = share
+    let share = engine.samples
     let loader = BatchLoader(
       data, batchSize: configuration.batchSize, share: share, seed: UInt64(configuration.seed), cursor: state.cursor,
       mirrors: configuration.flip ?? false)
@@ -141,7 +141,6 @@ extension TrainingRun {
   }
 
   private func notFinite(step: Int, loss: Double, gradientNorm: Double) -> TrainingError {
-    let last = directory.checkpoints.steps.last.map { directory.checkpoints.url(step: $0).path }
-    return .notFinite(step: step, loss: loss, gradientNorm: gradientNorm, checkpoint: last)
+    .notFinite(step: step, loss: loss, gradientNorm: gradientNorm, checkpoint: directory.checkpoints.lastPath)
   }
 }

@@ -20,7 +20,7 @@ extension TrainingRun {
   }
 
   private var hostMemory: Int {
-    let batches = 8 * share.count * data.shape.count * MemoryLayout<Float>.stride
+    let batches = 8 * engine.samples.count * data.shape.count * MemoryLayout<Float>.stride
     // The program, its libraries, and what the allocator keeps.
     let process = 80 << 20
     return data.heldByteCount + batches + process + engine.exchangedByteCount

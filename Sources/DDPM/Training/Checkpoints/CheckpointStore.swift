@@ -50,6 +50,9 @@ public struct CheckpointStore: Sendable {
     return names.compactMap(Self.step).sorted()
   }
 
+  /// Where the last one is, for messages; nil where there is none.
+  var lastPath: String? { steps.last.map { url(step: $0).path } }
+
   /// Where the checkpoint of a step is, or would be.
   public func url(step: Int) -> URL { folder.appending(path: Self.name(step)) }
 

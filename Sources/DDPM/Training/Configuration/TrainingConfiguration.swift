@@ -40,7 +40,7 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   public var dropout = 0.0
   /// How the first weights are drawn.
   public var initialization = WeightInitialization.ddpm
-  /// Of the network for points: numbers between its layers, and residual layers.
+  /// Of the network for points: numbers between its layers.
   public var mlpWidth = 128
   /// Of the network for points: residual layers.
   public var mlpLayers = 4
