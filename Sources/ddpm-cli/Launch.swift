@@ -1,4 +1,5 @@
 import ArgumentParser
+import DDPM
 import MPIRanks
 import Platform
 import Ranks
@@ -41,12 +42,7 @@ enum Launch {
         )
       }
       ranks = joined
-      let versions = try joined.gather(Version.build)
-      if let rank = versions.firstIndex(where: { $0 != versions[0] }) {
-        let host = try joined.gather(joined.host)[rank]
-        throw LaunchError("rank \(rank) on \(host) is ddpm \(versions[rank]), and rank 0 is \(versions[0])")
-      }
-      _ = try joined.gather("")
+      try joined.agree(on: "version of ddpm", Version.build)
     #else
       throw LaunchError(
         "started as one of several processes (\(launcher)), and built without MPI: each would do the same; build with --traits MPI, or start one"
@@ -56,9 +52,15 @@ enum Launch {
 
   /// - Throws: where several processes were started for what one does.
   static func check(_ command: any ParsableCommand) throws {
-    guard ranks.isShared, !(command is any RankedCommand) else { return }
-    throw ValidationError(
-      "\(type(of: command).configuration.commandName ?? "this") is done by one process: start it without mpirun")
+    if !(command is any RankedCommand) {
+      try requireOne("\(type(of: command).configuration.commandName ?? "this") is done")
+    }
+  }
+
+  /// - Throws: where several processes were started for `what`, such as "points are drawn".
+  static func requireOne(_ what: String) throws {
+    guard ranks.isShared else { return }
+    throw ValidationError("\(what) by one process: start it without mpirun")
   }
 
   /// Builds something on the first rank, and then on the others, who get what the first has learned.

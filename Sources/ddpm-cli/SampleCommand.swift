@@ -170,10 +170,10 @@ struct SampleCommand: AsyncParsableCommand, RankedCommand {
     }
     let weaker = try guidance.weakerModel(on: device)
     var request = try request(to: model, weaker: weaker)
-    if model.isOfPoints, Launch.ranks.isShared {
-      throw ValidationError("points are drawn by one process: start it without mpirun")
+    if model.isOfPoints {
+      try Launch.requireOne("points are drawn")
+      return try await drawPoints(request, of: model, on: terminal)
     }
-    if model.isOfPoints { return try await drawPoints(request, of: model, on: terminal) }
     var output = SampleOutput(
       grid: isGrid ? out : nil, magnification: magnify, progressive: progressive ? 10 : 0,
       frames: animate == nil ? 0 : 60,
