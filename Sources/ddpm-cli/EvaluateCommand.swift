@@ -43,7 +43,7 @@ struct EvaluateCommand: ParsableCommand, BoundMeasuring, RankedCommand {
 
         ddpm evaluate runs/mnist --data mnist --metric classification --limit 500 --plot confusion.png
 
-      x0-predictions are clipped to [-1, 1], as in the paper. Images are taken in order and never mirrored, at the model's \
+      x0-predictions of images are clipped to [-1, 1], as in the paper. Images are taken in order and never mirrored, at the model's \
       size. The noise of image i at t depends on the seed, i and t only, so results do not depend on --batch-size, nor on how \
       many processes share the images of the bound (mpirun, docs/distributed.md).
       """)
@@ -106,9 +106,7 @@ struct EvaluateCommand: ParsableCommand, BoundMeasuring, RankedCommand {
     if metric == .classification, classGiven != .own {
       throw ValidationError("classification asks about every class in turn: leave out --class-given")
     }
-    if metric == .classification, Launch.ranks.isShared {
-      throw ValidationError("classification is done by one process: start it without mpirun")
-    }
+    if metric == .classification { try Launch.requireOne("classification is done") }
     if metric != .likelihood, classGiven == .both {
       throw ValidationError("\(metric.rawValue) is measured one way at a time: choose --class-given own or none")
     }
@@ -142,7 +140,7 @@ struct EvaluateCommand: ParsableCommand, BoundMeasuring, RankedCommand {
     terminal.print("data        \(data); \(Text.grouped(count)) evaluated, from the first")
     terminal.print(
       "model       \(self.model): T = \(T), variance \(subject.variance.rawValue), "
-        + "x0-predictions \(clip ? "clipped to [-1, 1]" : "not clipped")")
+        + "x0-predictions \(process.limit == .none ? "not clipped" : "clipped to [-1, 1]")")
     if finished > 0 { terminal.print("resumed     \(Text.grouped(finished)) images are done") }
 
     if Launch.ranks.isShared {
