@@ -49,7 +49,7 @@ let package = Package(
     .target(name: "Threads", dependencies: ["Platform"], swiftSettings: strict),
 
     // Processes that work together; MPI's are empty without the trait, which needs the system's MPI.
-    .target(name: "Ranks", swiftSettings: strict),
+    .target(name: "Ranks", dependencies: ["Platform", "Threads"], swiftSettings: strict),
     .systemLibrary(name: "CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"]), .brew(["open-mpi"])]),
     .target(
       name: "MPIRanks", dependencies: ["Ranks", .target(name: "CMPI", condition: .when(traits: ["MPI"]))],
@@ -63,7 +63,8 @@ let package = Package(
 
     // Accelerators: XLA through the PJRT C API, of which the header is all there is; a plugin is opened at run time.
     .systemLibrary(name: "CPJRT"),
-    .target(name: "XLABackend", dependencies: ["Platform", "TensorGraph", "Files", "CPJRT"], swiftSettings: strict),
+    .target(
+      name: "XLABackend", dependencies: ["Platform", "Ranks", "TensorGraph", "Files", "CPJRT"], swiftSettings: strict),
 
     // Bytes: files, pictures, and the data made of them.
     .target(name: "Files", dependencies: ["Platform", "CArchive", "CZlib"], swiftSettings: strict),
@@ -111,8 +112,9 @@ let package = Package(
       name: "CPUBackendTests", dependencies: ["Platform", "CPUBackend", "CKernels", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
-      name: "XLABackendTests", dependencies: ["XLABackend", "CPUBackend", "Networks", "TestSupport"],
+      name: "XLABackendTests", dependencies: ["Ranks", "XLABackend", "CPJRT", "CPUBackend", "Networks", "TestSupport"],
       swiftSettings: strict),
+    .testTarget(name: "RanksTests", dependencies: ["Ranks", "Threads"], swiftSettings: strict),
     .testTarget(name: "FilesTests", dependencies: ["Platform", "Files", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "PicturesTests", dependencies: ["Platform", "Pictures", "Datasets", "TestSupport"], swiftSettings: strict),

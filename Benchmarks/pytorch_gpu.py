@@ -1,8 +1,9 @@
 """PyTorch and diffusers on one GPU, on the work of `xla-check train` and `xla-check sample`. Prints rows of a Markdown table.
 
-usage: pytorch_gpu.py [train|sample] BATCH STEPS [PRECISION/MODE,…]
+usage: pytorch_gpu.py WORK:BATCH:STEPS,… PRECISION/MODE,…
 
-Modes: channels_last throughout; eager, compiled, and compiled with CUDA graphs; products of bfloat16 (autocast) and of TF32.
+WORK is train or sample; PRECISION bfloat16 (autocast) or TF32; MODE eager, default or reduce-overhead (torch.compile, without and with
+CUDA graphs). Memory is channels_last throughout. All is compiled first, and timed after the gate (gate.py).
 """
 import statistics
 import sys
@@ -11,12 +12,14 @@ import time
 import torch
 from diffusers import DDIMScheduler
 
+import gate
 import networks
 
-work, batch, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-wanted = sys.argv[4].split(",") if len(sys.argv) > 4 else None
 device = torch.device("cuda")
 torch.backends.cudnn.benchmark = True
+# All that is prepared stays compiled.
+torch._dynamo.config.recompile_limit = 64
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
 
 
 def timed(unit):
@@ -27,7 +30,7 @@ def timed(unit):
     return (time.perf_counter() - start) * 1e3
 
 
-def training(network, parameters, narrow):
+def training(network, parameters, batch, narrow):
     x0 = (torch.rand(batch, 3, 32, 32, device=device) * 2 - 1).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(parameters, lr=2e-4, fused=True)
     average = [p.detach().clone() for p in parameters]
@@ -44,7 +47,7 @@ def training(network, parameters, narrow):
     return unit
 
 
-def sampling(network, narrow):
+def sampling(network, batch, steps, narrow):
     scheduler = DDIMScheduler(num_train_timesteps=1000, beta_schedule="linear")
     scheduler.set_timesteps(steps)
 
@@ -59,27 +62,33 @@ def sampling(network, narrow):
     return unit
 
 
-print(f"PyTorch {torch.__version__} on {torch.cuda.get_device_name()}")
-for narrow in (True, False):
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    for mode in ("eager", "default", "reduce-overhead"):
-        if wanted and f"{'bfloat16' if narrow else 'TF32'}/{mode}" not in wanted:
-            continue
+prepared = []
+for precision, mode in (way.split("/") for way in sys.argv[2].split(",")):
+    for work, batch, steps in ((w, int(b), int(s)) for w, b, s in (unit.split(":") for unit in sys.argv[1].split(","))):
+        row = f"| PyTorch, {mode}, {precision} | {work} {batch} "
         try:
-            torch._dynamo.reset()
+            narrow = precision == "bfloat16"
             torch.cuda.reset_peak_memory_stats()
+            held = torch.cuda.memory_allocated()
             model = networks.cifar10().to(device, memory_format=torch.channels_last)
             network = model if mode == "eager" else torch.compile(model, mode=mode)
-            unit = training(network, list(model.parameters()), narrow) if work == "train" else sampling(network, narrow)
+            if work == "train":
+                unit = training(network, list(model.parameters()), batch, narrow)
+            else:
+                unit = sampling(network, batch, steps, narrow)
             start = time.perf_counter()
             for _ in range(3):
                 timed(unit)
             warm = time.perf_counter() - start
-            times = [timed(unit) for _ in range(steps if work == "train" else 3)]
-            median = statistics.median(times)
-            peak = torch.cuda.max_memory_allocated() >> 20
-            figure = f"{median:.2f} ({min(times):.2f})" if work == "train" else f"{median / 1e3:.3f} s, {batch / median * 1e3:.0f} images/s"
-            print(f"| PyTorch, {mode}, {'bfloat16' if narrow else 'TF32'} | {warm:.0f} | {peak} | {figure} |", flush=True)
-            del model, network, unit
+            peak = (torch.cuda.max_memory_allocated() - held) >> 20
+            prepared.append((row + f"| {warm:.0f} | {peak} |", work, batch, steps, unit))
         except Exception as error:  # one mode that fails says so and leaves the others
-            print(f"| PyTorch, {mode}, {'bfloat16' if narrow else 'TF32'} | failed: {str(error).splitlines()[0][:200]} |", flush=True)
+            print(row + f"| failed: {str(error).splitlines()[0][:200]} |", flush=True)
+
+gate.wait()
+print(f"PyTorch {torch.__version__} on {torch.cuda.get_device_name()}")
+for row, work, batch, steps, unit in prepared:
+    times = [timed(unit) for _ in range(steps + 3 if work == "train" else 6)][3:]
+    median = statistics.median(times)
+    figure = f"{median:.2f} ({min(times):.2f})" if work == "train" else f"{median / 1e3:.3f} s, {batch / median * 1e3:.0f} images/s"
+    print(f"{row} {figure} |", flush=True)

@@ -23,6 +23,26 @@ package func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ coun
 /// C's `close`.
 package func systemClose(_ descriptor: Int32) -> Int32 { close(descriptor) }
 
+/// C's `SOCK_STREAM`, as `socket` takes it.
+package var streamSocketType: Int32 {
+  #if canImport(Glibc)
+    Int32(SOCK_STREAM.rawValue)
+  #else
+    SOCK_STREAM
+  #endif
+}
+
+/// C's `send`, where a peer that is gone is an error and no signal.
+package func sendQuietly(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
+  #if canImport(Darwin)
+    var yes: Int32 = 1
+    setsockopt(descriptor, SOL_SOCKET, SO_NOSIGPIPE, &yes, socklen_t(MemoryLayout<Int32>.size))
+    return send(descriptor, bytes, count, 0)
+  #else
+    return send(descriptor, bytes, count, Int32(MSG_NOSIGNAL))
+  #endif
+}
+
 /// Hands on what was printed, and says whether it arrived.
 package func flushPrinted() -> Bool { fflush(stdout) == 0 && ferror(stdout) == 0 }
 

@@ -34,6 +34,8 @@ public enum Reduction: String, Sendable, CaseIterable {
   case exact
   /// As the ranks' own means of communication like it.
   case fast
+  /// By the accelerators of all ranks, which average gradients among themselves within each step.
+  case device
 }
 
 extension Communicator {

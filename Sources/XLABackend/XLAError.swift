@@ -10,6 +10,8 @@ public enum XLAError: Error, CustomStringConvertible {
   case repeatedDevice(Int)
   /// A plugin has fewer devices than were asked for.
   case noDevice(plugin: String, index: Int, count: Int)
+  /// A plugin whose devices do not work together with those of other processes.
+  case noCluster(plugin: String, expected: Int, found: Int)
   /// A function of the PJRT C API failed. `code` is the API's.
   case call(String, plugin: String, code: Int, message: String)
   /// A program that the plugin's compiler refused, with the operator at fault where the compiler names a line.
@@ -27,6 +29,8 @@ public enum XLAError: Error, CustomStringConvertible {
     case .repeatedDevice(let index): "device \(index) is named twice"
     case .noDevice(let plugin, let index, let count):
       "\(plugin) has no device \(index): it has \(count), counted from 0"
+    case .noCluster(let plugin, let expected, let found):
+      "\(plugin) does not join devices of several processes: it sees those of \(found), not of \(expected); leave out --reduction device"
     case .call(let function, let plugin, let code, let message):
       "\(function) of \(plugin) failed\(code == Self.outOfMemory ? " for want of memory (a smaller batch needs less)" : ""): \(message)"
     case .compilation(let op, let plugin, let version, let message):

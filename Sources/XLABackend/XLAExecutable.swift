@@ -23,7 +23,7 @@ public final class XLAExecutable: Executable {
     self.program = program
     storage = states
     rowCounts = program.rowCounts
-    let options = LoweringOptions(precision: backend.precision, replicas: backend.indices.count)
+    let options = LoweringOptions(precision: backend.precision, replicas: backend.deviceCount)
     let module = Module(program, options)
     executable = try backend.compile(module)
     results =

@@ -23,7 +23,8 @@ struct BackendOptions: ParsableArguments {
   var precision: String?
   @Option(
     help: ArgumentHelp(
-      "Which of an accelerator's devices share each batch, such as 0,1 (default: 0).", valueName: "list"))
+      "Which of an accelerator's devices share each batch, such as 0,1 (default: 0; of several processes on a machine one each).",
+      valueName: "list"))
   var devices: IntegerList?
   @Option(
     help: ArgumentHelp("Threads of the cpu that share the computation (default: all processors).", valueName: "n"))
@@ -44,9 +45,10 @@ struct BackendOptions: ParsableArguments {
   ///   - threads: Instead of those that the options say.
   ///   - choices: Where choices by timing are kept, if not in the user's cache.
   ///   - given: Choices by timing that another process has made, in place of any that are kept.
+  ///   - joined: Whether the accelerators of all ranks share each batch.
   func make(
     _ name: String = "cpu", precision usual: String = "float32", fixed: Bool = false, profiles: Bool = false,
-    threads: Int? = nil, choices: URL? = nil, given: String? = nil
+    threads: Int? = nil, choices: URL? = nil, given: String? = nil, joined: Bool = false
   ) throws -> any Backend {
     let name = device ?? name
     let isHost = name == "cpu" || name == "reference"
@@ -57,6 +59,7 @@ struct BackendOptions: ParsableArguments {
       guard precision == XLAPrecision.float32.rawValue else {
         throw ValidationError("--precision \(precision) is for accelerators, not for --device \(name)")
       }
+      if joined { throw ValidationError("--reduction device is for accelerators, not for --device \(name)") }
       if devices != nil { throw ValidationError("--devices is for accelerators, not for --device \(name)") }
       return name == "cpu" ? processor(fixed, profiles, threads, choices, given) : ReferenceBackend()
     default:
@@ -65,12 +68,20 @@ struct BackendOptions: ParsableArguments {
         throw ValidationError(
           "--precision \(precision): choose \(XLAPrecision.allCases.map(\.rawValue).joined(separator: ", "))")
       }
-      do { return try XLABackend(device: name, precision: precision, indices: devices?.values ?? [0]) } catch XLAError
-        .unknownDevice
-      {
+      do {
+        return try XLABackend(
+          device: name, precision: precision, indices: devices?.values ?? [usualDevice], isRepeatable: fixed,
+          cluster: joined ? XLACluster(Launch.ranks) : nil)
+      } catch XLAError.unknownDevice {
         throw ValidationError("there is no device \(name); choose cpu, cuda, tpu, xla:PATH or reference")
       }
     }
+  }
+
+  /// The first that is there; of several processes on a machine each has its own, unless the launcher shows each no more than one.
+  private var usualDevice: Int {
+    let shown = ProcessInfo.processInfo.environment["CUDA_VISIBLE_DEVICES"]?.split(separator: ",").count
+    return Launch.localRank % max(1, shown ?? .max)
   }
 
   private func processor(_ fixed: Bool, _ profiles: Bool, _ threads: Int?, _ choices: URL?, _ given: String?)

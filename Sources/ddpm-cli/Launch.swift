@@ -17,6 +17,8 @@ protocol RankedCommand {}
 enum Launch {
   /// Who works on the command together. Set once, before it runs.
   nonisolated(unsafe) private(set) static var ranks: any Communicator = Alone()
+  /// Which of this machine's processes this is: they take one accelerator each.
+  nonisolated(unsafe) private(set) static var localRank = 0
 
   /// What a launcher says in the environment of each process that it starts, and there is more than one.
   static func launcher(in environment: [String: String]) -> String? {
@@ -33,7 +35,15 @@ enum Launch {
   ///
   /// - Throws: what MPI says; without MPI, that this program was started several times. Another version elsewhere is an error too.
   static func join() throws {
-    guard let launcher = launcher(in: ProcessInfo.processInfo.environment) else { return }
+    let environment = ProcessInfo.processInfo.environment
+    let launcher = launcher(in: environment)
+    #if MPI
+      let hasMPI = launcher != nil
+    #else
+      let hasMPI = false
+    #endif
+    if let place = try StorePlace(in: environment, hasMPI: hasMPI) { return try join(place) }
+    guard let launcher else { return }
     #if MPI
       let joined = try MPIRanks()
       guard joined.isShared else {
@@ -41,13 +51,38 @@ enum Launch {
           "\(launcher) says that there are several processes, and MPI says that this one is alone: start it by the mpirun of the MPI it was linked with"
         )
       }
-      ranks = joined
-      try joined.agree(on: "version of ddpm", Version.build)
+      try meet(joined)
     #else
       throw LaunchError(
         "started as one of several processes (\(launcher)), and built without MPI: each would do the same; build with --traits MPI, or start one"
       )
     #endif
+  }
+
+  /// What is there until this process has done its part.
+  nonisolated(unsafe) private static var presence: StoreClient.Presence?
+  /// Rank 0's.
+  nonisolated(unsafe) private static var server: StoreServer?
+
+  /// Joins the other processes by the store of rank 0.
+  private static func join(_ place: StorePlace) throws {
+    let client = try StoreClient(place.address)
+    if place.rank == 0 { server = try StoreServer(port: client.port) }
+    presence = try client.join(rank: place.rank) { lost in
+      // The first of those that are left speaks for all.
+      if place.rank == (lost == 0 ? 1 : 0) {
+        Terminal.complain("\(StoreError.lost(rank: lost)); go on with --resume where it was a run", byAnyRank: true)
+      }
+      _exit(1)
+    }
+    try meet(StoreRanks(rank: place.rank, count: place.count, host: ProcessInfo.processInfo.hostName, store: client))
+  }
+
+  /// Says who the others are.
+  private static func meet(_ joined: any Communicator) throws {
+    ranks = joined
+    localRank = try ranks.gather(ranks.host).prefix(ranks.rank).count { $0 == ranks.host }
+    try ranks.agree(on: "version of ddpm", Version.build)
   }
 
   /// - Throws: where several processes were started for what one does.
@@ -86,6 +121,8 @@ enum Launch {
 
   /// Leaves the others in peace.
   static func end() {
+    presence?.leave()
+    server?.waitUntilLeft()
     #if MPI
       (ranks as? MPIRanks)?.end()
     #endif

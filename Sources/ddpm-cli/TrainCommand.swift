@@ -95,7 +95,8 @@ struct TrainCommand: ParsableCommand, RankedCommand {
 
   @Option(
     help:
-      "How several processes add gradients: exact, the same bits for any number of them, or fast, as MPI likes it.")
+      "How several processes add gradients: exact, the same bits for any number of them; fast, as MPI likes it; or device, by the accelerators' own network."
+  )
   var reduction = Reduction.exact
 
   private var overrides: [String: JSONValue] {
@@ -141,7 +142,7 @@ struct TrainCommand: ParsableCommand, RankedCommand {
     let configuration = try newConfiguration()
     let directory = URL(filePath: out ?? "runs/\(preset?.rawValue ?? Self.lastPart(of: configuration.data))")
     let threads = configuration.threads ?? backend.threadCount
-    return try Launch.firstThenOthers(learned: Self.choices) { choices in
+    return try prepared { choices in
       try TrainingRun(
         configuration, output: directory, start: startFrom.map { URL(filePath: $0) }, replaces: force,
         ranks: Launch.ranks, reduction: reduction, on: makeBackend(configuration, threads: threads, directory, choices),
@@ -155,9 +156,9 @@ struct TrainCommand: ParsableCommand, RankedCommand {
       throw ValidationError(
         "--resume takes everything from its directory: leave out --out, --preset, --config, --start-from and --force")
     }
-    return try Launch.firstThenOthers(learned: Self.choices) { choices in
-      let run = RunDirectory(directory)
-      if Launch.ranks.isFirst { try run.recover() }
+    let run = RunDirectory(directory)
+    if Launch.ranks.isFirst { try run.recover() }
+    return try prepared { choices in
       // Exactly as before, unless asked otherwise.
       let configuration = try run.readConfiguration()
       let threads = backend.threads ?? configuration.threads ?? backend.threadCount
@@ -166,6 +167,17 @@ struct TrainCommand: ParsableCommand, RankedCommand {
         on: makeBackend(configuration, threads: threads, directory, choices), threads: threads,
         progress: Self.readingProgress)
     }
+  }
+
+  /// Prepares a run on the first rank and then on the others; on all at once where their accelerators work as one, which wait for each other.
+  ///
+  /// - Parameter make: gets the choices that the first has made; nil on the first.
+  private func prepared(_ make: (String?) throws -> TrainingRun) throws -> TrainingRun {
+    guard Launch.ranks.isShared, reduction == .device else {
+      return try Launch.firstThenOthers(learned: Self.choices, make)
+    }
+    _ = try Launch.ranks.gather("")
+    return try make(Launch.ranks.isFirst ? nil : "")
   }
 
   /// The algorithms that a run has chosen, for other ranks to choose too.
@@ -180,7 +192,8 @@ struct TrainCommand: ParsableCommand, RankedCommand {
     try backend.make(
       configuration.device, precision: configuration.precision, fixed: configuration.deterministic, profiles: profile,
       threads: threads,
-      choices: given == nil ? directory.appending(path: "tuning") : nil, given: given)
+      choices: given == nil ? directory.appending(path: "tuning") : nil, given: given,
+      joined: reduction == .device && Launch.ranks.isShared)
   }
 
   /// Reading thousands of pictures takes a while.

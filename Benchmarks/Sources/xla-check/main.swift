@@ -11,7 +11,7 @@ import XLABackend
 //   xla-check sample NETWORK BATCH STEPS DEVICE…    DDIM with x on the device
 //
 // NETWORK: cifar10 (the paper's) or mnist. DEVICE: cpu, or cuda, tpu, xla-cpu, xla:FILE, followed by a precision where it is not
-// float32: cuda,bfloat16. CACHE=FOLDER keeps compiled programs.
+// float32, and by `repeatable`: cuda,bfloat16,repeatable. CACHE=FOLDER keeps compiled programs.
 
 WaitPolicy.restartIfUnset()
 
@@ -32,12 +32,14 @@ struct Usage: Error, CustomStringConvertible { let description: String }
 
 func backend(_ name: String) throws -> any Backend {
   if name == "cpu" { return CPUBackend() }
-  let parts = name.split(separator: ",", maxSplits: 1).map(String.init)
-  guard let precision = parts.count == 1 ? .float32 : XLAPrecision(rawValue: parts[1]) else {
-    throw Usage(description: "precision \(parts[1]): choose \(XLAPrecision.allCases.map(\.rawValue))")
+  let parts = name.split(separator: ",").map(String.init)
+  let isRepeatable = parts.last == "repeatable"
+  let words = parts.dropFirst().prefix(parts.count - (isRepeatable ? 2 : 1))
+  guard let precision = words.first.map(XLAPrecision.init(rawValue:)) ?? .float32 else {
+    throw Usage(description: "precision \(words[1]): choose \(XLAPrecision.allCases.map(\.rawValue))")
   }
   let folder = getenv("CACHE").map { URL(filePath: String(cString: $0)) }
-  return try XLABackend(device: parts[0], precision: precision, cacheFolder: folder)
+  return try XLABackend(device: parts[0], precision: precision, isRepeatable: isRepeatable, cacheFolder: folder)
 }
 
 /// A network by name, and a batch of samples for it.
@@ -143,7 +145,7 @@ func run(_ arguments: [String]) throws {
       first = reference
       let difference = zip(losses, reference).map { abs(Double($0 / $1 - 1)) }.max() ?? 0
       say(
-        "| \(made.name) | \(rounded(compile)) | \(executable.memoryPlan.total >> 20) | \(rounded(after[after.count / 2])) (\(rounded(after[0]))) | \(losses[0]), \(losses[steps - 1]) | \(rounded(difference, 2)) |"
+        "| \(made.name)\((made as? XLABackend)?.isRepeatable == true ? ", repeatable" : "") | \(rounded(compile)) | \(executable.memoryPlan.total >> 20) | \(rounded(after[after.count / 2])) (\(rounded(after[0]))) | \(losses[0]), \(losses[steps - 1]) | \(rounded(difference, 2)) |"
       )
     }
 
@@ -158,7 +160,7 @@ func run(_ arguments: [String]) throws {
         return (losses, try executable.states.read("conv_in.weight"))
       }
       let isSame = runs[0].0 == runs[1].0 && runs[0].1 == runs[1].1
-      say("\(made.name): two runs of \(steps) steps are \(isSame ? "the same, bit for bit" : "DIFFERENT")")
+      say("\(name): two runs of \(steps) steps are \(isSame ? "the same, bit for bit" : "DIFFERENT")")
     }
 
   case ("sample", 5...):

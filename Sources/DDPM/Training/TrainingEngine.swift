@@ -25,10 +25,13 @@ public final class TrainingEngine {
     fileprivate let gradientNorm: (any DeviceTensor)?
     /// Where others computed some of the batch: of all its parts.
     fileprivate let gathered: ShardedUpdate.Gathered?
+    /// Brings together what the devices of all ranks give of their own rows.
+    fileprivate let join: ([Float]) throws -> [Float]
 
     /// Waits for the step.
     public func result() throws -> Result {
-      let (means, losses) = try gathered.map { ($0.means, $0.losses) } ?? TrainingEngine.losses(outputs)
+      var (means, losses) = try gathered.map { ($0.means, $0.losses) } ?? TrainingEngine.losses(outputs)
+      losses = try join(losses)
       return Result(
         loss: means.reduce(0.0) { $0 + Double($1) / Double(means.count) }, losses: losses,
         gradientNorm: Double(try gradientNorm?.data().floats.first ?? .nan), times: gathered?.times)
@@ -78,6 +81,10 @@ public final class TrainingEngine {
   private let applying: (any Executable)?
   /// Does it together with the other ranks.
   private let sharded: ShardedUpdate?
+  /// Who computes the batches together.
+  private let ranks: any Communicator
+  /// Whether their devices share each part; otherwise each computes its own parts.
+  private let sharesParts: Bool
   /// The parts of a batch that are computed here.
   private let parts: Range<Int>
   /// The same, as the largest sums that can be made of them.
@@ -101,7 +108,10 @@ public final class TrainingEngine {
     isAsynchronous = backend.isAsynchronous
     key = .key(seed: seed)
     let tree = SumTree(parts: program.parts)
-    parts = tree.share(ofRank: ranks.rank, of: ranks.count)
+    self.ranks = ranks
+    sharesParts = backend.processCount > 1
+    let owners: any Communicator = sharesParts ? Alone() : ranks
+    parts = tree.share(ofRank: owners.rank, of: owners.count)
     nodes = tree.nodes(within: parts)
     guard program.parts > 1 else {
       let step = try program.step()
@@ -112,8 +122,8 @@ public final class TrainingEngine {
     }
     var folding: [SumTree.Fold: Program] = [:]
     for case .fold(let fold) in Set(nodes.flatMap(SumTree.steps)) { folding[fold] = try program.fold(fold) }
-    let shards = ranks.isShared ? try Shards(of: program.network.parameters(), among: ranks.count) : nil
-    let share = shards?.owned[ranks.rank]
+    let shards = owners.isShared ? try Shards(of: program.network.parameters(), among: owners.count) : nil
+    let share = shards?.owned[owners.rank]
     let (accumulate, apply) = (try program.accumulate(), try program.apply(share: share))
     let squares = try share.map { try program.squares(of: $0) }
     states = try backend.makeStates(for: [accumulate, apply] + folding.values + [squares].compactMap { $0 })
@@ -149,14 +159,19 @@ public final class TrainingEngine {
   }
 
   /// The samples of a batch that are computed here.
-  var samples: Range<Int> { parts.lowerBound * program.batchSize..<parts.upperBound * program.batchSize }
+  var samples: Range<Int> {
+    guard !sharesParts else {
+      return Range(shareOf: program.parts * program.batchSize, rank: ranks.rank, of: ranks.count)
+    }
+    return parts.lowerBound * program.batchSize..<parts.upperBound * program.batchSize
+  }
 
   /// Whether a state is here, not on another rank.
   func holds(_ state: String) -> Bool { sharded == nil || states.types[state] != nil }
 
   /// Does on the first rank what needs the states of all, and helps it on the others.
   func onFirst(_ body: (any States) throws -> Void) throws {
-    if let sharded { try sharded.all.onFirst(body) } else { try body(states) }
+    if let sharded { try sharded.all.onFirst(body) } else if ranks.isFirst { try body(states) }
   }
 
   /// One step of the recipe.
@@ -164,9 +179,8 @@ public final class TrainingEngine {
 
   /// Begins a step. Steps that are sent follow each other: states are read as they are after the last.
   public func send(_ batch: Batch, _ schedule: Adam.Step) throws -> Pending {
-    let size = program.batchSize
-    precondition(
-      batch.t.count == samples.count, "\(batch.t.count) samples for \(parts.count) parts of \(size)")
+    precondition(batch.t.count == samples.count, "\(batch.t.count) samples for \(samples.count)")
+    let size = samples.count / parts.count
     let update = program.adam.inputs(schedule)
     let rows = try program.network.rows(of: batch.condition, card)
 
@@ -178,7 +192,7 @@ public final class TrainingEngine {
     }
     guard let applying else {
       try compute(0, update)
-      return Pending(outputs: outputs, gradientNorm: outputs.last?["gradient_norm"], gathered: nil)
+      return Pending(outputs: outputs, gradientNorm: outputs.last?["gradient_norm"], gathered: nil, join: joined)
     }
     sharded?.begin()
     for node in nodes {
@@ -192,10 +206,16 @@ public final class TrainingEngine {
     }
     guard let sharded else {
       return Pending(
-        outputs: outputs, gradientNorm: try applying.run(onDevice: update)["gradient_norm"], gathered: nil)
+        outputs: outputs, gradientNorm: try applying.run(onDevice: update)["gradient_norm"], gathered: nil, join: joined
+      )
     }
     let (norm, gathered) = try sharded.finish(Self.losses(outputs), update)
-    return Pending(outputs: outputs, gradientNorm: norm, gathered: gathered)
+    return Pending(outputs: outputs, gradientNorm: norm, gathered: gathered, join: joined)
+  }
+
+  /// The losses of all samples, where each rank has those of its own rows.
+  private func joined(_ losses: [Float]) throws -> [Float] {
+    sharesParts ? try ranks.gather(losses, most: losses.count).flatMap { $0 } : losses
   }
 
   /// The mean of each part, and the loss of each sample.

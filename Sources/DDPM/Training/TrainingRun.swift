@@ -142,10 +142,13 @@ public final class TrainingRun {
     progress: (@Sendable (Int, Int) -> Void)?
   ) throws {
     try configuration.validate()
-    guard ranks.count <= configuration.accumulate else {
+    let sharesParts = backend.processCount > 1
+    guard sharesParts || ranks.count <= configuration.accumulate else {
       throw RankError.parts(configuration.accumulate, ranks: ranks.count)
     }
-    guard !ranks.isShared || backend.deviceCount == 1 else { throw RankError.devices(backend.deviceCount) }
+    guard !ranks.isShared || sharesParts || backend.deviceCount == 1 else {
+      throw RankError.devices(backend.deviceCount)
+    }
     self.hold = hold
     self.directory = directory
     self.ranks = ranks
@@ -229,10 +232,11 @@ public final class TrainingRun {
         key: TrainingConfiguration.CodingKeys.batchSize.rawValue)
     }
     // Of several ranks none has the whole average; the first brings it together when it is drawn from.
-    let average = ranks.isShared ? try backend.makeStates(for: [network.averageAlone()]) : engine.states
+    let own = backend.withinProcess
+    let average = ranks.isShared ? try own.makeStates(for: [network.averageAlone()]) : engine.states
     model = try Model(
       network, scheduler: scheduler, card: card, states: average, prefix: StateName.ema, directory: directory.url,
-      on: backend)
+      on: own)
     self.average = average
     condition = ConditionDraw(
       classes: try model.classNumbers(of: data), card: card,
@@ -244,7 +248,7 @@ public final class TrainingRun {
       warnings.append(
         "gradients are added in the order that is fastest: another number of ranks gives other last digits")
     }
-    if configuration.accumulate % ranks.count != 0 {
+    if !sharesParts, configuration.accumulate % ranks.count != 0 {
       warnings.append(
         "\(configuration.accumulate) parts do not divide among \(ranks.count) ranks: some compute one more than others, who wait"
       )

@@ -4,8 +4,12 @@ public protocol Backend: Sendable {
   var name: String { get }
   /// What decides the last digits of a result: two runs repeat each other where it is equal.
   var arithmetic: String { get }
-  /// Devices that share each batch: a program of N rows takes inputs of `deviceCount` · N.
+  /// Devices that share each batch: a program of N rows takes inputs of `deviceCount` · N from all processes together.
   var deviceCount: Int { get }
+  /// Processes whose devices are among them; each runs every program, with the rows of its own devices.
+  var processCount: Int { get }
+  /// The devices of this process alone.
+  var withinProcess: any Backend { get }
   /// Whether a run returns before its outputs are there, so that the next can be prepared and sent meanwhile.
   var isAsynchronous: Bool { get }
 
@@ -24,6 +28,10 @@ public protocol Backend: Sendable {
 extension Backend {
   /// 1.
   public var deviceCount: Int { 1 }
+  /// 1.
+  public var processCount: Int { 1 }
+  /// All there is.
+  public var withinProcess: any Backend { self }
   /// False: outputs are there when a run returns.
   public var isAsynchronous: Bool { false }
 

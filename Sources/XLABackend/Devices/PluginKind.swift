@@ -21,15 +21,24 @@ package struct PluginKind: Sendable, Equatable {
 
   /// What a plugin's client is created with. Options are not guessed for a plugin of unknown kind: it may refuse those it does not know.
   ///
-  /// - Parameter devices: How many the program will use.
-  static func clientOptions(for device: String, devices: Int) -> [String: PJRTOption] {
+  /// - Parameters:
+  ///   - indices: Those that the program will use.
+  ///   - cluster: The processes whose devices it reaches, of which each has those devices only.
+  static func clientOptions(for device: String, indices: [Int], cluster: XLACluster?) -> [String: PJRTOption] {
+    var options: [String: PJRTOption] = [:]
     switch device {
     // Memory is taken as it is needed, up to a tenth less than all, so that what is printed is what a run takes.
-    case "cuda": ["memory_fraction": .float(0.9), "preallocate": .bool(false)]
+    case "cuda": options = ["memory_fraction": .float(0.9), "preallocate": .bool(false)]
     // One process can play several devices, within reason.
-    case "xla-cpu": ["cpu_device_count": .integer(min(devices, 16))]
-    default: [:]
+    case "xla-cpu": options = ["cpu_device_count": .integer(min((indices.max() ?? 0) + 1, 16))]
+    default: break
     }
+    if let cluster {
+      options["num_nodes"] = .integer(cluster.count)
+      options["node_id"] = .integer(cluster.rank)
+      if device == "cuda" { options["visible_devices"] = .integers(indices) }
+    }
+    return options
   }
 
   /// What a file's name does not tell.

@@ -24,7 +24,7 @@ extension XLABackend {
       var finding = Finding(device: kind.device, plugin: path, searched: searched, install: kind.install)
       guard let path else { return finding }
       do {
-        let client = try PJRTClient.shared(path, device: kind.device, count: 1)
+        let client = try PJRTClient.shared(path, device: kind.device, indices: [0], cluster: nil)
         finding.version = client.plugin.version
         finding.devices = client.devices.indices.map { index in
           let memory = client.memory(of: index).map { ", \($0.limit >> 30) GiB" } ?? ""

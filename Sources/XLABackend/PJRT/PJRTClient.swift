@@ -8,7 +8,12 @@ import TensorGraph
 package final class PJRTClient: @unchecked Sendable {
   let plugin: PJRTPlugin
   let handle: OpaquePointer
+  /// Those of this process.
   package let devices: [Device]
+  /// The numbers of the devices of all processes, by process.
+  let deviceIDs: [[Int]]
+  /// Called by the client as long as it lives.
+  private let store: PJRTStore?
   /// `cpu`, `cuda`, `tpu`, ….
   let platform: String
   /// The compiler's version, as far as the plugin tells.
@@ -22,12 +27,14 @@ package final class PJRTClient: @unchecked Sendable {
     let kind: String
   }
 
-  private init(_ plugin: PJRTPlugin, options: [String: PJRTOption]) throws {
+  private init(_ plugin: PJRTPlugin, options: [String: PJRTOption], store: PJRTStore?) throws {
     self.plugin = plugin
+    self.store = store
     let created = try withNamedValues(options) { values in
       try plugin.call(\.PJRT_Client_Create, PJRT_Client_Create_Args.self) {
         $0.create_options = values.baseAddress
         $0.num_options = values.count
+        store?.answer(in: &$0)
       }.client
     }
     guard let client = created else { throw plugin.error("PJRT_Client_Create", PJRT_Error_Code_INTERNAL, "no client") }
@@ -44,6 +51,13 @@ package final class PJRTClient: @unchecked Sendable {
       }
       devices = try UnsafeBufferPointer(start: found.addressable_devices, count: found.num_addressable_devices)
         .compactMap { try $0.map { try Device($0, plugin) } }
+      let all = try plugin.call(\.PJRT_Client_Devices, PJRT_Client_Devices_Args.self) { $0.client = client }
+      var ids: [Int: [Int]] = [:]
+      for case let device? in UnsafeBufferPointer(start: all.devices, count: all.num_devices) {
+        let (process, id) = try plugin.place(of: device)
+        ids[process, default: []].append(id)
+      }
+      deviceIDs = ids.sorted { $0.key < $1.key }.map { $0.value.sorted() }
     } catch {
       plugin.free(\.PJRT_Client_Destroy, PJRT_Client_Destroy_Args.self) { $0.client = client }
       throw error
@@ -65,13 +79,15 @@ package final class PJRTClient: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - device: Of which kind it is.
-  ///   - count: The devices that will be used.
-  static func shared(_ path: String, device: String, count: Int) throws -> PJRTClient {
-    let key = Key(path: path, options: PluginKind.clientOptions(for: device, devices: count))
+  ///   - indices: The devices that will be used.
+  ///   - cluster: The processes whose devices it reaches.
+  static func shared(_ path: String, device: String, indices: [Int], cluster: XLACluster?) throws -> PJRTClient {
+    let key = Key(path: path, options: PluginKind.clientOptions(for: device, indices: indices, cluster: cluster))
     return try clients.withLock { clients in
       if let known = clients[key]?.client { return known }
       if device == "cuda" { CUDALibraries.prepare(for: path) }
-      let client = try PJRTClient(PJRTPlugin.open(path), options: key.options)
+      let client = try PJRTClient(
+        PJRTPlugin.open(path), options: key.options, store: cluster.map { PJRTStore($0.store) })
       clients[key] = Weak(client: client)
       return client
     }
@@ -112,16 +128,29 @@ package final class PJRTClient: @unchecked Sendable {
   }
 }
 
+extension PJRTPlugin {
+  /// The process that a device belongs to, and its number.
+  fileprivate func place(of device: OpaquePointer) throws -> (process: Int, id: Int) {
+    let description = try call(\.PJRT_Device_GetDescription, PJRT_Device_GetDescription_Args.self) {
+      $0.device = device
+    }.device_description
+    let process = try call(\.PJRT_DeviceDescription_ProcessIndex, PJRT_DeviceDescription_ProcessIndex_Args.self) {
+      $0.device_description = description
+    }.process_index
+    let id = try call(\.PJRT_DeviceDescription_Id, PJRT_DeviceDescription_Id_Args.self) {
+      $0.device_description = description
+    }.id
+    return (Int(process), Int(id))
+  }
+}
+
 extension PJRTClient.Device {
   fileprivate init(_ device: OpaquePointer, _ plugin: PJRTPlugin) throws {
     handle = device
     let description = try plugin.call(\.PJRT_Device_GetDescription, PJRT_Device_GetDescription_Args.self) {
       $0.device = device
     }.device_description
-    id = try Int(
-      plugin.call(\.PJRT_DeviceDescription_Id, PJRT_DeviceDescription_Id_Args.self) {
-        $0.device_description = description
-      }.id)
+    id = try plugin.place(of: device).id
     let kind = try plugin.call(\.PJRT_DeviceDescription_Kind, PJRT_DeviceDescription_Kind_Args.self) {
       $0.device_description = description
     }
