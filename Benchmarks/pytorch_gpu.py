@@ -19,6 +19,7 @@ device = torch.device("cuda")
 torch.backends.cudnn.benchmark = True
 # All that is prepared stays compiled.
 torch._dynamo.config.recompile_limit = 64
+torch._dynamo.config.automatic_dynamic_shapes = False
 torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
 
 

@@ -32,6 +32,15 @@ package var streamSocketType: Int32 {
   #endif
 }
 
+/// The option that says after how many seconds of silence a peer is asked whether it is there.
+package var keepAliveIdleOption: Int32 {
+  #if canImport(Darwin)
+    TCP_KEEPALIVE
+  #else
+    Int32(TCP_KEEPIDLE)
+  #endif
+}
+
 /// C's `send`, where a peer that is gone is an error and no signal.
 package func sendQuietly(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ count: Int) -> Int {
   #if canImport(Darwin)

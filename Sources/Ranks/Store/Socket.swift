@@ -27,8 +27,8 @@ package final class Socket: Sendable {
   package static func connected(to host: String, _ port: UInt16) throws(StoreError) -> Socket {
     let socket = try opened(host, port, "\(host):\(port)") { connect($0, $1.ai_addr, $1.ai_addrlen) == 0 }
     // Messages are short and waited for.
-    var yes: Int32 = 1
-    setsockopt(socket.descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &yes, socklen_t(MemoryLayout<Int32>.size))
+    socket.set(Int32(IPPROTO_TCP), Int32(TCP_NODELAY), 1)
+    socket.noticesLostMachines()
     return socket
   }
 
@@ -36,9 +36,26 @@ package final class Socket: Sendable {
   func accepted() -> Socket? {
     while true {
       let made = accept(descriptor, nil, nil)
-      if made >= 0 { return Socket(made) }
+      if made >= 0 {
+        let socket = Socket(made)
+        socket.noticesLostMachines()
+        return socket
+      }
       guard errno == EINTR || errno == ECONNABORTED else { return nil }
     }
+  }
+
+  /// A machine that says nothing for 25 seconds, asked three times, is gone.
+  private func noticesLostMachines() {
+    set(SOL_SOCKET, SO_KEEPALIVE, 1)
+    set(Int32(IPPROTO_TCP), keepAliveIdleOption, 10)
+    set(Int32(IPPROTO_TCP), Int32(TCP_KEEPINTVL), 5)
+    set(Int32(IPPROTO_TCP), Int32(TCP_KEEPCNT), 3)
+  }
+
+  private func set(_ level: Int32, _ option: Int32, _ value: Int32) {
+    var value = value
+    setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
   }
 
   private static func opened(
