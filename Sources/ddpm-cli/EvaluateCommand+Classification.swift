@@ -23,10 +23,10 @@ extension EvaluateCommand {
     let batch = min(batchSize, visits.count * classes)
     let denoiser = try model.denoiser(
       batchSize: batch, size: SampleSize(height: data.shape.height, width: data.shape.width))
-    let run = ClassificationRun(
-      BoundRun(
-        bound(process, of: data), denoiser: denoiser, visits: visits, seed: seed, batchSize: batch),
-      classes: classes, eliminates: eliminate, score: score)
+    var terms = BoundRun(
+      bound(process, of: data), denoiser: denoiser, visits: visits, seed: seed, batchSize: batch)
+    terms.ranks = Launch.ranks
+    let run = ClassificationRun(terms, classes: classes, eliminates: eliminate, score: score)
     let file = stateFile(.own)
     var identity = try subject.identity(metric: metric.rawValue, weights: model.fingerprint(), data: data)
     identity["score"] = .string(score.rawValue)
@@ -39,6 +39,8 @@ extension EvaluateCommand {
     guard finished <= count else {
       throw EvaluationError.tooManyImages(resume ?? "", found: finished, wanted: count)
     }
+    try Launch.ranks.agree(
+      on: "model, data or state", JSONValue.object(identity).compactText + ", \(finished) images done")
     terminal.print("data        \(data); \(Text.grouped(count)) evaluated, from the first")
     terminal.print(
       "asks        \(Text.grouped(run.classifier.predictions(classes: classes))) predictions an image, of \(classes) classes"
@@ -49,7 +51,7 @@ extension EvaluateCommand {
     let clock = Countdown()
     var lastSaved = 0.0
     func save(_ statistics: ClassificationStatistics) throws {
-      if let file { try statistics.write(to: file, identity: identity) }
+      if let file, Launch.ranks.isFirst { try statistics.write(to: file, identity: identity) }
     }
     try run(&statistics, upTo: count, image: { try data.evaluationImage($0, classes: numbers) }) { statistics in
       let done = statistics.images.count
@@ -60,7 +62,7 @@ extension EvaluateCommand {
         try save(statistics)
         lastSaved = clock.elapsed
       }
-      if let signal = StopSignals.pending, done < count {
+      if let signal = try Launch.agreed(StopSignals.pending), done < count {
         terminal.end()
         try save(statistics)
         Terminal.complain(

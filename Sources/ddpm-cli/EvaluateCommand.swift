@@ -106,7 +106,6 @@ struct EvaluateCommand: ParsableCommand, BoundMeasuring, RankedCommand {
     if metric == .classification, classGiven != .own {
       throw ValidationError("classification asks about every class in turn: leave out --class-given")
     }
-    if metric == .classification { try Launch.requireOne("classification is done") }
     if metric != .likelihood, classGiven == .both {
       throw ValidationError("\(metric.rawValue) is measured one way at a time: choose --class-given own or none")
     }

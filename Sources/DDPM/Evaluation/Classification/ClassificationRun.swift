@@ -24,22 +24,29 @@ public struct ClassificationRun<D: Denoiser> {
     self.score = score
   }
 
-  /// Goes on from the images that `statistics` holds.
+  /// Goes on from the images that `statistics` holds. The ranks of ``terms`` take the images in turn, and all have all results.
   ///
   /// - Parameters:
   ///   - count: images in the end.
   ///   - image: gives image i; its condition is its true class.
-  ///   - observe: called after each image; throw from it to stop.
+  ///   - observe: called after an image of each rank; throw from it to stop.
   public func callAsFunction(
     _ statistics: inout ClassificationStatistics, upTo count: Int, image: (Int) throws -> EvaluationImage,
     observe: ((ClassificationStatistics) throws -> Void)? = nil
   ) throws {
-    for index in statistics.images.count..<max(statistics.images.count, count) {
-      let image = try image(index)
-      guard case let label?? = image.condition.classes?.first else {
-        throw EvaluationError.noLabel("image \(index)")
+    let ranks = terms.ranks
+    for start in stride(from: statistics.images.count, to: count, by: ranks.count) {
+      let index = start + ranks.rank
+      var mine: [Int] = []
+      if index < count {
+        let image = try image(index)
+        guard case let label?? = image.condition.classes?.first else {
+          throw EvaluationError.noLabel("image \(index)")
+        }
+        mine = ClassificationStatistics.Image(truth: label, try classify(image.x0, index: index)).numbers
       }
-      statistics.add(truth: label, try classify(image.x0, index: index))
+      let all = try ranks.gather(mine, most: ClassificationStatistics.Image.numberCount)
+      statistics.images += all.prefix(count - start).map(ClassificationStatistics.Image.init)
       try observe?(statistics)
     }
   }

@@ -17,6 +17,15 @@ public struct ClassificationStatistics: Sendable, Equatable {
     public let best: Int
     /// Predictions that it took.
     public let predictions: Int
+
+    init(truth: Int, _ result: DiffusionClassifier.Result) {
+      (self.truth, best, predictions) = (truth, result.best, result.trials.reduce(0, +))
+    }
+
+    static let numberCount = 3
+    var numbers: [Int] { [truth, best, predictions] }
+    /// - Parameter numbers: as `numbers` has them.
+    init(_ numbers: [Int]) { (truth, best, predictions) = (numbers[0], numbers[1], numbers[2]) }
   }
 
   /// In their order.
@@ -24,10 +33,6 @@ public struct ClassificationStatistics: Sendable, Equatable {
 
   /// Those of no image yet.
   public init() {}
-
-  mutating func add(truth: Int, _ result: DiffusionClassifier.Result) {
-    images.append(Image(truth: truth, best: result.best, predictions: result.trials.reduce(0, +)))
-  }
 
   /// Images that were taken for what they are.
   public var correct: Int { images.count { $0.truth == $0.best } }
@@ -63,16 +68,16 @@ public struct ClassificationStatistics: Sendable, Equatable {
     func damaged(_ problem: String) -> EvaluationError { .damagedState(url.path, problem) }
     guard let rows = object["images"]?.array else { throw damaged("it holds no images") }
     images = try rows.map { row in
-      guard let values = row.array?.compactMap(\.integer), values.count == 3, (0..<classes).contains(values[0]),
+      guard let values = row.array?.compactMap(\.integer), values.count == Image.numberCount, (0..<classes).contains(values[0]),
         (0..<classes).contains(values[1]), values[2] > 0
       else { throw damaged("an image's class") }
-      return Image(truth: values[0], best: values[1], predictions: values[2])
+      return Image(values)
     }
   }
 
   /// Writes the state, whole or not at all.
   public func write(to url: URL, identity: [String: JSONValue]) throws {
-    let rows = images.map { JSONValue.array([.integer($0.truth), .integer($0.best), .integer($0.predictions)]) }
+    let rows = images.map { JSONValue.array($0.numbers.map { .integer($0) }) }
     let object: [String: JSONValue] = [
       "format": .string(Self.format), "identity": .object(identity), "images": .array(rows),
     ]
