@@ -72,4 +72,51 @@ CK_BF16 void ck_bf16_gemm(
     }
   }
 }
+// MARK: operands of 32 bits
+
+/// 16 floats at p of which `n` exist, the others zero.
+#define LOAD_SOME(p, n) ((v16)_mm512_maskz_loadu_ps((__mmask16)((1u << min_long(16, max_long(0, n))) - 1), p))
+
+/// Rows 2l and 2l + 1 of `columns` floats, `row` apart, to a row of `columns` words for each l; of k rows, a last odd one pairs with zeros.
+CK_BF16 static void pair_rows(const float *x, long k, long columns, long row, ck_pair_word *words) {
+  for (long l = 0; l < k; l += 2, x += 2 * row, words += columns)
+    for (long i = 0; i < columns; i += 16) {
+      long some = min_long(16, columns - i);
+      v16 even = LOAD_SOME(x + i, some), odd = {0};
+      if (l + 1 < k) odd = LOAD_SOME(x + row + i, some);
+      ck_pair_word pairs[16];
+      store_paired(some == 16 ? words + i : pairs, &even, &odd);
+      if (some < 16) memcpy(words + i, pairs, (size_t)some * sizeof *words);
+    }
+}
+
+/// m rows of k floats, `row` apart, to rows of ⌈k/2⌉ words.
+CK_BF16 static void round_rows(const float *x, long m, long k, long row, ck_pair_word *words) {
+  long width = ceil_div(k, 2);
+  for (long i = 0; i < m; i++, x += row, words += width)
+    for (long l = 0; l < k; l += 16) {
+      v16 some = LOAD_SOME(x + l, k - l);
+      ck_pair_word pairs[8];
+      store_rounded(k - l >= 16 ? words + l / 2 : pairs, &some);
+      if (k - l < 16) memcpy(words + l / 2, pairs, (size_t)(width - l / 2) * sizeof *words);
+    }
+}
+
+void ck_bf16_rounded_gemm(
+  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
+  int accumulate, ck_pair_word *scratch) {
+  long depth = ceil_div(k, 2);
+  ck_pair_word *b_words = scratch, *a_words = scratch + depth * n;
+  for (long panel = 0; panel * CK_PANEL < n; panel++) {
+    long width = panel_width(panel, n);
+    pair_rows(b + panel_offset(panel, k), k, width, width, b_words + panel_offset(panel, depth));
+  }
+  if (a_column == 1) {
+    round_rows(a, m, k, a_row, a_words);
+    ck_bf16_gemm(m, n, depth, a_words, depth, 1, b_words, c, c_row, accumulate);
+  } else {
+    pair_rows(a, k, m, a_column, a_words);
+    ck_bf16_gemm(m, n, depth, a_words, 1, m, b_words, c, c_row, accumulate);
+  }
+}
 #endif

@@ -208,4 +208,14 @@ void ck_bf16_pointwise_backward_weights(
   gradient_job job = {conv, x, dy, dw, workspace};
   ck_parallel(gradient_body, &job);
 }
+#else
+void ck_bf16_pointwise_pack(const ck_pointwise *conv, const float *w, void *packed) {}
+void ck_bf16_pointwise_pack_backward(const ck_pointwise *conv, const float *w, void *packed) {}
+void ck_bf16_pointwise_forward(
+  const ck_pointwise *conv, const float *x, const void *packed, const float *bias, const float *residual, float *y,
+  void *workspace) {}
+void ck_bf16_pointwise_backward_data(
+  const ck_pointwise *conv, const float *dy, const void *packed, const float *residual, float *dx, void *workspace) {}
+void ck_bf16_pointwise_backward_weights(
+  const ck_pointwise *conv, const float *x, const float *dy, float *dw, void *workspace) {}
 #endif

@@ -190,4 +190,12 @@ void ck_bf16_winograd_backward_data(
   forward_job job = {conv, conv->outputs, conv->inputs, dy, transformed, NULL, residual, dx, workspace};
   ck_parallel(forward_body, &job);
 }
+#else
+void ck_bf16_winograd_transform(const ck_winograd *conv, const float *w, void *transformed) {}
+void ck_bf16_winograd_transform_backward(const ck_winograd *conv, const float *w, void *transformed) {}
+void ck_bf16_winograd_forward(
+  const ck_winograd *conv, const float *x, const void *transformed, const float *bias, const float *residual, float *y,
+  void *workspace) {}
+void ck_bf16_winograd_backward_data(
+  const ck_winograd *conv, const float *dy, const void *transformed, const float *residual, float *dx, void *workspace) {}
 #endif

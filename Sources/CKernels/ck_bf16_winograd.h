@@ -2,9 +2,9 @@
 #pragma once
 #include "ck_bf16_words.h"
 
-#if defined(__x86_64__)
 #include "ck_winograd_maps.h"
 
+#if defined(__x86_64__)
 #pragma clang fp contract(fast)
 
 /// Where a tile begins: its image, and its first row and column of the output.

@@ -126,4 +126,7 @@ void ck_bf16_winograd_backward_weights(
   gradient_job job = {conv, x, dy, dw, workspace};
   ck_parallel(gradient_body, &job);
 }
+#else
+void ck_bf16_winograd_backward_weights(
+  const ck_winograd *conv, const float *x, const float *dy, float *dw, void *workspace) {}
 #endif

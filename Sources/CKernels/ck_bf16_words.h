@@ -24,9 +24,16 @@ CK_BF16_INLINE void store_paired(void *p, const v16 *even, const v16 *odd) {
   __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)*odd));
   _mm512_storeu_si512(p, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
 }
+#endif
 
 /// As `ck_gemm`, with words in place of A's and B's floats: k counts words, of which each adds two products.
 void ck_bf16_gemm(
   long m, long n, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b, float *c, long c_row,
   int accumulate);
-#endif
+
+/// As `ck_gemm` on A and B rounded to bfloat16; a_row or a_column is 1. `scratch` has `rounded_words(m, n, k)`.
+void ck_bf16_rounded_gemm(
+  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
+  int accumulate, ck_pair_word *scratch);
+
+CK_INLINE long rounded_words(long m, long n, long k) { return ceil_div(k, 2) * (m + n); }

@@ -1,7 +1,6 @@
-/// Convolutions, products and attention whose operands are rounded to bfloat16 and whose sums are FP32, for AVX512-BF16.
+/// Convolutions whose products round their operands to bfloat16 and add in FP32, for AVX512-BF16.
 #pragma once
 #include <stddef.h>
-#include "ck_attention.h"
 #include "ck_winograd.h"
 
 /// 1 where the processor has what the functions of this header need. None may be called where it is 0.
