@@ -14,7 +14,8 @@ struct AttentionCase: CustomTestStringConvertible, Sendable {
   func shape(scale: Float) -> ck_attention {
     ck_attention(
       samples: samples, heads: heads, head_channels: headChannels, queries: queries, keys: keys, scale: scale,
-      format: blocked ? CK_BLOCKED : CK_PLAIN, query_stride: 0, key_stride: 0, value_stride: 0, output_stride: 0)
+      format: blocked ? CK_BLOCKED : CK_PLAIN, query_stride: 0, key_stride: 0, value_stride: 0, output_stride: 0,
+      rounds: 0)
   }
 
   /// [N][C][L] in the case's format.

@@ -1,0 +1,94 @@
+import CKernels
+import TensorGraph
+
+extension ConvolutionKernel {
+  /// Operands rounded to bfloat16 on AVX512-BF16: blocked channels, stride 1, kernels of 3 with padding 1, and of 1.
+  static func bfloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel? {
+    guard ck_bf16_available() != 0, problem.isBlocked else { return nil }
+    switch (problem.kernel[2], problem.kernel[3], problem.convolution) {
+    case (3, 3, Convolution(stride: 1, padding: .init(1))): return winogradBFloat16(problem)
+    case (1, 1, Convolution(stride: 1, padding: .init(0))): return pointwiseBFloat16(problem)
+    default: return nil
+    }
+  }
+
+  private static func winogradBFloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel {
+    var conv = ck_winograd(
+      samples: problem.input[0], inputs: problem.kernel[1], outputs: problem.kernel[0], height: problem.input[2],
+      width: problem.input[3])
+    return rounding(
+      problem, "winograd bfloat16", conv, weights: ck_bf16_winograd_weights(&conv),
+      forward: .init(
+        scratch: ck_bf16_winograd_forward_workspace(&conv), pack: ck_bf16_winograd_transform,
+        run: ck_bf16_winograd_forward),
+      inputGradient: .init(
+        scratch: ck_bf16_winograd_backward_data_workspace(&conv), pack: ck_bf16_winograd_transform_backward,
+        run: { ck_bf16_winograd_backward_data($0, $1, $2, $4, $5, $6) }),
+      weightGradient: .init(
+        scratch: ck_bf16_winograd_backward_weights_workspace(&conv), run: ck_bf16_winograd_backward_weights))
+  }
+
+  private static func pointwiseBFloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel {
+    var conv = ck_pointwise(
+      samples: problem.input[0], inputs: problem.kernel[1], outputs: problem.kernel[0],
+      pixels: problem.input[2] * problem.input[3])
+    return rounding(
+      problem, "1×1 bfloat16", conv, weights: ck_bf16_pointwise_weights(&conv),
+      forward: .init(
+        scratch: ck_bf16_pointwise_forward_workspace(&conv), pack: ck_bf16_pointwise_pack,
+        run: ck_bf16_pointwise_forward),
+      inputGradient: .init(
+        scratch: ck_bf16_pointwise_backward_data_workspace(&conv), pack: ck_bf16_pointwise_pack_backward,
+        run: { ck_bf16_pointwise_backward_data($0, $1, $2, $4, $5, $6) }),
+      weightGradient: .init(
+        scratch: ck_bf16_pointwise_backward_weights_workspace(&conv), run: ck_bf16_pointwise_backward_weights))
+  }
+
+  // MARK: What both families have in common
+
+  private typealias Floats = UnsafePointer<Float>
+
+  /// Forward, and the gradient of the input, which has no bias.
+  private struct Product<Description> {
+    var scratch: Int
+    var pack: (UnsafePointer<Description>, Floats, UnsafeMutableRawPointer) -> Void
+    /// (conv, x, packed weights, bias, addend, y, scratch)
+    var run:
+      (
+        UnsafePointer<Description>, Floats, UnsafeRawPointer, Floats?, Floats?, UnsafeMutablePointer<Float>,
+        UnsafeMutableRawPointer
+      ) -> Void
+  }
+
+  private struct WeightGradient<Description> {
+    var scratch: Int
+    /// (conv, x, dy, dw, scratch)
+    var run:
+      (UnsafePointer<Description>, Floats, Floats, UnsafeMutablePointer<Float>, UnsafeMutableRawPointer) -> Void
+  }
+
+  private static func rounding<Description>(
+    _ problem: ConvolutionProblem, _ name: String, _ conv: Description, weights: Int, forward: Product<Description>,
+    inputGradient: Product<Description>, weightGradient: WeightGradient<Description>
+  ) -> ConvolutionKernel {
+    guard problem.direction != .weightGradient else {
+      let output = problem.output
+      return ConvolutionKernel(
+        algorithm: .bfloat16, name: name, scratchByteCount: weightGradient.scratch,
+        run: { o, scratch in
+          let dy = o.weights.assumingMemoryBound(to: Float.self)
+          withUnsafePointer(to: conv) { weightGradient.run($0, o.source, dy, o.target, scratch) }
+          if let db = o.biasGradient {
+            ck_channel_sums(dy, db, output[0], output[1], output[2] * output[3], 1)
+          }
+        })
+    }
+    let product = problem.direction == .forward ? forward : inputGradient
+    return ConvolutionKernel(
+      algorithm: .bfloat16, name: name, packedByteCount: weights, scratchByteCount: product.scratch,
+      pack: { w, packed, _ in withUnsafePointer(to: conv) { product.pack($0, w, packed) } },
+      run: { o, scratch in
+        withUnsafePointer(to: conv) { product.run($0, o.source, o.weights, o.bias, o.addend, o.target, scratch) }
+      })
+  }
+}
