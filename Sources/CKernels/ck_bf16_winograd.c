@@ -112,10 +112,12 @@ CK_BF16 static void transform_input(const forward_job *job, long first, long las
   for (long tile = first; tile < last; tile++) {
     tile_place at = place_of(grid, tile);
     for (long block = 0; block < blocks; block++) {
-      v16 points[POINTS];
-      map_input(job->x, job->conv, blocks, block, at, points);
+      pixel_window w = window_at(INPUT_TILE, job->x, job->conv, blocks, block, at.image, at.top - 1, at.left - 1);
       ck_pair_word *out = v + (tile - first) * words(job->inputs) + block * 8;
-      for (int point = 0; point < POINTS; point++) store_rounded(out + point * stride, &points[point]);
+      if (w.whole)
+        map_tile(INPUT_TILE, 1, &w, out, stride);
+      else
+        map_tile(INPUT_TILE, 0, &w, out, stride);
     }
   }
 }

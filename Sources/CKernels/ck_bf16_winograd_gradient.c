@@ -27,43 +27,43 @@ typedef struct {
   float *dw, *workspace;
 } gradient_job;
 
+/// Both tiles of pair `pair` of a tensor, `border` pixels of it outside the tile on each side; a tile that does not exist reads zeros.
+CK_BF16_INLINE void transform_pair(
+  const tile_side side, const long border, const ck_winograd *conv, const float *x, long blocks, long block, long pair,
+  ck_pair_word *out, long stride) {
+  tile_grid grid = tiles_of(conv);
+  pixel_window w[2];
+  for (int odd = 0; odd < 2; odd++) {
+    tile_place at = place_of(grid, min_long(pair * 2 + odd, grid.all - 1));
+    w[odd] = window_at(side, x, conv, blocks, block, at.image, at.top - border, at.left - border);
+    if (pair * 2 + odd < grid.all) continue;
+    memset(w[odd].row_inside, 0, sizeof w[odd].row_inside);
+    w[odd].whole = 0;
+  }
+  if (w[0].whole && w[1].whole)
+    map_tile_pair(side, 1, w, out, stride);
+  else
+    map_tile_pair(side, 0, w, out, stride);
+}
+
 /// V[point][pair][inputs] of the pairs of tiles first..<last of x; pair `first` is row 0.
 CK_BF16 static void transform_input(const gradient_job *job, long first, long last, ck_pair_word *v, long stride) {
-  const ck_winograd *conv = job->conv;
-  long channels = conv->inputs, blocks = channels / 16;
-  tile_grid grid = tiles_of(conv);
+  long channels = job->conv->inputs, blocks = channels / 16;
   for (long pair = first; pair < last; pair++)
-    for (long block = 0; block < blocks; block++) {
-      v16 points[2][POINTS];
-      for (long odd = 0; odd < 2; odd++) {
-        if (pair * 2 + odd < grid.all)
-          map_input(job->x, conv, blocks, block, place_of(grid, pair * 2 + odd), points[odd]);
-        else
-          memset(points[odd], 0, sizeof points[odd]);
-      }
-      ck_pair_word *out = v + (pair - first) * channels + block * 16;
-      for (int point = 0; point < POINTS; point++) store_paired(out + point * stride, &points[0][point], &points[1][point]);
-    }
+    for (long block = 0; block < blocks; block++)
+      transform_pair(
+        INPUT_TILE, 1, job->conv, job->x, blocks, block, pair, v + (pair - first) * channels + block * 16, stride);
 }
 
 /// D[point] (pairs × outputs), packed for ck_bf16_gemm with `depth` rows, of the pairs first..<last of dy; pair `first` is row `row`.
 CK_BF16 static void transform_output_gradient(
   const gradient_job *job, long first, long last, ck_pair_word *d, long stride, long row, long depth) {
-  const ck_winograd *conv = job->conv;
-  long channels = conv->outputs, blocks = channels / 16;
-  tile_grid grid = tiles_of(conv);
+  long channels = job->conv->outputs, blocks = channels / 16;
   for (long pair = first; pair < last; pair++)
     for (long block = 0; block < blocks; block++) {
-      v16 points[2][POINTS];
-      for (long odd = 0; odd < 2; odd++) {
-        if (pair * 2 + odd < grid.all)
-          map_output_gradient(job->dy, conv, blocks, block, place_of(grid, pair * 2 + odd), points[odd]);
-        else
-          memset(points[odd], 0, sizeof points[odd]);
-      }
       long panel = block / 2, columns = panel_width(panel, channels);
       ck_pair_word *out = d + panel_offset(panel, depth) + (row + pair - first) * columns + block % 2 * 16;
-      for (int point = 0; point < POINTS; point++) store_paired(out + point * stride, &points[0][point], &points[1][point]);
+      transform_pair(OUTPUT_GRADIENT_TILE, 0, job->conv, job->dy, blocks, block, pair, out, stride);
     }
 }
 
