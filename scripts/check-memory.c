@@ -110,10 +110,17 @@ static void bf16(long samples, long inputs, long outputs, long height, long widt
   ck_winograd conv = {samples, inputs, outputs, height, width};
   long pixels = samples * height * width;
   float *x = floats(pixels * inputs), *y = floats(pixels * outputs), *bias = floats(outputs);
-  float *w = floats(9 * inputs * outputs), *transformed = bytes(ck_bf16_winograd_weights(&conv));
-  ck_bf16_winograd_transform(&conv, w, transformed);
+  float *w = floats(9 * inputs * outputs), *transformed = w;
+  if (ck_bf16_winograd_weights(&conv)) {
+    transformed = bytes(ck_bf16_winograd_weights(&conv));
+    ck_bf16_winograd_transform(&conv, w, transformed);
+  }
   ck_bf16_winograd_forward(&conv, x, transformed, bias, y, y, bytes(ck_bf16_winograd_forward_workspace(&conv)));
-  ck_bf16_winograd_transform_backward(&conv, w, transformed);
+  transformed = w;
+  if (ck_bf16_winograd_weights_backward(&conv)) {
+    transformed = bytes(ck_bf16_winograd_weights_backward(&conv));
+    ck_bf16_winograd_transform_backward(&conv, w, transformed);
+  }
   ck_bf16_winograd_backward_data(
     &conv, y, transformed, NULL, x, bytes(ck_bf16_winograd_backward_data_workspace(&conv)));
   ck_bf16_winograd_backward_weights(&conv, x, y, w, bytes(ck_bf16_winograd_backward_weights_workspace(&conv)));
@@ -300,6 +307,7 @@ int main(int count, char **arguments) {
       bf16(2, 32, 48, 7, 9);
       bf16(1, 16, 16, 1, 1);
       bf16(3, 80, 112, 8, 8);
+      bf16(2, 32, 48, 27, 25);
       bf16(1, 16, 64, 28, 5);
     }
     elementwise(1);

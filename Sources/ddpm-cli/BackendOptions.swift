@@ -91,7 +91,8 @@ struct BackendOptions: ParsableArguments {
     guard let found = CPUBackend.Precision(rawValue: precision ?? usual) else {
       guard let precision else { return .float32 }
       throw ValidationError(
-        "--precision \(precision): on the cpu choose \(CPUBackend.Precision.allCases.map(\.rawValue).joined(separator: " or "))")
+        "--precision \(precision): on the cpu choose \(CPUBackend.Precision.allCases.map(\.rawValue).joined(separator: " or "))"
+      )
     }
     if found == .bfloat16, !CPUBackend.hasBFloat16 {
       Terminal.complain("this processor multiplies no bfloat16 (neither AMX nor AVX512-BF16): computing in float32")

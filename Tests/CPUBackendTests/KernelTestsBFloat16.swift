@@ -4,12 +4,20 @@ import Testing
 // In KernelTests, whose tests take turns: the number of threads is global.
 extension KernelTests {
   /// Kernels whose products round their operands to bfloat16, against sums in Double.
-  @Suite("Kernels in bfloat16", .enabled(if: ck_bf16_available() != 0, "this processor has no AVX512-BF16"), .serialized)
+  @Suite(
+    "Kernels in bfloat16", .enabled(if: ck_bf16_available() != 0, "this processor has no AVX512-BF16"), .serialized)
   struct BFloat16KernelTests {
     /// Of white noise, which Winograd's maps serve worst: it measures 1.1e-2; a pixel of 400 that is missing shows as 5e-2.
     static let winogradBound = 1.6e-2
 
-    @Test(arguments: ConvCase.table) func winograd(_ k: ConvCase) {
+    /// And of more tiles than those whose weights are transformed as they are needed.
+    static let winogradCases =
+      ConvCase.table + [
+        ConvCase(samples: 3, inputs: 32, outputs: 48, height: 19, width: 21),
+        ConvCase(samples: 1, inputs: 80, outputs: 80, height: 33, width: 33, threads: 3),
+      ]
+
+    @Test(arguments: winogradCases) func winograd(_ k: ConvCase) {
       var noise = Noise(11)
       let pixels = k.height * k.width
       let x = noise.array(k.samples * k.inputs * pixels)
@@ -35,8 +43,10 @@ extension KernelTests {
       var conv = ck_winograd(
         samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width)
       withThreads(k.threads) {
-        let transformed = Guarded(bytes: ck_bf16_winograd_weights(&conv))
-        ck_bf16_winograd_transform(&conv, weights(w), transformed.pointer)
+        // Few tiles take the weights as they are.
+        let packs = ck_bf16_winograd_weights(&conv) > 0
+        let transformed = packs ? Guarded(bytes: ck_bf16_winograd_weights(&conv)) : Guarded(weights(w))
+        if packs { ck_bf16_winograd_transform(&conv, weights(w), transformed.pointer) }
         let workspace = Guarded(bytes: ck_bf16_winograd_forward_workspace(&conv))
         let found = Guarded(output(residual))
         ck_bf16_winograd_forward(
@@ -47,8 +57,9 @@ extension KernelTests {
           &conv, input(x), transformed.pointer, nil, nil, unfused.pointer, workspace.pointer)
         #expect(relativeError(unfused.values, output(plainY)) < Self.winogradBound)
 
-        let turned = Guarded(bytes: ck_bf16_winograd_weights(&conv))
-        ck_bf16_winograd_transform_backward(&conv, weights(w), turned.pointer)
+        let turns = ck_bf16_winograd_weights_backward(&conv) > 0
+        let turned = turns ? Guarded(bytes: ck_bf16_winograd_weights_backward(&conv)) : Guarded(weights(w))
+        if turns { ck_bf16_winograd_transform_backward(&conv, weights(w), turned.pointer) }
         let dataWorkspace = Guarded(bytes: ck_bf16_winograd_backward_data_workspace(&conv))
         let foundDx = Guarded(empty: x.count)
         ck_bf16_winograd_backward_data(

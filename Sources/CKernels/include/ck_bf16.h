@@ -6,18 +6,20 @@
 /// 1 where the processor has what the functions of this header need. None may be called where it is 0.
 int ck_bf16_available(void);
 
-/// As their namesakes in ck_winograd.h, with the products of the transformed operands in bfloat16. Sizes are bytes.
+/// As their namesakes in ck_winograd.h, with the products of the transformed operands in bfloat16. Sizes are bytes. Transformed weights
+/// of no size are none: then `weights` are w itself.
 size_t ck_bf16_winograd_weights(const ck_winograd *conv);
+size_t ck_bf16_winograd_weights_backward(const ck_winograd *conv);
 size_t ck_bf16_winograd_forward_workspace(const ck_winograd *conv);
 size_t ck_bf16_winograd_backward_data_workspace(const ck_winograd *conv);
 size_t ck_bf16_winograd_backward_weights_workspace(const ck_winograd *conv);
 void ck_bf16_winograd_transform(const ck_winograd *conv, const float *w, void *transformed);
 void ck_bf16_winograd_transform_backward(const ck_winograd *conv, const float *w, void *transformed);
 void ck_bf16_winograd_forward(
-  const ck_winograd *conv, const float *x, const void *transformed, const float *bias, const float *residual, float *y,
+  const ck_winograd *conv, const float *x, const void *weights, const float *bias, const float *residual, float *y,
   void *workspace);
 void ck_bf16_winograd_backward_data(
-  const ck_winograd *conv, const float *dy, const void *transformed, const float *residual, float *dx, void *workspace);
+  const ck_winograd *conv, const float *dy, const void *weights, const float *residual, float *dx, void *workspace);
 void ck_bf16_winograd_backward_weights(
   const ck_winograd *conv, const float *x, const float *dy, float *dw, void *workspace);
 

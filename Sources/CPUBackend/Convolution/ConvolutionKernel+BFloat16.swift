@@ -17,12 +17,14 @@ extension ConvolutionKernel {
       samples: problem.input[0], inputs: problem.kernel[1], outputs: problem.kernel[0], height: problem.input[2],
       width: problem.input[3])
     return rounding(
-      problem, "winograd bfloat16", conv, weights: ck_bf16_winograd_weights(&conv),
+      problem, "winograd bfloat16", conv,
       forward: .init(
-        scratch: ck_bf16_winograd_forward_workspace(&conv), pack: ck_bf16_winograd_transform,
+        weights: ck_bf16_winograd_weights(&conv), scratch: ck_bf16_winograd_forward_workspace(&conv),
+        pack: ck_bf16_winograd_transform,
         run: ck_bf16_winograd_forward),
       inputGradient: .init(
-        scratch: ck_bf16_winograd_backward_data_workspace(&conv), pack: ck_bf16_winograd_transform_backward,
+        weights: ck_bf16_winograd_weights_backward(&conv), scratch: ck_bf16_winograd_backward_data_workspace(&conv),
+        pack: ck_bf16_winograd_transform_backward,
         run: { ck_bf16_winograd_backward_data($0, $1, $2, $4, $5, $6) }),
       weightGradient: .init(
         scratch: ck_bf16_winograd_backward_weights_workspace(&conv), run: ck_bf16_winograd_backward_weights))
@@ -33,12 +35,14 @@ extension ConvolutionKernel {
       samples: problem.input[0], inputs: problem.kernel[1], outputs: problem.kernel[0],
       pixels: problem.input[2] * problem.input[3])
     return rounding(
-      problem, "1×1 bfloat16", conv, weights: ck_bf16_pointwise_weights(&conv),
+      problem, "1×1 bfloat16", conv,
       forward: .init(
-        scratch: ck_bf16_pointwise_forward_workspace(&conv), pack: ck_bf16_pointwise_pack,
+        weights: ck_bf16_pointwise_weights(&conv), scratch: ck_bf16_pointwise_forward_workspace(&conv),
+        pack: ck_bf16_pointwise_pack,
         run: ck_bf16_pointwise_forward),
       inputGradient: .init(
-        scratch: ck_bf16_pointwise_backward_data_workspace(&conv), pack: ck_bf16_pointwise_pack_backward,
+        weights: ck_bf16_pointwise_weights(&conv), scratch: ck_bf16_pointwise_backward_data_workspace(&conv),
+        pack: ck_bf16_pointwise_pack_backward,
         run: { ck_bf16_pointwise_backward_data($0, $1, $2, $4, $5, $6) }),
       weightGradient: .init(
         scratch: ck_bf16_pointwise_backward_weights_workspace(&conv), run: ck_bf16_pointwise_backward_weights))
@@ -50,9 +54,11 @@ extension ConvolutionKernel {
 
   /// Forward, and the gradient of the input, which has no bias.
   private struct Product<Description> {
+    /// Bytes of packed weights; 0 where they are used as they are.
+    var weights: Int
     var scratch: Int
     var pack: (UnsafePointer<Description>, Floats, UnsafeMutableRawPointer) -> Void
-    /// (conv, x, packed weights, bias, addend, y, scratch)
+    /// (conv, x, weights, bias, addend, y, scratch)
     var run:
       (
         UnsafePointer<Description>, Floats, UnsafeRawPointer, Floats?, Floats?, UnsafeMutablePointer<Float>,
@@ -63,12 +69,11 @@ extension ConvolutionKernel {
   private struct WeightGradient<Description> {
     var scratch: Int
     /// (conv, x, dy, dw, scratch)
-    var run:
-      (UnsafePointer<Description>, Floats, Floats, UnsafeMutablePointer<Float>, UnsafeMutableRawPointer) -> Void
+    var run: (UnsafePointer<Description>, Floats, Floats, UnsafeMutablePointer<Float>, UnsafeMutableRawPointer) -> Void
   }
 
   private static func rounding<Description>(
-    _ problem: ConvolutionProblem, _ name: String, _ conv: Description, weights: Int, forward: Product<Description>,
+    _ problem: ConvolutionProblem, _ name: String, _ conv: Description, forward: Product<Description>,
     inputGradient: Product<Description>, weightGradient: WeightGradient<Description>
   ) -> ConvolutionKernel {
     guard problem.direction != .weightGradient else {
@@ -85,7 +90,7 @@ extension ConvolutionKernel {
     }
     let product = problem.direction == .forward ? forward : inputGradient
     return ConvolutionKernel(
-      algorithm: .bfloat16, name: name, packedByteCount: weights, scratchByteCount: product.scratch,
+      algorithm: .bfloat16, name: name, packedByteCount: product.weights, scratchByteCount: product.scratch,
       pack: { w, packed, _ in withUnsafePointer(to: conv) { product.pack($0, w, packed) } },
       run: { o, scratch in
         withUnsafePointer(to: conv) { product.run($0, o.source, o.weights, o.bias, o.addend, o.target, scratch) }
