@@ -105,7 +105,23 @@ static void winograd(long samples, long inputs, long outputs, long height, long 
 
 static float *bytes(size_t size) { return workspace_of((long)((size + 3) / 4)); }
 
-/// Convolutions of 3×3 and of 1×1 kernels with products in bfloat16.
+static void bf16_direct(
+  long samples, long inputs, long outputs, long height, long width, long kernel, long stride) {
+  long rows = (height - 1) / stride + 1, columns = (width - 1) / stride + 1;
+  ck_direct conv = {samples, inputs, outputs, height, width, rows, columns, kernel, stride, kernel / 2};
+  float *x = floats(samples * inputs * height * width), *y = floats(samples * outputs * rows * columns);
+  float *w = floats(inputs * outputs * kernel * kernel), *packed = bytes(ck_bf16_direct_weights(&conv));
+  ck_bf16_direct_pack(&conv, w, packed);
+  ck_bf16_direct_forward(&conv, x, packed, floats(outputs), y, y, bytes(ck_bf16_direct_forward_workspace(&conv)));
+  if (stride == 1) {
+    ck_bf16_direct_pack_backward(&conv, w, packed);
+    ck_bf16_direct_backward_data(
+      &conv, y, packed, x, x, bytes(ck_bf16_direct_backward_data_workspace(&conv)));
+  }
+  ck_bf16_direct_backward_weights(&conv, x, y, w, bytes(ck_bf16_direct_backward_weights_workspace(&conv)));
+}
+
+/// Convolutions with products in bfloat16.
 static void bf16(long samples, long inputs, long outputs, long height, long width) {
   ck_winograd conv = {samples, inputs, outputs, height, width};
   long pixels = samples * height * width;
@@ -125,14 +141,8 @@ static void bf16(long samples, long inputs, long outputs, long height, long widt
     &conv, y, transformed, NULL, x, bytes(ck_bf16_winograd_backward_data_workspace(&conv)));
   ck_bf16_winograd_backward_weights(&conv, x, y, w, bytes(ck_bf16_winograd_backward_weights_workspace(&conv)));
 
-  ck_pointwise small = {samples, inputs, outputs, height * width};
-  float *v = floats(inputs * outputs), *packed = bytes(ck_bf16_pointwise_weights(&small));
-  ck_bf16_pointwise_pack(&small, v, packed);
-  ck_bf16_pointwise_forward(&small, x, packed, bias, y, y, bytes(ck_bf16_pointwise_forward_workspace(&small)));
-  ck_bf16_pointwise_pack_backward(&small, v, packed);
-  ck_bf16_pointwise_backward_data(
-    &small, y, packed, x, x, bytes(ck_bf16_pointwise_backward_data_workspace(&small)));
-  ck_bf16_pointwise_backward_weights(&small, x, y, v, bytes(ck_bf16_pointwise_backward_weights_workspace(&small)));
+  for (long kernel = 1; kernel <= 3; kernel += 2)
+    for (long stride = 1; stride <= 2; stride++) bf16_direct(samples, inputs, outputs, height, width, kernel, stride);
   release("bf16");
 }
 

@@ -79,69 +79,95 @@ extension KernelTests {
       }
     }
 
-    static let pointwiseCases = [
-      ConvCase(samples: 2, inputs: 32, outputs: 32, height: 8, width: 8),
-      ConvCase(samples: 1, inputs: 16, outputs: 48, height: 7, width: 7, threads: 3),
-      ConvCase(samples: 3, inputs: 48, outputs: 16, height: 5, width: 1, threads: 1),
-      ConvCase(samples: 1, inputs: 16, outputs: 16, height: 1, width: 1, threads: 4),
-      ConvCase(samples: 1, inputs: 288, outputs: 272, height: 3, width: 9),
+    struct DirectCase: CustomTestStringConvertible, Sendable {
+      var samples: Int, inputs: Int, outputs: Int, height: Int, width: Int
+      var kernel = 1, stride = 1, before = 0, after = 0
+      var threads: Int32 = 2
+      var testDescription: String {
+        "N\(samples) \(inputs)→\(outputs) \(height)×\(width) kernel \(kernel) stride \(stride) padding \(before), \(after) threads \(threads)"
+      }
+      var rows: Int { (height + before + after - kernel) / stride + 1 }
+      var columns: Int { (width + before + after - kernel) / stride + 1 }
+    }
+
+    static let directCases = [
+      DirectCase(samples: 2, inputs: 32, outputs: 32, height: 8, width: 8),
+      DirectCase(samples: 1, inputs: 16, outputs: 48, height: 7, width: 7, threads: 3),
+      DirectCase(samples: 3, inputs: 48, outputs: 16, height: 5, width: 1, threads: 1),
+      DirectCase(samples: 1, inputs: 16, outputs: 16, height: 1, width: 1, threads: 4),
+      DirectCase(samples: 1, inputs: 288, outputs: 272, height: 3, width: 9),
       // More positions than one block of the weights' gradient has.
-      ConvCase(samples: 2, inputs: 16, outputs: 16, height: 150, width: 151, threads: 2),
+      DirectCase(samples: 2, inputs: 16, outputs: 16, height: 150, width: 151),
+      DirectCase(samples: 2, inputs: 32, outputs: 48, height: 7, width: 9, kernel: 3, stride: 2, before: 1, after: 1),
+      DirectCase(samples: 3, inputs: 16, outputs: 16, height: 8, width: 8, kernel: 3, stride: 2, after: 1, threads: 3),
+      DirectCase(samples: 1, inputs: 32, outputs: 16, height: 5, width: 4, kernel: 3, before: 2, after: 2),
+      DirectCase(samples: 1, inputs: 16, outputs: 32, height: 9, width: 5, stride: 2),
     ]
 
     /// Small integers are bfloat16, and so are their sums of products 32-bit numbers: what is found is exact.
-    @Test(arguments: pointwiseCases) func pointwise(_ k: ConvCase) {
+    @Test(arguments: directCases) func direct(_ k: DirectCase) {
       var noise = Noise(12)
       func integers(_ count: Int) -> [Float] { (0..<count).map { _ in (noise.next() * 8).rounded(.down) } }
-      let pixels = k.height * k.width
-      let x = integers(k.samples * k.inputs * pixels), w = integers(k.outputs * k.inputs), bias = integers(k.outputs)
-      let dy = integers(k.samples * k.outputs * pixels), residual = integers(dy.count)
+      let taps = k.kernel * k.kernel, pixels = k.height * k.width, outPixels = k.rows * k.columns
+      let x = integers(k.samples * k.inputs * pixels), w = integers(k.outputs * k.inputs * taps)
+      let bias = integers(k.outputs), dy = integers(k.samples * k.outputs * outPixels), residual = integers(dy.count)
       var y = residual, plainY = [Float](repeating: 0, count: dy.count)
       var dx = [Float](repeating: 0, count: x.count), dw = [Float](repeating: 0, count: w.count)
+      for index in y.indices { y[index] += bias[index / outPixels % k.outputs] }
       for n in 0..<k.samples {
-        for o in 0..<k.outputs {
-          for p in 0..<pixels { y[(n * k.outputs + o) * pixels + p] += bias[o] }
-          for i in 0..<k.inputs {
-            let weight = w[o * k.inputs + i]
-            for p in 0..<pixels {
-              let (at, from) = ((n * k.outputs + o) * pixels + p, (n * k.inputs + i) * pixels + p)
-              plainY[at] += x[from] * weight
-              y[at] += x[from] * weight
-              dx[from] += dy[at] * weight
-              dw[o * k.inputs + i] += x[from] * dy[at]
+        for position in 0..<outPixels {
+          for tap in 0..<taps {
+            let row = position / k.columns * k.stride + tap / k.kernel - k.before
+            let column = position % k.columns * k.stride + tap % k.kernel - k.before
+            guard row >= 0, row < k.height, column >= 0, column < k.width else { continue }
+            for o in 0..<k.outputs {
+              for i in 0..<k.inputs {
+                let at = (n * k.outputs + o) * outPixels + position
+                let (from, weight) = (
+                  ((n * k.inputs + i) * k.height + row) * k.width + column, (o * k.inputs + i) * taps + tap
+                )
+                plainY[at] += x[from] * w[weight]
+                y[at] += x[from] * w[weight]
+                dx[from] += dy[at] * w[weight]
+                dw[weight] += x[from] * dy[at]
+              }
             }
           }
         }
       }
 
       func input(_ v: [Float]) -> [Float] { blocked(v, samples: k.samples, channels: k.inputs, pixels: pixels) }
-      func output(_ v: [Float]) -> [Float] { blocked(v, samples: k.samples, channels: k.outputs, pixels: pixels) }
-      func weights(_ v: [Float]) -> [Float] { blockedWeights(v, outputs: k.outputs, inputs: k.inputs, taps: 1) }
+      func output(_ v: [Float]) -> [Float] { blocked(v, samples: k.samples, channels: k.outputs, pixels: outPixels) }
+      func weights(_ v: [Float]) -> [Float] { blockedWeights(v, outputs: k.outputs, inputs: k.inputs, taps: taps) }
 
-      var conv = ck_pointwise(samples: k.samples, inputs: k.inputs, outputs: k.outputs, pixels: pixels)
+      var conv = ck_direct(
+        samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width,
+        out_height: k.rows, out_width: k.columns, kernel: k.kernel, stride: k.stride, padding: k.before)
       withThreads(k.threads) {
-        let packed = Guarded(bytes: ck_bf16_pointwise_weights(&conv))
-        ck_bf16_pointwise_pack(&conv, weights(w), packed.pointer)
-        let workspace = Guarded(bytes: ck_bf16_pointwise_forward_workspace(&conv))
+        let packed = Guarded(bytes: ck_bf16_direct_weights(&conv))
+        ck_bf16_direct_pack(&conv, weights(w), packed.pointer)
+        let workspace = Guarded(bytes: ck_bf16_direct_forward_workspace(&conv))
         let found = Guarded(output(residual))
-        ck_bf16_pointwise_forward(
+        ck_bf16_direct_forward(
           &conv, input(x), packed.pointer, bias, found.pointer, found.pointer, workspace.pointer)
         #expect(found.values == output(y))
         let unfused = Guarded(empty: found.count)
-        ck_bf16_pointwise_forward(&conv, input(x), packed.pointer, nil, nil, unfused.pointer, workspace.pointer)
+        ck_bf16_direct_forward(&conv, input(x), packed.pointer, nil, nil, unfused.pointer, workspace.pointer)
         #expect(unfused.values == output(plainY))
 
-        let turned = Guarded(bytes: ck_bf16_pointwise_weights(&conv))
-        ck_bf16_pointwise_pack_backward(&conv, weights(w), turned.pointer)
-        let dataWorkspace = Guarded(bytes: ck_bf16_pointwise_backward_data_workspace(&conv))
+        let turned = Guarded(bytes: ck_bf16_direct_weights(&conv))
+        let dataWorkspace = Guarded(bytes: ck_bf16_direct_backward_data_workspace(&conv))
         let foundDx = Guarded(empty: x.count)
-        ck_bf16_pointwise_backward_data(
-          &conv, output(dy), turned.pointer, nil, foundDx.pointer, dataWorkspace.pointer)
-        #expect(foundDx.values == input(dx))
+        if k.stride == 1 {
+          ck_bf16_direct_pack_backward(&conv, weights(w), turned.pointer)
+          ck_bf16_direct_backward_data(
+            &conv, output(dy), turned.pointer, nil, foundDx.pointer, dataWorkspace.pointer)
+          #expect(foundDx.values == input(dx))
+        }
 
-        let weightsWorkspace = Guarded(bytes: ck_bf16_pointwise_backward_weights_workspace(&conv))
+        let weightsWorkspace = Guarded(bytes: ck_bf16_direct_backward_weights_workspace(&conv))
         let foundDw = Guarded(empty: w.count)
-        ck_bf16_pointwise_backward_weights(&conv, input(x), output(dy), foundDw.pointer, weightsWorkspace.pointer)
+        ck_bf16_direct_backward_weights(&conv, input(x), output(dy), foundDw.pointer, weightsWorkspace.pointer)
         #expect(foundDw.values == weights(dw))
 
         for buffer in [packed, turned, workspace, dataWorkspace, weightsWorkspace, found, unfused, foundDx, foundDw] {

@@ -23,26 +23,28 @@ void ck_bf16_winograd_backward_data(
 void ck_bf16_winograd_backward_weights(
   const ck_winograd *conv, const float *x, const float *dy, float *dw, void *workspace);
 
-/// 1×1 convolutions, stride 1, on blocked tensors.
+/// Convolutions with square kernels on blocked tensors, as matrix products.
 typedef struct {
-  long samples, inputs, outputs, pixels;  ///< inputs % 16 = outputs % 16 = 0
-} ck_pointwise;
+  long samples, inputs, outputs;  ///< inputs % 16 = outputs % 16 = 0
+  long height, width, out_height, out_width;
+  long kernel, stride, padding;  ///< rows above and columns to the left, less than `kernel`; below and to the right what the sizes leave
+} ck_direct;
 
 /// Bytes of packed weights, and of workspace.
-size_t ck_bf16_pointwise_weights(const ck_pointwise *conv);
-size_t ck_bf16_pointwise_forward_workspace(const ck_pointwise *conv);
-size_t ck_bf16_pointwise_backward_data_workspace(const ck_pointwise *conv);
-size_t ck_bf16_pointwise_backward_weights_workspace(const ck_pointwise *conv);
+size_t ck_bf16_direct_weights(const ck_direct *conv);
+size_t ck_bf16_direct_forward_workspace(const ck_direct *conv);
+size_t ck_bf16_direct_backward_data_workspace(const ck_direct *conv);
+size_t ck_bf16_direct_backward_weights_workspace(const ck_direct *conv);
 
-/// Packs w (OIhw16i16o) for `ck_bf16_pointwise_forward`, and for `ck_bf16_pointwise_backward_data`.
-void ck_bf16_pointwise_pack(const ck_pointwise *conv, const float *w, void *packed);
-void ck_bf16_pointwise_pack_backward(const ck_pointwise *conv, const float *w, void *packed);
+/// Packs w (OIhw16i16o) for `ck_bf16_direct_forward`, and for `ck_bf16_direct_backward_data`.
+void ck_bf16_direct_pack(const ck_direct *conv, const float *w, void *packed);
+void ck_bf16_direct_pack_backward(const ck_direct *conv, const float *w, void *packed);
 
-/// y = conv(x, w) + bias + residual, as `ck_winograd_forward`; dx = convᵀ(dy, w) + residual; dw = Σ x·dy.
-void ck_bf16_pointwise_forward(
-  const ck_pointwise *conv, const float *x, const void *packed, const float *bias, const float *residual, float *y,
+/// y = conv(x, w) + bias + residual, as `ck_winograd_forward`; dx = convᵀ(dy, w) + residual, stride 1 alone; dw = Σ x·dy.
+void ck_bf16_direct_forward(
+  const ck_direct *conv, const float *x, const void *packed, const float *bias, const float *residual, float *y,
   void *workspace);
-void ck_bf16_pointwise_backward_data(
-  const ck_pointwise *conv, const float *dy, const void *packed, const float *residual, float *dx, void *workspace);
-void ck_bf16_pointwise_backward_weights(
-  const ck_pointwise *conv, const float *x, const float *dy, float *dw, void *workspace);
+void ck_bf16_direct_backward_data(
+  const ck_direct *conv, const float *dy, const void *packed, const float *residual, float *dx, void *workspace);
+void ck_bf16_direct_backward_weights(
+  const ck_direct *conv, const float *x, const float *dy, float *dw, void *workspace);

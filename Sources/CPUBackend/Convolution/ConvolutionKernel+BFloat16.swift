@@ -2,14 +2,14 @@ import CKernels
 import TensorGraph
 
 extension ConvolutionKernel {
-  /// Operands rounded to bfloat16 on AVX512-BF16: blocked channels, stride 1, kernels of 3 with padding 1, and of 1.
+  /// Operands rounded to bfloat16 on AVX512-BF16: blocked channels, square kernels. Winograd for 3×3 of stride 1; the gradient of the input
+  /// of a strided convolution is nil.
   static func bfloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel? {
-    guard ck_bf16_available() != 0, problem.isBlocked else { return nil }
-    switch (problem.kernel[2], problem.kernel[3], problem.convolution) {
-    case (3, 3, Convolution(stride: 1, padding: .init(1))): return winogradBFloat16(problem)
-    case (1, 1, Convolution(stride: 1, padding: .init(0))): return pointwiseBFloat16(problem)
-    default: return nil
+    guard ck_bf16_available() != 0, problem.isBlocked, problem.kernel[2] == problem.kernel[3] else { return nil }
+    if problem.kernel[2] == 3, problem.convolution == Convolution(stride: 1, padding: .init(1)) {
+      return winogradBFloat16(problem)
     }
+    return directBFloat16(problem)
   }
 
   private static func winogradBFloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel {
@@ -30,22 +30,25 @@ extension ConvolutionKernel {
         scratch: ck_bf16_winograd_backward_weights_workspace(&conv), run: ck_bf16_winograd_backward_weights))
   }
 
-  private static func pointwiseBFloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel {
-    var conv = ck_pointwise(
-      samples: problem.input[0], inputs: problem.kernel[1], outputs: problem.kernel[0],
-      pixels: problem.input[2] * problem.input[3])
+  private static func directBFloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel? {
+    let (size, stride, padding) = (problem.kernel[2], problem.convolution.stride, problem.convolution.padding)
+    guard padding.top == padding.left, padding.top < size, problem.direction != .inputGradient || stride == 1 else {
+      return nil
+    }
+    var conv = ck_direct(
+      samples: problem.input[0], inputs: problem.kernel[1], outputs: problem.kernel[0], height: problem.input[2],
+      width: problem.input[3], out_height: problem.output[2], out_width: problem.output[3], kernel: size,
+      stride: stride, padding: padding.top)
     return rounding(
-      problem, "1×1 bfloat16", conv,
+      problem, "direct bfloat16", conv,
       forward: .init(
-        weights: ck_bf16_pointwise_weights(&conv), scratch: ck_bf16_pointwise_forward_workspace(&conv),
-        pack: ck_bf16_pointwise_pack,
-        run: ck_bf16_pointwise_forward),
+        weights: ck_bf16_direct_weights(&conv), scratch: ck_bf16_direct_forward_workspace(&conv),
+        pack: ck_bf16_direct_pack, run: ck_bf16_direct_forward),
       inputGradient: .init(
-        weights: ck_bf16_pointwise_weights(&conv), scratch: ck_bf16_pointwise_backward_data_workspace(&conv),
-        pack: ck_bf16_pointwise_pack_backward,
-        run: { ck_bf16_pointwise_backward_data($0, $1, $2, $4, $5, $6) }),
+        weights: ck_bf16_direct_weights(&conv), scratch: ck_bf16_direct_backward_data_workspace(&conv),
+        pack: ck_bf16_direct_pack_backward, run: { ck_bf16_direct_backward_data($0, $1, $2, $4, $5, $6) }),
       weightGradient: .init(
-        scratch: ck_bf16_pointwise_backward_weights_workspace(&conv), run: ck_bf16_pointwise_backward_weights))
+        scratch: ck_bf16_direct_backward_weights_workspace(&conv), run: ck_bf16_direct_backward_weights))
   }
 
   // MARK: What both families have in common

@@ -51,7 +51,7 @@ struct ConvolutionProblem: Hashable {
 public enum ConvolutionAlgorithm: String, CaseIterable, Sendable {
   /// Split bf16 on AMX tiles, errors near 4e-6; plain bf16 where that precision is asked for, errors near 2e-3.
   case amx
-  /// Operands rounded to bfloat16 on AVX512-BF16, Winograd for 3×3 kernels and a matrix product for 1×1; errors near 1e-2 and 2e-3. Only
+  /// Operands rounded to bfloat16 on AVX512-BF16, Winograd for 3×3 kernels and a matrix product for others; errors near 1e-2 and 2e-3. Only
   /// where that precision is asked for.
   case bfloat16
   /// Our Winograd F(4×4, 3×3) in FP32; errors near 1e-6.
