@@ -90,6 +90,19 @@ def run_case(name, batch, rounds, names):
     return result
 
 
+def compare_precisions(name, batch, rounds):
+    """A row of our float32 and our bfloat16 in turn."""
+    ours = [Server(bench, name, str(batch), precision) for precision in ("float32", "bfloat16")]
+    for _ in range(max(rounds, 3)):
+        for server in ours:
+            server.turn(units_per_turn.get(f"{name}-{batch}", 1))
+    pairs = spread([a / b for a, b in zip(*(server.times for server in ours))])
+    times = [f"{server.median:.4g} ({spread(server.times)})" for server in ours]
+    ratio = ours[0].median / ours[1].median
+    memory = [f"{server.close():.0f}" for server in ours]
+    return f"| {name}, batch {batch} | {' | '.join(times)} | **{ratio:.2f}×** {pairs} | {' | '.join(memory)} |"
+
+
 def whole_process(arguments, environment=None):
     """Seconds and peak MiB of a process from start to end."""
     start = time.perf_counter()
@@ -144,7 +157,16 @@ parser.add_argument("--only", default="", help="cases whose name contains this")
 parser.add_argument("--modes", default=",".join(modes), help="PyTorch modes to run")
 parser.add_argument("--model", help="a pipeline directory, for the start-up case")
 parser.add_argument("--json", help="also write the results here")
+parser.add_argument("--precisions", action="store_true", help="our float32 and our bfloat16 in turn, without PyTorch")
 arguments = parser.parse_args()
+
+if arguments.precisions:
+    print("| case | float32, ms (spread) | bfloat16, ms (spread) | ratio, pair by pair | float32, MiB | bfloat16, MiB |")
+    print("|---|---|---|---|---|---|", flush=True)
+    for name, batch, rounds in cases:
+        if arguments.only in f"{name}-{batch}":
+            print(compare_precisions(name, batch, rounds), flush=True)
+    sys.exit()
 
 print(f"{machine()}; {time.strftime('%Y-%m-%d')}\n", flush=True)
 print("| case | ours, ms (spread) | PyTorch's best, ms (spread) | ratio, pair by pair | ours, MiB | PyTorch, MiB | ratio |")

@@ -103,8 +103,52 @@ static void winograd(long samples, long inputs, long outputs, long height, long 
   release("winograd");
 }
 
-static void attention(long samples, long heads, long channels, long queries, long keys, ck_format format) {
-  ck_attention shape = {samples, heads, channels, queries, keys, 0.3f, format, 0, 0, 0, 0};
+static float *bytes(size_t size) { return workspace_of((long)((size + 3) / 4)); }
+
+static void bf16_direct(
+  long samples, long inputs, long outputs, long height, long width, long kernel, long stride) {
+  long rows = (height - 1) / stride + 1, columns = (width - 1) / stride + 1;
+  ck_direct conv = {samples, inputs, outputs, height, width, rows, columns, kernel, stride, kernel / 2};
+  float *x = floats(samples * inputs * height * width), *y = floats(samples * outputs * rows * columns);
+  float *w = floats(inputs * outputs * kernel * kernel), *packed = bytes(ck_bf16_direct_weights(&conv));
+  ck_bf16_direct_pack(&conv, w, packed);
+  ck_bf16_direct_forward(&conv, x, packed, floats(outputs), y, y, bytes(ck_bf16_direct_forward_workspace(&conv)));
+  if (stride == 1) {
+    ck_bf16_direct_pack_backward(&conv, w, packed);
+    ck_bf16_direct_backward_data(
+      &conv, y, packed, x, x, bytes(ck_bf16_direct_backward_data_workspace(&conv)));
+  }
+  ck_bf16_direct_backward_weights(&conv, x, y, w, bytes(ck_bf16_direct_backward_weights_workspace(&conv)));
+}
+
+/// Convolutions with products in bfloat16.
+static void bf16(long samples, long inputs, long outputs, long height, long width) {
+  ck_winograd conv = {samples, inputs, outputs, height, width};
+  long pixels = samples * height * width;
+  float *x = floats(pixels * inputs), *y = floats(pixels * outputs), *bias = floats(outputs);
+  float *w = floats(9 * inputs * outputs), *transformed = w;
+  if (ck_bf16_winograd_weights(&conv)) {
+    transformed = bytes(ck_bf16_winograd_weights(&conv));
+    ck_bf16_winograd_transform(&conv, w, transformed);
+  }
+  ck_bf16_winograd_forward(&conv, x, transformed, bias, y, y, bytes(ck_bf16_winograd_forward_workspace(&conv)));
+  transformed = w;
+  if (ck_bf16_winograd_weights_backward(&conv)) {
+    transformed = bytes(ck_bf16_winograd_weights_backward(&conv));
+    ck_bf16_winograd_transform_backward(&conv, w, transformed);
+  }
+  ck_bf16_winograd_backward_data(
+    &conv, y, transformed, NULL, x, bytes(ck_bf16_winograd_backward_data_workspace(&conv)));
+  ck_bf16_winograd_backward_weights(&conv, x, y, w, bytes(ck_bf16_winograd_backward_weights_workspace(&conv)));
+
+  for (long kernel = 1; kernel <= 3; kernel += 2)
+    for (long stride = 1; stride <= 2; stride++) bf16_direct(samples, inputs, outputs, height, width, kernel, stride);
+  release("bf16");
+}
+
+static void attention(
+  long samples, long heads, long channels, long queries, long keys, ck_format format, int rounds) {
+  ck_attention shape = {samples, heads, channels, queries, keys, 0.3f, format, 0, 0, 0, 0, rounds};
   long width = heads * channels;
   if (format == CK_BLOCKED) width = (width + 15) / 16 * 16;
   long n = samples * width * queries, m = samples * width * keys;
@@ -126,15 +170,14 @@ static void attention(long samples, long heads, long channels, long queries, lon
 }
 
 /// Forward with and without prologue, bias and residual; both gradients.
-static void amx_convolution(
-  long samples, long inputs, long outputs, long height, long width, long kernel, long stride, long low, long high) {
-  struct ck_conv conv = {samples, inputs, outputs, height, width, kernel, stride, low, high};
+static void amx_convolution_of(struct ck_conv conv) {
   if (!ck_amx_conv_supported(&conv)) {
-    fprintf(stderr, "check-memory: AMX convolution %ld×%ld to %ld is not supported\n", height, width, outputs);
+    fprintf(stderr, "check-memory: AMX convolution %ld×%ld to %ld is not supported\n", conv.H, conv.W, conv.Co);
     exit(1);
   }
-  long rows = (height + low + high - kernel) / stride + 1, columns = (width + low + high - kernel) / stride + 1;
-  long count = samples * inputs * height * width;
+  long samples = conv.N, inputs = conv.Ci, outputs = conv.Co, kernel = conv.K, padding = conv.pad_low + conv.pad_high;
+  long rows = (conv.H + padding - kernel) / conv.stride + 1, columns = (conv.W + padding - kernel) / conv.stride + 1;
+  long count = samples * inputs * conv.H * conv.W;
   float *x = floats(count), *y = floats(samples * outputs * rows * columns), *dx = floats(count);
   float *w = floats(outputs * inputs * kernel * kernel), *bias = floats(outputs);
   struct ck_conv_prologue prologue = {floats(samples * inputs), floats(samples * inputs), 1};
@@ -154,6 +197,13 @@ static void amx_convolution(
   release("amx_convolution");
 }
 
+static void amx_convolution(
+  long samples, long inputs, long outputs, long height, long width, long kernel, long stride, long low, long high) {
+  for (int rounds = 0; rounds < 2; rounds++)
+    amx_convolution_of(
+      (struct ck_conv){samples, inputs, outputs, height, width, kernel, stride, low, high, rounds});
+}
+
 /// All four products of matrices that are as they are or transposed.
 static void amx_product(long m, long n, long k) {
   for (int turned = 0; turned < 4; turned++) {
@@ -162,7 +212,7 @@ static void amx_product(long m, long n, long k) {
     char *scratch = scratch_of(ck_amx_gemm_scratch(m, n, k));
     for (int beta = 0; beta < 2; beta++)
       ck_amx_gemm(
-        turn_a, turn_b, m, n, k, 1.5f, a, turn_a ? m : k, b, turn_b ? k : n, (float)beta, c, n, scratch);
+        turn_a, turn_b, m, n, k, 1.5f, a, turn_a ? m : k, b, turn_b ? k : n, (float)beta, c, n, beta, scratch);
     release("amx_product");
   }
 }
@@ -244,6 +294,8 @@ static void layout(long samples, long channels, long height, long width, long fa
 int main(int count, char **arguments) {
   (void)arguments;
   says_values = count > 1;
+  // Values are compared with those of processors without it.
+  int rounds_too = !says_values && ck_bf16_available();
   for (int threads = 1; threads <= 3; threads++) {
     ck_set_threads(threads);
     for (int format = CK_PLAIN; format <= CK_BLOCKED; format++) {
@@ -251,14 +303,23 @@ int main(int count, char **arguments) {
       norm(1, 48, 33, 1, (ck_format)format);
       norm(3, 10, 5, 5, (ck_format)format);
       norm(2, 96, 1, 4, (ck_format)format);
-      attention(2, 2, 16, 20, 33, (ck_format)format);
-      attention(1, 3, 5, 7, 1, (ck_format)format);
-      attention(1, 1, 48, 130, 130, (ck_format)format);
+      for (int rounds = 0; rounds <= rounds_too; rounds++) {
+        attention(2, 2, 16, 20, 33, (ck_format)format, rounds);
+        attention(1, 3, 5, 7, 1, (ck_format)format, rounds);
+        attention(1, 1, 48, 130, 130, (ck_format)format, rounds);
+      }
     }
     winograd(2, 32, 48, 7, 9);
     winograd(1, 16, 16, 1, 1);
     winograd(3, 48, 32, 8, 8);
     winograd(1, 16, 64, 28, 5);
+    if (rounds_too) {
+      bf16(2, 32, 48, 7, 9);
+      bf16(1, 16, 16, 1, 1);
+      bf16(3, 80, 112, 8, 8);
+      bf16(2, 32, 48, 27, 25);
+      bf16(1, 16, 64, 28, 5);
+    }
     elementwise(1);
     elementwise(64);
     elementwise(1003);

@@ -103,12 +103,12 @@ CK_AMX static void score_gradients(float *p, float *ds, long n, float log_sum_ex
 }
 
 /// sums (+)= A·B, A lines keys, B lines channels.
-CK_AMX static void gather(char *a, char *b, long keys, long channels, long steps, const int32_t *step, int accumulate,
-                          float *sums) {
+CK_AMX static void gather(char *a, char *b, long keys, long channels, long steps, const int32_t *step, int rounds,
+                          int accumulate, float *sums) {
   const long ms = ceil_div(keys, 16), ns = ceil_div(channels, 16);
   for (long n = 0; n < ns; n += 2)
     for (long m = 0; m < ms; m += 2, sums += 1024)
-      ck_multiply_packed(a, m, ms, b, n, ns, steps, step, accumulate, sums);
+      ck_multiply_packed(a, m, ms, b, n, ns, steps, step, rounds, accumulate, sums);
 }
 
 CK_AMX static void store_sums(const float *sums, struct ck_head to) {
@@ -148,10 +148,10 @@ CK_AMX static void run_head(const struct backward *job, struct work *work, long 
     for (long n = 0; n < key_blocks; n += 2) {
       for (long m = 0; m < row_blocks; m += 2) {
         ck_multiply_packed(work->q_positions, m, row_blocks, work->k_positions, n, key_blocks, channel_steps,
-                           work->step, 0, c);
+                           work->step, a->rounds, 0, c);
         ck_store_rows(work->p, pitch, m, row_blocks, n, key_blocks, scale, c);
         ck_multiply_packed(work->do_positions, m, row_blocks, work->v_positions, n, key_blocks, channel_steps,
-                           work->step, 0, c);
+                           work->step, a->rounds, 0, c);
         ck_store_rows(work->ds, pitch, m, row_blocks, n, key_blocks, one, c);
       }
     }
@@ -159,11 +159,11 @@ CK_AMX static void run_head(const struct backward *job, struct work *work, long 
       score_gradients(work->p + r * pitch, work->ds + r * pitch, key_blocks * 16,
                       job->log_sum_exp[head * a->queries + i + r], work->d[i + r], a->scale);
     // dV += Pᵀ dO, dK += dSᵀ Q, dQ = dS K
-    ck_pack_columns(work->p, pitch, rows, keys, work->p_columns);
-    ck_pack_columns(work->ds, pitch, rows, keys, work->ds_columns);
-    ck_pack_rows(work->ds, pitch, 0, rows, keys, work->ds_rows);
-    gather(work->p_columns, work->do_channels, keys, channels, row_steps, work->step, i > 0, work->sum_dv);
-    gather(work->ds_columns, work->q_channels, keys, channels, row_steps, work->step, i > 0, work->sum_dk);
+    ck_pack_columns(work->p, pitch, rows, keys, a->rounds, work->p_columns);
+    ck_pack_columns(work->ds, pitch, rows, keys, a->rounds, work->ds_columns);
+    ck_pack_rows(work->ds, pitch, 0, rows, keys, a->rounds, work->ds_rows);
+    gather(work->p_columns, work->do_channels, keys, channels, row_steps, work->step, a->rounds, i > 0, work->sum_dv);
+    gather(work->ds_columns, work->q_channels, keys, channels, row_steps, work->step, a->rounds, i > 0, work->sum_dk);
     ck_product_to_head(work->ds_rows, row_blocks, i, work->k_channels, dq, key_steps, work->step);
   }
   store_sums(work->sum_dk, dk);

@@ -87,7 +87,8 @@ CK_AMX static void run_item(const struct forward *job, struct work *work, long i
     // S = scale·Q Kᵀ
     ck_pack_positions(q, i, i + rows, 0, work->q);
     for (long n = 0; n < key_blocks; n += 2) {
-      ck_multiply_packed(work->q, 0, row_blocks, work->k, n, key_blocks, channel_steps, work->step, 0, c);
+      ck_multiply_packed(work->q, 0, row_blocks, work->k, n, key_blocks, channel_steps, work->step, a->rounds, 0,
+                         c);
       ck_store_rows(work->scores, pitch, 0, row_blocks, n, key_blocks, scale, c);
     }
     for (long r = 0; r < rows; r++) {
@@ -95,7 +96,7 @@ CK_AMX static void run_item(const struct forward *job, struct work *work, long i
       if (job->log_sum_exp) job->log_sum_exp[head * a->queries + i + r] = log_sum_exp;
     }
     // O = P V
-    ck_pack_rows(work->scores, pitch, 0, rows, a->keys, work->p);
+    ck_pack_rows(work->scores, pitch, 0, rows, a->keys, a->rounds, work->p);
     ck_product_to_head(work->p, row_blocks, i, work->v, o, key_steps, work->step);
   }
 }

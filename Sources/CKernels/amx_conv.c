@@ -11,6 +11,7 @@ static void plan_forward(const struct ck_conv *c, struct ck_correlate *job) {
   struct ck_correlation of;
   ck_correlation_forward(c, &of);
   ck_correlate_init(job, &of, c->Ci, c->Co, c->K * c->K);
+  job->rounds = c->rounds;
 }
 
 /// Returns 0 where no pixel has that parity: an image one pixel high or wide.
@@ -20,6 +21,7 @@ static int plan_backward_data(const struct ck_conv *c, long parity, struct ck_co
   struct ck_correlation of;
   ck_correlation_backward_data(c, row, column, &of);
   ck_correlate_init(job, &of, c->Co, c->Ci, c->K * c->K);
+  job->rounds = c->rounds;
   return 1;
 }
 

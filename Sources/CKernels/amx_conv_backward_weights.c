@@ -108,7 +108,7 @@ CK_AMX static void fill_a(const struct gradient *job, const struct work *work, l
       __m512i hi, lo;
       ck_split32(_mm512_castsi512_ps(x0[r]), _mm512_castsi512_ps(x1[r]), &hi, &lo);
       _mm512_store_si512(to + r * 64, hi);
-      _mm512_store_si512(to + CK_TILE + r * 64, lo);
+      if (!job->conv.rounds) _mm512_store_si512(to + CK_TILE + r * 64, lo);
     }
   }
   float *bias = work->bias + out_block * 16;
@@ -123,7 +123,7 @@ CK_AMX_INLINE void fill_panel_row(const struct gradient *job, const char *row, c
     if (j + 1 < columns) odd = _mm512_load_si512(row + next);
     ck_pair(even, odd, &hi, &lo);
     _mm512_store_si512(to, hi);
-    _mm512_store_si512(to + plane, lo);
+    if (!job->conv.rounds) _mm512_store_si512(to + plane, lo);
   }
 }
 
@@ -155,7 +155,7 @@ CK_AMX static void fill_b(const struct gradient *job, const struct work *work, l
           fill_panel_row(job, pixels + s->panel_dx[k] * 64, to, plane);
         } else {
           memset(to, 0, row_bytes);
-          memset(to + plane, 0, row_bytes);
+          if (!job->conv.rounds) memset(to + plane, 0, row_bytes);
         }
       }
     }
@@ -166,7 +166,7 @@ CK_AMX static void fill_b(const struct gradient *job, const struct work *work, l
   for (long k = 0; k < s->panels; k++) {
     char *end = panels + k * s->max_panel * 32 + base * row_bytes;
     memset(end, 0, CK_TILE);
-    memset(end + plane, 0, CK_TILE);
+    if (!job->conv.rounds) memset(end + plane, 0, CK_TILE);
   }
 }
 
@@ -180,7 +180,7 @@ CK_AMX static void multiply(const struct gradient *job, const struct work *work,
     const int rows = o * 32 + 16 < job->conv.Co ? 2 : 1;
     for (long k = 0; k < s->of.taps; k++, sums += 1024) {
       struct ck_product product = {.a_step = work->a_step, .b_step = work->b_step, .a_lo = CK_TILE, .b_lo = plane,
-                                   .a_pitch = 64, .steps = work->blocks.count};
+                                   .a_pitch = 64, .steps = work->blocks.count, .rounds = job->conv.rounds};
       for (int i = 0; i < 2; i++) {
         product.a[i] = work->a + (o * 2 + i) * a_bytes;
         product.b[i] = work->b + i * 2 * plane + s->tap_offset[k] * 32;

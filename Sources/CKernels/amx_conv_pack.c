@@ -19,9 +19,10 @@ struct pack {
   long in, out;       // channels summed over, channels made
   long slots;
   int transposed;     // in = Co: a block's rows are o only after transposition
+  int rounds;
 };
 
-/// 16 rows k (summed over) of 16 columns n, split, as 8 row pairs of a B tile.
+/// 16 rows k (summed over) of 16 columns n, split, or rounded where lo is null, as 8 row pairs of a B tile.
 CK_AMX_INLINE void pack_half(const float *w, int transposed, char *hi, char *lo) {
   __m512i row[16];
   for (int k = 0; k < 16; k++) row[k] = w ? _mm512_loadu_si512(w + k * 16) : _mm512_setzero_si512();
@@ -30,7 +31,7 @@ CK_AMX_INLINE void pack_half(const float *w, int transposed, char *hi, char *lo)
     __m512i h, l;
     ck_pair(ck_split16(_mm512_castsi512_ps(row[k])), ck_split16(_mm512_castsi512_ps(row[k + 1])), &h, &l);
     _mm512_storeu_si512(hi + k * 32, h);
-    _mm512_storeu_si512(lo + k * 32, l);
+    if (lo) _mm512_storeu_si512(lo + k * 32, l);
   }
 }
 
@@ -44,24 +45,25 @@ CK_AMX static void pack_body(void *context, int thread, int threads) {
     for (long k = 0; k < job->slots; k++) {
       char *hi = job->packed + pair * in32 * job->slots * 4 * CK_TILE +
                  ((i32 * job->slots + k) * columns * 2 + o % 2) * CK_TILE;
-      char *lo = hi + columns * CK_TILE;
+      char *lo = job->rounds ? NULL : hi + columns * CK_TILE;
       for (long half = 0; half < 2; half++) {
         long i = i32 * 2 + half;
         long block = job->transposed ? i * out16 + o : o * in16 + i;
         const float *w = i < in16 ? job->w + (block * job->slots + k) * 256 : NULL;
-        pack_half(w, job->transposed, hi + half * 512, lo + half * 512);
+        pack_half(w, job->transposed, hi + half * 512, lo ? lo + half * 512 : NULL);
       }
     }
   }
 }
 
 void ck_amx_conv_pack_forward(const struct ck_conv *c, const float *w, void *packed) {
-  struct pack job = {.w = w, .packed = packed, .in = c->Ci, .out = c->Co, .slots = c->K * c->K};
+  struct pack job = {.w = w, .packed = packed, .in = c->Ci, .out = c->Co, .slots = c->K * c->K, .rounds = c->rounds};
   ck_parallel_over(c->Ci * c->Co * c->K * c->K, pack_body, &job);
 }
 
 void ck_amx_conv_pack_backward(const struct ck_conv *c, const float *w, void *packed) {
-  struct pack job = {.w = w, .packed = packed, .in = c->Co, .out = c->Ci, .slots = c->K * c->K, .transposed = 1};
+  struct pack job = {.w = w, .packed = packed, .in = c->Co, .out = c->Ci, .slots = c->K * c->K, .transposed = 1,
+                     .rounds = c->rounds};
   ck_parallel_over(c->Ci * c->Co * c->K * c->K, pack_body, &job);
 }
 #else

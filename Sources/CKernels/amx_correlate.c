@@ -67,10 +67,10 @@ size_t ck_correlate_scratch(const struct ck_correlate *job) {
 
 CK_AMX_INLINE void zero_pixels(char *hi, char *lo, long pixels) {
   memset(hi, 0, pixels * 64);
-  memset(lo, 0, pixels * 64);
+  if (lo) memset(lo, 0, pixels * 64);
 }
 
-/// Splits one image row of 32 channels: x0, x1: [pixels][16] (x1 null where channels end).
+/// Splits one image row of 32 channels, or rounds it where lo is null: x0, x1: [pixels][16] (x1 null where channels end).
 CK_AMX_INLINE void split_row(const float *x0, const float *x1, struct ck_prologue16 p0, struct ck_prologue16 p1,
                              long pixels, char *hi, char *lo) {
   for (long j = 0; j < pixels; j++) {
@@ -79,7 +79,7 @@ CK_AMX_INLINE void split_row(const float *x0, const float *x1, struct ck_prologu
     __m512i h, l;
     ck_split32(u0, u1, &h, &l);
     _mm512_store_si512(hi + j * 64, h);
-    _mm512_store_si512(lo + j * 64, l);
+    if (lo) _mm512_store_si512(lo + j * 64, l);
   }
 }
 
@@ -89,6 +89,7 @@ CK_AMX static void fill_stream(const struct ck_correlate *job, long block, long 
   const struct ck_stream *s = &job->stream;
   const struct ck_correlation *of = &s->of;
   const long channels = job->in_channels, image = of->in_h * of->in_w * 16, line = s->pitch * 64;
+  const long line_lo = lo ? line : 0;
   const int half = block * 32 + 16 >= channels;
   for (long g = first_row; g < last_row;) {
     long n = g / of->rows, i = g % of->rows, count = min_long(of->rows - i, last_row - g);
@@ -96,16 +97,16 @@ CK_AMX static void fill_stream(const struct ck_correlate *job, long block, long 
     if (!half) p1 = ck_prologue_at(job->prologue, n, channels, block * 32 + 16);
     const float *x0 = job->x + (n * (channels / 16) + block * 2) * image, *x1 = half ? NULL : x0 + image;
     long first = i * of->stride + s->first_dy, lines = (count - 1) * of->stride + s->span;
-    for (long y = first; y < first + lines; y++, hi += line, lo += line) {
+    for (long y = first; y < first + lines; y++, hi += line, lo += line_lo) {
       if (y < 0 || y >= of->in_h) {
         zero_pixels(hi, lo, s->pitch);
         continue;
       }
       zero_pixels(hi, lo, s->pad_left);
       const float *row0 = x0 + y * of->in_w * 16, *row1 = half ? NULL : x1 + y * of->in_w * 16;
-      split_row(row0, row1, p0, p1, of->in_w, hi + s->pad_left * 64, lo + s->pad_left * 64);
+      split_row(row0, row1, p0, p1, of->in_w, hi + s->pad_left * 64, lo ? lo + s->pad_left * 64 : NULL);
       long right = s->pad_left + of->in_w;
-      zero_pixels(hi + right * 64, lo + right * 64, s->pitch - right);
+      zero_pixels(hi + right * 64, lo ? lo + right * 64 : NULL, s->pitch - right);
     }
     g += count;
   }
@@ -133,14 +134,14 @@ CK_AMX static void fill(const struct ck_correlate *job, const struct work *work,
   const struct ck_stream *s = &job->stream;
   const long plane = plane_pixels(s) * 64;
   for (long block = 0; block < in_blocks32(job); block++) {
-    char *hi = work->planes + block * 2 * plane, *lo = hi + plane;
+    char *hi = work->planes + block * 2 * plane, *lo = job->rounds ? NULL : hi + plane;
     if (!s->panels) {
       fill_stream(job, block, first_row, last_row, hi, lo);
     } else {
-      char *line_lo = work->line + s->max_pixels * 64;
+      char *line_lo = lo ? work->line + s->max_pixels * 64 : NULL;
       fill_stream(job, block, first_row, last_row, work->line, line_lo);
       expand(s, work->line, first_row, last_row, hi);
-      expand(s, line_lo, first_row, last_row, lo);
+      if (lo) expand(s, line_lo, first_row, last_row, lo);
     }
   }
 }
@@ -168,7 +169,7 @@ CK_AMX static void multiply(const struct ck_correlate *job, const struct work *w
     const int columns = pair * 32 + 16 < job->out_channels ? 2 : 1;
     struct ck_product product = {.a_step = work->a_step, .b_step = columns == 2 ? work->b_step : work->b_step_narrow,
                                  .a_lo = plane_pixels(s) * 64, .b_lo = columns * CK_TILE,
-                                 .a_pitch = position_bytes, .steps = steps};
+                                 .a_pitch = position_bytes, .steps = steps, .rounds = job->rounds};
     product.b[0] = job->packed + pair * pair_bytes;
     product.b[1] = product.b[0] + CK_TILE;
     for (long b = 0; b < blocks->count; b += 2) {

@@ -7,6 +7,7 @@ struct ck_correlate {
   struct ck_stream stream;
   long in_channels, out_channels;
   long slots;  // K·K
+  int rounds;  // hi alone is written and read
   long image_parts, channel_parts;
   long thread_bytes;
   float *y;

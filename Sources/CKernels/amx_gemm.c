@@ -11,6 +11,7 @@ struct gemm {
   const float *A, *B;
   float *C;
   long lda, ldb, ldc;
+  int rounds;
   long row_parts, column_parts;
   long steps;       // blocks of 32 k
   long chunk;       // 16-row blocks of A packed at a time
@@ -70,7 +71,8 @@ CK_AMX static void pack(const struct gemm *job, struct ck_lines from, long lines
     for (long s = 0; s < job->steps; s++, to += 2 * CK_TILE) {
       struct ck_lines at = from;
       at.p += block * 16 * from.line_stride + s * 32 * from.k_stride;
-      ck_pack_tile(at, min_long(16, lines - block * 16), min_long(32, job->K - s * 32), b_tile, to, to + CK_TILE);
+      ck_pack_tile(at, min_long(16, lines - block * 16), min_long(32, job->K - s * 32), b_tile, to,
+                   job->rounds ? NULL : to + CK_TILE);
     }
   }
 }
@@ -106,7 +108,7 @@ CK_AMX static void run_part(const struct gemm *job, long part) {
       for (long m = row; m < end; m += 2) {
         const int rows = m + 1 < end ? 2 : 1, columns = n + 1 < across.last ? 2 : 1;
         struct ck_product product = {.a_step = work.step, .b_step = work.step, .a_lo = CK_TILE, .b_lo = CK_TILE,
-                                     .a_pitch = 64, .steps = job->steps};
+                                     .a_pitch = 64, .steps = job->steps, .rounds = job->rounds};
         for (int i = 0; i < 2; i++) {
           product.a[i] = work.a + (m - row + i) * block;
           product.b[i] = work.b + (n - across.first + i) * block;
@@ -127,18 +129,18 @@ CK_AMX static void body(void *context, int thread, int threads) {
 }
 
 void ck_amx_gemm(int transA, int transB, long M, long N, long K, float alpha, const float *A, long lda, const float *B,
-                 long ldb, float beta, float *C, long ldc, void *scratch) {
+                 long ldb, float beta, float *C, long ldc, int rounds, void *scratch) {
   if (M <= 0 || N <= 0) return;
   struct gemm job = {.M = M, .N = N, .K = K, .transA = transA, .transB = transB, .alpha = alpha, .beta = beta,
-                     .A = A, .B = B, .C = C, .lda = lda, .ldb = ldb, .ldc = ldc};
+                     .A = A, .B = B, .C = C, .lda = lda, .ldb = ldb, .ldc = ldc, .rounds = rounds};
   plan(&job);
   job.scratch = ck_aligned(scratch);
   ck_parallel(body, &job);
 }
 #else
 void ck_amx_gemm(int transA, int transB, long M, long N, long K, float alpha, const float *A, long lda, const float *B,
-                 long ldb, float beta, float *C, long ldc, void *scratch) {
+                 long ldb, float beta, float *C, long ldc, int rounds, void *scratch) {
   (void)transA, (void)transB, (void)M, (void)N, (void)K, (void)alpha, (void)A, (void)lda, (void)B, (void)ldb;
-  (void)beta, (void)C, (void)ldc, (void)scratch;
+  (void)beta, (void)C, (void)ldc, (void)rounds, (void)scratch;
 }
 #endif

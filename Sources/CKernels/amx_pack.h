@@ -8,7 +8,7 @@ struct ck_lines {
   long line_stride, k_stride;
 };
 
-/// Splits `lines` × `ks` elements (at most 16 × 32, the rest are zero) into one tile each of hi and lo:
+/// Splits `lines` × `ks` elements (at most 16 × 32, the rest are zero) into one tile each of hi and lo, or rounds them to hi where lo is null:
 /// an A tile [16 lines][32 k], or a B tile [16 k pairs][16 lines][2].
 CK_AMX_INLINE void ck_pack_tile(struct ck_lines from, long lines, long ks, int b_tile, char *hi, char *lo) {
   __m512i h[16], l[16];
@@ -32,9 +32,9 @@ CK_AMX_INLINE void ck_pack_tile(struct ck_lines from, long lines, long ks, int b
     }
   }
   // The first way has made [line][k pairs], the second [k pair][lines].
-  if (k_contiguous == b_tile) ck_transpose16(h), ck_transpose16(l);
-  for (int r = 0; r < 16; r++) {
-    _mm512_store_si512(hi + r * 64, h[r]);
-    _mm512_store_si512(lo + r * 64, l[r]);
-  }
+  if (k_contiguous == b_tile) ck_transpose16(h);
+  for (int r = 0; r < 16; r++) _mm512_store_si512(hi + r * 64, h[r]);
+  if (!lo) return;
+  if (k_contiguous == b_tile) ck_transpose16(l);
+  for (int r = 0; r < 16; r++) _mm512_store_si512(lo + r * 64, l[r]);
 }

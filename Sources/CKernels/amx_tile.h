@@ -92,6 +92,7 @@ struct ck_product {
   long a_lo, b_lo;
   long a_pitch;  // bytes between the rows of an A tile
   long steps;
+  int rounds;    // hi alone: then lo is not read
 };
 
 /// c[i][j] (+)= Σ_s A_i,s · B_j,s for 2×2 C tiles, c: [2][2][16][16].
@@ -194,8 +195,45 @@ CK_AMX_INLINE void ck_multiply_1x2(const struct ck_product *p, int accumulate, f
     _mm512_store_ps(c + i, _mm512_add_ps(_mm512_load_ps(c + i), _mm512_load_ps(cross + i)));
 }
 
+/// c[i][j] (+)= Σ_s hi(A_i,s) · hi(B_j,s) for `rows` × `columns` C tiles, constants where this is inlined.
+CK_AMX_INLINE void ck_multiply_rounded(const struct ck_product *p, const int rows, const int columns, int accumulate,
+                                       float *c) {
+  if (accumulate) {
+    _tile_loadd(0, c, 64);
+    if (columns > 1) _tile_loadd(1, c + 256, 64);
+    if (rows > 1) _tile_loadd(2, c + 512, 64);
+    if (rows > 1 && columns > 1) _tile_loadd(3, c + 768, 64);
+  } else {
+    _tile_zero(0), _tile_zero(1), _tile_zero(2), _tile_zero(3);
+  }
+  for (long s = 0; s < p->steps; s++) {
+    _tile_loadd(4, p->b[0] + p->b_step[s], 64);
+    _tile_loadd(6, p->a[0] + p->a_step[s], p->a_pitch);
+    _tile_dpbf16ps(0, 6, 4);
+    if (columns > 1) {
+      _tile_loadd(5, p->b[1] + p->b_step[s], 64);
+      _tile_dpbf16ps(1, 6, 5);
+    }
+    if (rows > 1) {
+      _tile_loadd(7, p->a[1] + p->a_step[s], p->a_pitch);
+      _tile_dpbf16ps(2, 7, 4);
+      if (columns > 1) _tile_dpbf16ps(3, 7, 5);
+    }
+  }
+  _tile_stored(0, c, 64);
+  if (columns > 1) _tile_stored(1, c + 256, 64);
+  if (rows > 1) _tile_stored(2, c + 512, 64);
+  if (rows > 1 && columns > 1) _tile_stored(3, c + 768, 64);
+}
+
 /// The tiles of c: [2][2][16][16] that `rows` × `columns` (1 or 2 each) need.
 CK_AMX_INLINE void ck_multiply(struct ck_product *p, int rows, int columns, int accumulate, float *c) {
+  if (p->rounds) {
+    if (rows == 2 && columns == 2) return ck_multiply_rounded(p, 2, 2, accumulate, c);
+    if (rows == 2) return ck_multiply_rounded(p, 2, 1, accumulate, c);
+    if (columns == 2) return ck_multiply_rounded(p, 1, 2, accumulate, c);
+    return ck_multiply_rounded(p, 1, 1, accumulate, c);
+  }
   if (rows == 2 && columns == 2) {
     ck_multiply_2x2(p, accumulate, c);
   } else if (rows == 2) {

@@ -6,9 +6,9 @@
 #pragma clang fp contract(fast)
 
 /// Floats a thread uses: K by channel, V by channel, K by position, dK, dV; of a block q and dO in rows and packed, o,
-/// dq, scores twice, D.
+/// dq, scores twice, D, and rounded operands.
 static long backward_size(const job *j) {
-  return 5 * j->columns * j->padded + j->block * (6 * j->padded + 2 * j->score_row + 1);
+  return 5 * j->columns * j->padded + j->block * (6 * j->padded + 2 * j->score_row + 1) + j->words;
 }
 
 long ck_attention_backward_workspace(const ck_attention *attention) {
@@ -19,7 +19,7 @@ long ck_attention_backward_workspace(const ck_attention *attention) {
 /// A thread's buffers, in the order of `backward_size`.
 typedef struct {
   float *k_by_channel, *v_by_channel, *k_by_position, *dk, *dv;
-  float *q_rows, *dO_rows, *q_packed, *dO_packed, *o_rows, *dq_rows, *scores, *dscores, *inner;
+  float *q_rows, *dO_rows, *q_packed, *dO_packed, *o_rows, *dq_rows, *scores, *dscores, *inner, *words;
 } buffers;
 
 static buffers buffers_of(const job *j, int thread) {
@@ -32,6 +32,7 @@ static buffers buffers_of(const job *j, int thread) {
   b.scores = next;
   b.dscores = b.scores + j->block * j->score_row;
   b.inner = b.dscores + j->block * j->score_row;
+  b.words = b.inner + j->block;
   return b;
 }
 
@@ -75,14 +76,14 @@ static void backward_rows(const job *j, const buffers *b, long item, long first,
     pack_by_position(&dO, begin, end, 1, b->dO_packed);
     rows_by_position(&o, begin, end, 1, b->o_rows, padded);
     inner_products(b->dO_rows, b->o_rows, rows, padded, b->inner);
-    ck_gemm(rows, j->columns, j->channels, b->q_rows, padded, 1, b->k_by_channel, b->scores, row, 0);
+    multiply(j, b->words, rows, j->columns, j->channels, b->q_rows, padded, 1, b->k_by_channel, b->scores, row, 0);
     probabilities(b->scores, rows, row, keys, j->columns, j->log_sum_exp + item * queries + begin);
-    ck_gemm(keys, padded, rows, b->scores, 1, row, b->dO_packed, b->dv, padded, begin > first);
-    ck_gemm(rows, j->columns, j->channels, b->dO_rows, padded, 1, b->v_by_channel, b->dscores, row, 0);
+    multiply(j, b->words, keys, padded, rows, b->scores, 1, row, b->dO_packed, b->dv, padded, begin > first);
+    multiply(j, b->words, rows, j->columns, j->channels, b->dO_rows, padded, 1, b->v_by_channel, b->dscores, row, 0);
     score_gradient(b->scores, b->dscores, rows, row, j->columns, b->inner);
-    ck_gemm(rows, padded, keys, b->dscores, row, 1, b->k_by_position, b->dq_rows, padded, 0);
+    multiply(j, b->words, rows, padded, keys, b->dscores, row, 1, b->k_by_position, b->dq_rows, padded, 0);
     put_rows(&dq, begin, end, b->dq_rows, padded);
-    ck_gemm(keys, padded, rows, b->dscores, 1, row, b->q_packed, b->dk, padded, begin > first);
+    multiply(j, b->words, keys, padded, rows, b->dscores, 1, row, b->q_packed, b->dk, padded, begin > first);
   }
 }
 

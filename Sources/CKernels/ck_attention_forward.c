@@ -4,9 +4,9 @@
 
 #pragma clang fp contract(fast)
 
-/// Floats a thread uses: K and V packed, a block of q, scores, o, and one factor a row.
+/// Floats a thread uses: K and V packed, a block of q, scores, o, one factor a row, and rounded operands.
 static long forward_size(const job *j) {
-  return 2 * j->columns * j->padded + j->block * (2 * j->padded + j->score_row + 1);
+  return 2 * j->columns * j->padded + j->block * (2 * j->padded + j->score_row + 1) + j->words;
 }
 
 long ck_attention_forward_workspace(const ck_attention *attention) {
@@ -41,6 +41,7 @@ static void forward_body(void *context, int thread, int threads) {
   float *packed_k = j->workspace + thread * forward_size(j), *packed_v = packed_k + j->columns * j->padded;
   float *q_rows = packed_v + j->columns * j->padded, *o_rows = q_rows + j->block * j->padded;
   float *scores = o_rows + j->block * j->padded, *factors = scores + j->block * j->score_row;
+  float *words = factors + j->block;
   span mine = share_of(attention->samples * attention->heads * blocks, thread, threads);
   long packed = -1;
   for (long index = mine.first; index < mine.last; index++) {
@@ -56,11 +57,11 @@ static void forward_body(void *context, int thread, int threads) {
     head q = head_of(attention, j->q, attention->query_stride, queries, item);
     head o = head_of(attention, j->out, attention->output_stride, queries, item);
     rows_by_position(&q, first, last, attention->scale, q_rows, j->padded);
-    ck_gemm(rows, j->columns, j->channels, q_rows, j->padded, 1, packed_k, scores, j->score_row, 0);
+    multiply(j, words, rows, j->columns, j->channels, q_rows, j->padded, 1, packed_k, scores, j->score_row, 0);
     softmax_block(
       scores, rows, j->score_row, keys, j->columns, factors,
       j->log_sum_exp ? j->log_sum_exp + item * queries + first : NULL);
-    ck_gemm(rows, j->padded, keys, scores, j->score_row, 1, packed_v, o_rows, j->padded, 0);
+    multiply(j, words, rows, j->padded, keys, scores, j->score_row, 1, packed_v, o_rows, j->padded, 0);
     scale_rows(o_rows, rows, j->padded, factors);
     put_rows(&o, first, last, o_rows, j->padded);
   }

@@ -4,6 +4,7 @@
 // panels that ck_gemm wants; that costs L·C against the products' L²·C.
 #pragma once
 #include "CKernels.h"
+#include "ck_bf16_words.h"
 #include "ck_gemm.h"
 
 #pragma clang fp contract(fast)
@@ -167,6 +168,7 @@ typedef struct {
   long columns;        ///< keys, to a multiple of 16
   long score_row;      ///< floats of a row of scores; odd in cache lines, so that rows do not share cache sets
   long block;          ///< query rows taken together, a multiple of 16
+  long words;          ///< what rounding takes of a thread's workspace, in floats
 } job;
 
 CK_INLINE job make_job(const ck_attention *attention) {
@@ -179,7 +181,23 @@ CK_INLINE job make_job(const ck_attention *attention) {
   long scores = j.channels <= 32 ? 1L << 13 : 1L << 15;
   j.block = max_long(16, min_long(96, scores / j.columns / 16 * 16));
   j.block = min_long(j.block, round_up(attention->queries, 16));
+  // The largest product: scores, their use, or the sums over a block of rows.
+  if (attention->rounds)
+    j.words = max_long(
+      max_long(rounded_words(j.block, j.columns, j.channels), rounded_words(j.block, j.padded, j.columns)),
+      rounded_words(j.columns, j.padded, j.block));
   return j;
+}
+
+/// `ck_gemm`, or its like on rounded operands; `words` is where they go.
+CK_INLINE void multiply(
+  const job *j, float *words, long m, long n, long k, const float *a, long a_row, long a_column, const float *b,
+  float *c, long c_row, int accumulate) {
+#if defined(__x86_64__)
+  if (j->attention->rounds)
+    return ck_bf16_rounded_gemm(m, n, k, a, a_row, a_column, b, c, c_row, accumulate, (ck_pair_word *)words);
+#endif
+  ck_gemm(m, n, k, a, a_row, a_column, b, c, c_row, accumulate);
 }
 
 /// Scores of keys that do not exist become −∞, so that rows are whole vectors and the exponentials there zero.

@@ -1,4 +1,4 @@
-#include "ck_winograd_maps.h"
+#include "ck_winograd_input.h"
 
 #pragma clang fp contract(fast)
 

@@ -1,5 +1,5 @@
 // The gradient of the weights runs the same maps transposed: dg = Gᵀ[Σ_tiles (Bᵀ d B) ⊙ (A dY Aᵀ)]G.
-#include "ck_winograd_maps.h"
+#include "ck_winograd_input.h"
 
 #pragma clang fp contract(fast)
 

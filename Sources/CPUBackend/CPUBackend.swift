@@ -19,10 +19,20 @@ public struct CPUBackend: Backend {
     case fixed
   }
 
+  /// To what the operands of convolutions, of attention and of large matrix products are rounded. Sums, parameters, moments, norms and
+  /// whatever is kept are 32 bits in both.
+  public enum Precision: String, Sendable, CaseIterable {
+    case float32
+    /// 16 bits, where the processor multiplies them (``CPUBackend/hasBFloat16``); elsewhere as float32.
+    case bfloat16
+  }
+
   /// Settings. They change the speed, and the last digits of results.
   public struct Options: Sendable {
     /// The threads that share each operator; all processors that the process may use by default.
     public var threads: Int
+    /// 32 bits by default.
+    public var precision: Precision
     /// Timed by default.
     public var tuning: Tuning
     /// The convolution algorithms to choose from.
@@ -40,11 +50,12 @@ public struct CPUBackend: Backend {
     ///   - threads: at least 1; less is taken for 1.
     ///   - cacheFolder: nil keeps no timed choices.
     public init(
-      threads: Int = CPUBackend.processorCount, tuning: Tuning = .timed,
+      threads: Int = CPUBackend.processorCount, precision: Precision = .float32, tuning: Tuning = .timed,
       algorithms: Set<ConvolutionAlgorithm> = Set(ConvolutionAlgorithm.allCases),
       cacheFolder: URL? = CPUBackend.defaultCacheFolder
     ) {
       self.threads = max(1, threads)
+      self.precision = precision
       self.tuning = tuning
       self.algorithms = algorithms
       self.cacheFolder = cacheFolder
@@ -56,8 +67,16 @@ public struct CPUBackend: Backend {
     }
 
     func allows(_ algorithm: ConvolutionAlgorithm) -> Bool {
-      algorithms.contains(algorithm) && (algorithm != .amx || CPUBackend.hasAMX)
+      guard algorithms.contains(algorithm) else { return false }
+      return switch algorithm {
+      case .amx: CPUBackend.hasAMX
+      case .bfloat16: precision == .bfloat16 && ck_bf16_available() != 0
+      default: true
+      }
     }
+
+    /// Whether products round their operands.
+    var rounds: Bool { precision == .bfloat16 && (allows(.amx) || allows(.bfloat16)) }
   }
 
   /// What it was set to.
@@ -66,19 +85,23 @@ public struct CPUBackend: Backend {
   /// Starts nothing: threads and memory come with the first program.
   public init(_ options: Options = Options()) { self.options = options }
 
-  /// Threads, oneDNN's version and whether AMX is used.
+  /// Threads, oneDNN's version, whether AMX is used, and the precision where it is not float32.
   public var name: String {
     "CPU, \(options.threads) thread\(options.threads == 1 ? "" : "s"), oneDNN \(DNNLEngine.version)\(options.allows(.amx) ? ", AMX" : "")"
+      + (options.rounds ? ", bfloat16" : "")
   }
 
-  /// 32 bits, whatever the processor has: a run goes on between processors without a word.
-  public var arithmetic: String { "cpu float32" }
+  /// The precision, whatever the processor has: a run goes on between processors without a word.
+  public var arithmetic: String { options.rounds ? "cpu bfloat16" : "cpu float32" }
 
   /// The algorithms that programs compiled so far have chosen by timing, and those known before; empty where they are kept nowhere.
   public var choices: String { TuningCache(options)?.text ?? "" }
 
   /// Whether processor and system grant this process Intel's matrix tiles.
   public static var hasAMX: Bool { ck_amx_available() != 0 }
+
+  /// Whether this processor multiplies bfloat16: by matrix tiles, or by AVX512-BF16.
+  public static var hasBFloat16: Bool { hasAMX || ck_bf16_available() != 0 }
 
   /// The processors on which this process may run.
   public static var processorCount: Int { max(1, ProcessInfo.processInfo.activeProcessorCount) }

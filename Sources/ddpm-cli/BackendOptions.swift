@@ -19,7 +19,8 @@ struct BackendOptions: ParsableArguments {
   var device: String?
   @Option(
     help: ArgumentHelp(
-      "Products of accelerators: float32, fast32 (TF32 on NVIDIA) or bfloat16 (default: float32).", valueName: "name"))
+      "Products: float32, bfloat16, or on accelerators fast32, which is TF32 on NVIDIA (default: float32).",
+      valueName: "name"))
   var precision: String?
   @Option(
     help: ArgumentHelp(
@@ -51,19 +52,29 @@ struct BackendOptions: ParsableArguments {
     threads: Int? = nil, choices: URL? = nil, given: String? = nil, joined: Bool = false
   ) throws -> any Backend {
     let name = device ?? name
-    let isHost = name == "cpu" || name == "reference"
-    // A run that was narrow on an accelerator may go on here.
-    let precision = precision ?? (isHost ? XLAPrecision.float32.rawValue : usual)
-    switch name {
-    case "cpu", "reference":
-      guard precision == XLAPrecision.float32.rawValue else {
-        throw ValidationError("--precision \(precision) is for accelerators, not for --device \(name)")
-      }
+    if name == "cpu" || name == "reference" {
       if joined { throw ValidationError("--reduction device is for accelerators, not for --device \(name)") }
       if devices != nil { throw ValidationError("--devices is for accelerators, not for --device \(name)") }
-      return name == "cpu" ? processor(fixed, profiles, threads, choices, given) : ReferenceBackend()
+    }
+    switch name {
+    case "cpu":
+      var options = CPUBackend.Options(
+        threads: threads ?? threadCount, precision: try hostPrecision(usual), tuning: fixed ? .fixed : .timed)
+      options.profiles = profiles
+      if let choices {
+        // A run keeps its own; it starts with what earlier programs of this user have timed.
+        (options.cacheFolder, options.seedFolder) = (choices, options.cacheFolder)
+      }
+      if let given { (options.cacheFolder, options.givenChoices) = (nil, given) }
+      return CPUBackend(options)
+    case "reference":
+      if let precision, precision != XLAPrecision.float32.rawValue {
+        throw ValidationError("--precision \(precision) is not for --device reference, which computes in 64 bits")
+      }
+      return ReferenceBackend()
     default:
       if profiles { throw ValidationError("--profile times the cpu, not --device \(name)") }
+      let precision = precision ?? usual
       guard let precision = XLAPrecision(rawValue: precision) else {
         throw ValidationError(
           "--precision \(precision): choose \(XLAPrecision.allCases.map(\.rawValue).joined(separator: ", "))")
@@ -84,17 +95,20 @@ struct BackendOptions: ParsableArguments {
     return Launch.localRank % max(1, shown ?? .max)
   }
 
-  private func processor(_ fixed: Bool, _ profiles: Bool, _ threads: Int?, _ choices: URL?, _ given: String?)
-    -> CPUBackend
-  {
-    var options = CPUBackend.Options(threads: threads ?? threadCount, tuning: fixed ? .fixed : .timed)
-    options.profiles = profiles
-    if let choices {
-      // A run keeps its own; it starts with what earlier programs of this user have timed.
-      (options.cacheFolder, options.seedFolder) = (choices, options.cacheFolder)
+  /// The processor's precision.
+  ///
+  /// - Parameter usual: where the option leaves it open. A run that was fast32 on an accelerator goes on in float32.
+  private func hostPrecision(_ usual: String) throws -> CPUBackend.Precision {
+    guard let found = CPUBackend.Precision(rawValue: precision ?? usual) else {
+      guard let precision else { return .float32 }
+      throw ValidationError(
+        "--precision \(precision): on the cpu choose \(CPUBackend.Precision.allCases.map(\.rawValue).joined(separator: " or "))"
+      )
     }
-    if let given { (options.cacheFolder, options.givenChoices) = (nil, given) }
-    return CPUBackend(options)
+    if found == .bfloat16, !CPUBackend.hasBFloat16 {
+      Terminal.complain("this processor multiplies no bfloat16 (neither AMX nor AVX512-BF16): computing in float32")
+    }
+    return found
   }
 
   /// The times of an executable that was compiled for profiling.

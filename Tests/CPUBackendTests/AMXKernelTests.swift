@@ -25,7 +25,7 @@ extension KernelTests {
       }
 
       var conv: ck_conv {
-        ck_conv(N: n, Ci: ci, Co: co, H: h, W: w, K: k, stride: stride, pad_low: low, pad_high: high)
+        ck_conv(N: n, Ci: ci, Co: co, H: h, W: w, K: k, stride: stride, pad_low: low, pad_high: high, rounds: 0)
       }
       var ho: Int { (h + low + high - k) / stride + 1 }
       var wo: Int { (w + low + high - k) / stride + 1 }
@@ -157,7 +157,7 @@ extension KernelTests {
           // With β = 0 what stands in C must not matter.
           var found = beta == 0 ? [Float](repeating: .nan, count: c.count) : c
           ck_amx_gemm(
-            Int32(transA), Int32(transB), m, n, k, 1.25, a, lda, b, ldb, beta, &found, ldc, &scratch)
+            Int32(transA), Int32(transB), m, n, k, 1.25, a, lda, b, ldb, beta, &found, ldc, 0, &scratch)
           var product = [Double](), result = [Float]()
           for i in 0..<m {
             for j in 0..<n {
@@ -182,7 +182,7 @@ extension KernelTests {
       for special in [Float.infinity, -.infinity, .nan] {
         let a: [Float] = [special, 1, 1, 2], b: [Float] = [1, 2, 3, 4]
         var c = [Float](repeating: 0, count: 4), scratch = memory(ck_amx_gemm_scratch(2, 2, 2))
-        ck_amx_gemm(0, 0, 2, 2, 2, 1, a, 2, b, 2, 0, &c, 2, &scratch)
+        ck_amx_gemm(0, 0, 2, 2, 2, 1, a, 2, b, 2, 0, &c, 2, 0, &scratch)
         #expect(!c[0].isFinite && !c[1].isFinite)
         #expect(c[2] == 7 && c[3] == 10)
       }

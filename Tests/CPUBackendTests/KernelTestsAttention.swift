@@ -14,7 +14,8 @@ struct AttentionCase: CustomTestStringConvertible, Sendable {
   func shape(scale: Float) -> ck_attention {
     ck_attention(
       samples: samples, heads: heads, head_channels: headChannels, queries: queries, keys: keys, scale: scale,
-      format: blocked ? CK_BLOCKED : CK_PLAIN, query_stride: 0, key_stride: 0, value_stride: 0, output_stride: 0)
+      format: blocked ? CK_BLOCKED : CK_PLAIN, query_stride: 0, key_stride: 0, value_stride: 0, output_stride: 0,
+      rounds: 0)
   }
 
   /// [N][C][L] in the case's format.
@@ -91,6 +92,17 @@ struct AttentionReference {
 
 extension KernelTests {
   @Test(arguments: AttentionCase.table) func attention(_ k: AttentionCase) {
+    checkAttention(k, rounds: false)
+  }
+
+  @Test(.enabled(if: ck_bf16_available() != 0, "this processor has no AVX512-BF16"), arguments: AttentionCase.table)
+  func attentionInBFloat16(_ k: AttentionCase) {
+    checkAttention(k, rounds: true)
+  }
+
+  private func checkAttention(_ k: AttentionCase, rounds: Bool) {
+    // Operands of 8 bits in place of 24.
+    let coarser = rounds ? 3000.0 : 1
     var noise = Noise(5)
     let channels = k.heads * k.headChannels
     let q = noise.array(k.samples * channels * k.queries, scale: 2)
@@ -110,7 +122,7 @@ extension KernelTests {
     }
 
     var shape = k.shape(scale: Float(scale))
-    (shape.key_stride, shape.value_stride) = (2 * size, 2 * size)
+    (shape.key_stride, shape.value_stride, shape.rounds) = (2 * size, 2 * size, rounds ? 1 : 0)
     withThreads(k.threads) {
       let (keyValue, queries, gradient) = (Guarded(both), Guarded(k.atQueries(q)), Guarded(k.atQueries(dO)))
       let o = Guarded(empty: q.count)
@@ -119,8 +131,8 @@ extension KernelTests {
       ck_attention_forward(
         &shape, queries.pointer, keyValue.pointer, keyValue.pointer + size, o.pointer, logSumExp.pointer,
         workspace.pointer)
-      #expect(relativeError(o.values, k.atQueries(expected.o)) < 2e-6)
-      #expect(largestError(logSumExp.values, expected.logSumExp) < 1e-5)
+      #expect(relativeError(o.values, k.atQueries(expected.o)) < 2e-6 * coarser)
+      #expect(largestError(logSumExp.values, expected.logSumExp) < 1e-5 * coarser)
 
       let dq = Guarded(empty: q.count)
       let dkv = Guarded(empty: both.count)
@@ -136,8 +148,8 @@ extension KernelTests {
         expectedBoth += dv[n * size..<(n + 1) * size]
       }
       // With one key, dq and dk are zero in exact arithmetic: measured against the gradient that came in.
-      #expect(largestError(dq.values, k.atQueries(expected.dq)) < 5e-6 * 2)
-      #expect(relativeError(dkv.values, expectedBoth) < 5e-6)
+      #expect(largestError(dq.values, k.atQueries(expected.dq)) < 5e-6 * 2 * coarser)
+      #expect(relativeError(dkv.values, expectedBoth) < 5e-6 * coarser)
       for buffer in [keyValue, queries, gradient, o, logSumExp, workspace, dq, dkv, backwardWorkspace] {
         #expect(buffer.isIntact)
       }

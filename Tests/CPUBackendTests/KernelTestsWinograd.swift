@@ -19,7 +19,7 @@ struct ConvCase: CustomTestStringConvertible, Sendable {
 }
 
 /// Calls `body` for each (output, input, tap) that a 3×3 convolution with padding 1 multiplies.
-private func forEachTap(_ k: ConvCase, _ body: (_ y: Int, _ x: Int, _ w: Int) -> Void) {
+func forEachTap(_ k: ConvCase, _ body: (_ y: Int, _ x: Int, _ w: Int) -> Void) {
   let (h, w) = (k.height, k.width)
   for n in 0..<k.samples {
     for o in 0..<k.outputs {

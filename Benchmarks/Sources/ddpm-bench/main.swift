@@ -7,6 +7,8 @@ import Glibc
 //   ddpm-bench train-cifar10 8        one training step: noise, forward, backward, clip, Adam, average
 //   ddpm-bench denoise-cifar10 8      the network once
 //   ddpm-bench sample-mnist 8         50 steps of DDIM (also sample-cifar10)
+//
+// A third argument is the precision: float32 or bfloat16.
 
 WaitPolicy.restartIfUnset()
 
@@ -35,15 +37,19 @@ var mnist: UNetConfig {
 }
 
 let arguments = CommandLine.arguments.dropFirst()
-guard arguments.count == 2, let name = arguments.first, let batch = arguments.last.flatMap({ Int($0) }), batch > 0
+guard (2...3).contains(arguments.count), let name = arguments.first,
+  let batch = arguments.dropFirst().first.flatMap({ Int($0) }), batch > 0,
+  let precision = CPUBackend.Precision(rawValue: arguments.dropFirst(2).first ?? "float32")
 else {
-  say("usage: ddpm-bench train-|denoise-|sample- followed by cifar10|mnist, and BATCH", to: STDERR_FILENO)
+  say(
+    "usage: ddpm-bench train-|denoise-|sample- followed by cifar10|mnist, BATCH and perhaps bfloat16", to: STDERR_FILENO
+  )
   exit(2)
 }
 let isCIFAR = name.hasSuffix("cifar10")
 let network = isCIFAR ? UNetConfig.paperCIFAR10 : mnist
 let size = isCIFAR ? SampleSize(height: 32, width: 32) : .init(height: 28, width: 28)
-let backend = CPUBackend()
+let backend = CPUBackend(.init(precision: precision))
 let schedule = try NoiseSchedule(.linear(), T: 1000)
 let process = try ReverseProcess(schedule: schedule)
 let shape = Images.Shape(batch, network.inChannels, size.height, size.width)

@@ -17,6 +17,7 @@
 #include "ck_norm.h"
 #include "ck_winograd.h"
 #include "ck_attention.h"
+#include "ck_bf16.h"
 #include "ck_optimizer.h"
 #include "ck_random.h"
 #if __has_include("ck_amx.h")

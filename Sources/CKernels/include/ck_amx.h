@@ -27,6 +27,7 @@ struct ck_conv {
   long stride;     // 1 or 2
   long pad_low;    // rows above and columns to the left: less than K
   long pad_high;   // rows below and columns to the right: less than K
+  int rounds;      // 1: operands are rounded to bf16, hi alone, and a product costs one instruction
 };
 
 /// What a forward convolution does to its input as it reads it: u = act(x·scale + shift), each [N][Ci].
@@ -67,9 +68,9 @@ void ck_amx_conv_backward_weights(const struct ck_conv *conv, float *dw, float *
                                   const struct ck_conv_prologue *prologue, const float *dy, void *scratch);
 
 /// C = alpha·op(A)·op(B) + beta·C, row-major, any sizes; op(A) is M×K, op(B) K×N, op(X) = Xᵀ where `trans` is 1.
-/// With beta = 0, C is not read.
+/// With beta = 0, C is not read. `rounds` as in ck_conv.
 void ck_amx_gemm(int transA, int transB, long M, long N, long K, float alpha, const float *A, long lda, const float *B,
-                 long ldb, float beta, float *C, long ldc, void *scratch);
+                 long ldb, float beta, float *C, long ldc, int rounds, void *scratch);
 size_t ck_amx_gemm_scratch(long M, long N, long K);
 
 /// As ck_attention_forward() and ck_attention_backward(), with the same `log_sum_exp`.

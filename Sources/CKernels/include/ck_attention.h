@@ -12,6 +12,7 @@ typedef struct {
   ck_format format;                    ///< plain [N][C][L] or blocked [N][⌈C/16⌉][L][16], best with whole blocks a head
   /// Floats from one sample to the next, so that q, k, v may be channel ranges of one tensor; 0 means dense.
   long query_stride, key_stride, value_stride, output_stride;
+  int rounds;  ///< 1: products round their operands to bfloat16; only where `ck_bf16_available()` or `ck_amx_available()`
 } ck_attention;
 
 /// Floats of workspace for each direction.

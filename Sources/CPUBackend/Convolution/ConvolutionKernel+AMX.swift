@@ -2,9 +2,12 @@ import CKernels
 import TensorGraph
 
 extension ConvolutionKernel {
-  /// Split bf16 on AMX tiles: blocked channels, kernels of 1 or 3.
-  static func amx(_ problem: ConvolutionProblem) -> ConvolutionKernel? {
-    guard ck_amx_available() != 0, problem.isBlocked, let conv = problem.amxDescription else { return nil }
+  /// Split bf16 on AMX tiles, or plain where it `rounds`: blocked channels, kernels of 1 or 3.
+  static func amx(_ problem: ConvolutionProblem, rounds: Bool) -> ConvolutionKernel? {
+    guard ck_amx_available() != 0, problem.isBlocked, let conv = problem.amxDescription(rounds: rounds) else {
+      return nil
+    }
+    let name = rounds ? "amx bfloat16" : "amx"
     var description = conv
     guard ck_amx_conv_supported(&description) != 0 else { return nil }
 
@@ -18,7 +21,7 @@ extension ConvolutionKernel {
     switch problem.direction {
     case .forward:
       return ConvolutionKernel(
-        algorithm: .amx, name: "amx", packedByteCount: ck_amx_conv_forward_weights_size(&description),
+        algorithm: .amx, name: name, packedByteCount: ck_amx_conv_forward_weights_size(&description),
         scratchByteCount: ck_amx_conv_forward_scratch(&description), takesPrologue: true,
         pack: { w, packed, _ in withUnsafePointer(to: conv) { ck_amx_conv_pack_forward($0, w, packed) } },
         run: { o, scratch in
@@ -30,7 +33,7 @@ extension ConvolutionKernel {
         })
     case .inputGradient:
       return ConvolutionKernel(
-        algorithm: .amx, name: "amx", packedByteCount: ck_amx_conv_backward_weights_size(&description),
+        algorithm: .amx, name: name, packedByteCount: ck_amx_conv_backward_weights_size(&description),
         scratchByteCount: ck_amx_conv_backward_data_scratch(&description),
         pack: { w, packed, _ in withUnsafePointer(to: conv) { ck_amx_conv_pack_backward($0, w, packed) } },
         run: { o, scratch in
@@ -40,7 +43,7 @@ extension ConvolutionKernel {
         })
     case .weightGradient:
       return ConvolutionKernel(
-        algorithm: .amx, name: "amx", scratchByteCount: ck_amx_conv_backward_weights_scratch(&description),
+        algorithm: .amx, name: name, scratchByteCount: ck_amx_conv_backward_weights_scratch(&description),
         takesPrologue: true,
         run: { o, scratch in
           withPrologue(o.prologue) { prologue in
@@ -57,11 +60,11 @@ extension ConvolutionKernel {
 
 extension ConvolutionProblem {
   /// The kernels' form of the problem; nil where paddings or kernel are not square.
-  fileprivate var amxDescription: ck_conv? {
+  fileprivate func amxDescription(rounds: Bool) -> ck_conv? {
     let padding = convolution.padding
     guard kernel[2] == kernel[3], padding.top == padding.left, padding.bottom == padding.right else { return nil }
     return ck_conv(
       N: input[0], Ci: kernel[1], Co: kernel[0], H: input[2], W: input[3], K: kernel[2], stride: convolution.stride,
-      pad_low: padding.top, pad_high: padding.bottom)
+      pad_low: padding.top, pad_high: padding.bottom, rounds: rounds ? 1 : 0)
   }
 }

@@ -48,11 +48,14 @@ struct ConvolutionKernel {
 
 extension ConvolutionKernel {
   /// The kernel that does `problem` by `algorithm`; nil where the algorithm, the library or the processor cannot.
-  static func make(_ problem: ConvolutionProblem, _ algorithm: ConvolutionAlgorithm) throws(ExecutionError)
-    -> ConvolutionKernel?
+  ///
+  /// - Parameter rounds: whether AMX rounds operands to bfloat16 instead of splitting them.
+  static func make(_ problem: ConvolutionProblem, _ algorithm: ConvolutionAlgorithm, rounds: Bool = false)
+    throws(ExecutionError) -> ConvolutionKernel?
   {
     switch algorithm {
-    case .amx: amx(problem)
+    case .amx: amx(problem, rounds: rounds)
+    case .bfloat16: bfloat16(problem)
     case .winograd: winograd(problem)
     case .direct: try dnnl(problem, winograd: false)
     case .dnnlWinograd: try dnnl(problem, winograd: true)

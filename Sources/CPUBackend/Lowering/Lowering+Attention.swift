@@ -3,10 +3,11 @@ import TensorGraph
 
 extension Lowering {
   private func kernel(_ attention: Attention, q: Shape, k: Shape, _ layout: Layout) -> ck_attention {
-    ck_attention(
+    let rounds = options.rounds && q[1] / attention.heads >= 16 && k[2] >= 16
+    return ck_attention(
       samples: q[0], heads: attention.heads, head_channels: q[1] / attention.heads, queries: q[2], keys: k[2],
       scale: Float(attention.scale), format: layout.format, query_stride: 0, key_stride: 0, value_stride: 0,
-      output_stride: 0)
+      output_stride: 0, rounds: rounds ? 1 : 0)
   }
 
   /// Blocked memory serves where each head is whole blocks.

@@ -17,7 +17,8 @@ extension Lowering {
     if options.tuning == .fixed, bShape.rank == 2, !transposeA { (m, batch) = (1, m) }
     let (aStep, bStep) = (aShape.rank == 2 && bShape.rank > 2 ? 0 : m * k, bShape.rank == 2 ? 0 : k * n)
     let gemm = Matmul(
-      transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, useAMX: options.allows(.amx))
+      transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, useAMX: options.allows(.amx),
+      rounds: options.rounds)
     // The library makes the code of a product when it first does one.
     var isFirst = true
     emit(
@@ -42,6 +43,8 @@ struct Matmul {
   var n: Int
   var k: Int
   var useAMX: Bool
+  /// Whether AMX rounds operands to bfloat16 instead of splitting them.
+  var rounds: Bool
 
   /// Splitting and packing the operands pays where each of their numbers is used often enough.
   private var splits: Bool { useAMX && min(m, n, k) >= 64 }
@@ -56,7 +59,7 @@ struct Matmul {
     if splits {
       return ck_amx_gemm(
         transposeA ? 1 : 0, transposeB ? 1 : 0, m, n, k, 1, a, transposeA ? m : k, b, transposeB ? k : n, 0, y, n,
-        scratch)
+        rounds ? 1 : 0, scratch)
     }
     let letter = { (transposed: Bool) in CChar(bitPattern: UInt8(ascii: transposed ? "T" : "N")) }
     try check(

@@ -29,13 +29,15 @@ final class Tuner {
 
   private func choose(_ problem: ConvolutionProblem, _ key: String, _ constantWeights: Bool) throws -> ConvolutionKernel
   {
-    // Where AMX can do it nothing else comes near: no need to time.
-    if options.allows(.amx), let kernel = try ConvolutionKernel.make(problem, .amx) { return kernel }
+    // Where AMX can do it nothing else comes near, and bfloat16 was asked for: no need to time.
+    for algorithm in [ConvolutionAlgorithm.amx, .bfloat16] where options.allows(algorithm) {
+      if let kernel = try ConvolutionKernel.make(problem, algorithm, rounds: options.rounds) { return kernel }
+    }
     if let known = cache?[key], options.allows(known), let kernel = try ConvolutionKernel.make(problem, known) {
       return kernel
     }
     var candidates: [ConvolutionKernel] = []
-    for algorithm in ConvolutionAlgorithm.allCases where options.allows(algorithm) && algorithm != .amx {
+    for algorithm in [ConvolutionAlgorithm.winograd, .direct, .dnnlWinograd] where options.allows(algorithm) {
       guard let kernel = try ConvolutionKernel.make(problem, algorithm) else { continue }
       candidates.append(kernel)
       // The order is that of preference.

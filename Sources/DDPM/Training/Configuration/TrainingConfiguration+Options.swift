@@ -54,7 +54,7 @@ extension TrainingConfiguration.CodingKeys {
     case .seed: "Seed of weights, noise, t, dropout and shuffling"
     case .threads: "Threads that share the computation"
     case .device: "What computes: cpu, cuda, tpu or xla:PATH"
-    case .precision: "How accurately: float32, or on accelerators fast32 or bfloat16"
+    case .precision: "How accurately: float32, bfloat16, or on accelerators fast32"
     case .deterministic: "Choose algorithms by a fixed rule instead of by timing them"
     case .logEvery: "Steps between lines of metrics"
     case .checkpointEvery: "Steps between checkpoints"

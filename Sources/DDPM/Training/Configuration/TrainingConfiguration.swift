@@ -106,7 +106,7 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   public var threads: Int?
   /// What computes: `cpu`, `cuda`, `tpu` or `xla:PATH`.
   public var device = "cpu"
-  /// How accurately: `float32`, or on accelerators `fast32` or `bfloat16`.
+  /// How accurately: `float32`, `bfloat16`, or on accelerators `fast32`.
   public var precision = "float32"
   /// Whether algorithms are chosen by a fixed rule instead of by timing.
   public var deterministic = false

@@ -1,16 +1,18 @@
 import Networks
 import TensorGraph
-import TestSupport
 
 /// A training step of a small U-Net as every backend can run it: noise, prediction, loss, gradients, clipping, Adam and the average.
-struct TrainingStep {
-  var config = UNetVariant.small
+public struct TrainingStep {
+  public var config = UNetVariant.small
   /// Samples on one device.
-  var batch = 4
-  let side = 8
+  public var batch = 4
+  private let side = 8
+
+  /// Of the small network.
+  public init() {}
 
   /// Inputs `x0` (N, 3, 8, 8), `t` (N), `counters` (N, 2), `key` (2), and Adam's; outputs `loss`, `norm` and `losses` (N).
-  func program() throws -> Program {
+  public func program() throws -> Program {
     let builder = GraphBuilder()
     let unet = try UNet(config, in: builder)
     let x0 = builder.input("x0", [batch, config.inChannels, side, side])
@@ -33,14 +35,14 @@ struct TrainingStep {
   }
 
   /// Writes first weights.
-  func start(_ states: any States) throws {
+  public func start(_ states: any States) throws {
     for (index, parameter) in try config.parameters().enumerated() {
       try states.write(parameter.name, WeightInitialization.diffusers.value(of: parameter, index: index, seed: 1))
     }
   }
 
   /// The inputs of step k = 1, 2, … for `count` samples.
-  func inputs(step: Int, count: Int) -> [String: TensorData] {
+  public func inputs(step: Int, count: Int) -> [String: TensorData] {
     let pixels = (0..<count * config.inChannels * side * side).map { i -> Float in
       let mixed: Int = (i &* 2_654_435_761 &+ step &* 40_503) & 0xFFFF
       return Float(mixed) / 32_768 - 1
@@ -55,7 +57,7 @@ struct TrainingStep {
   }
 
   /// The losses and gradient norms of the first steps, from first weights.
-  func train(
+  public func train(
     _ executable: any Executable, steps: Int, count: Int? = nil
   ) throws -> (losses: [Double], norms: [Double]) {
     try start(executable.states)

@@ -1,0 +1,288 @@
+// Convolutions as matrix products over all positions, the output pixels of all images in order: Y (positions × outputs) = X · Wᵀ, where a
+// row of X holds the input pixels that its position reads, tap by tap.
+#include "ck_bf16_words.h"
+#include "ck_gemm.h"
+
+#pragma clang fp contract(fast)
+
+/// Positions taken together by one thread, and outputs whose sums it holds at a time.
+enum { ROWS = 48, GROUP = 64 };
+
+CK_INLINE long taps_of(const ck_direct *conv) { return conv->kernel * conv->kernel; }
+CK_INLINE long words(long channels) { return channels / 2; }
+CK_INLINE long positions_of(const ck_direct *conv) { return conv->samples * conv->out_height * conv->out_width; }
+
+/// The convolution that computes the gradient of the input, where the stride is 1.
+static ck_direct turned(const ck_direct *conv) {
+  ck_direct t = *conv;
+  t.inputs = conv->outputs, t.outputs = conv->inputs;
+  t.height = conv->out_height, t.width = conv->out_width, t.out_height = conv->height, t.out_width = conv->width;
+  t.padding = conv->kernel - 1 - conv->padding;
+  return t;
+}
+
+size_t ck_bf16_direct_weights(const ck_direct *conv) {
+  return (size_t)(taps_of(conv) * words(conv->inputs) * conv->outputs) * sizeof(ck_pair_word);
+}
+
+/// Bytes a thread uses: a block of positions in words, and a group of their sums.
+static size_t workspace_per_thread(const ck_direct *conv) {
+  return (size_t)(ROWS * (taps_of(conv) * words(conv->inputs) + GROUP)) * sizeof(float);
+}
+
+size_t ck_bf16_direct_forward_workspace(const ck_direct *conv) {
+  return (size_t)ck_threads() * workspace_per_thread(conv);
+}
+
+size_t ck_bf16_direct_backward_data_workspace(const ck_direct *conv) {
+  ck_direct t = turned(conv);
+  return ck_bf16_direct_forward_workspace(&t);
+}
+
+/// Rows of the gradient of the weights: an input of a tap each.
+CK_INLINE long gradient_rows(const ck_direct *conv) { return taps_of(conv) * conv->inputs; }
+
+/// Pairs of positions taken together by all threads in the gradient of the weights: about 4 MiB, in parts of equal size.
+static long gradient_block(const ck_direct *conv) {
+  long pairs = max_long(1, ceil_div(positions_of(conv), 2));
+  long fit = max_long(64, (4L << 20) / ((long)sizeof(ck_pair_word) * (gradient_rows(conv) + conv->outputs)));
+  return ceil_div(pairs, ceil_div(pairs, fit));
+}
+
+size_t ck_bf16_direct_backward_weights_workspace(const ck_direct *conv) {
+  long rows = gradient_rows(conv);
+  return (size_t)(gradient_block(conv) * (rows + conv->outputs) + rows * conv->outputs) * sizeof(float);
+}
+
+#if defined(__x86_64__)
+
+// MARK: weights
+
+/// Packs w (OIhw16i16o) for ck_bf16_gemm: row tap·words(inputs) + i of words. Where `backward`, w is of the forward convolution: inputs
+/// and outputs are swapped, and the filter is turned by 180°.
+CK_BF16 static void pack(const ck_direct *conv, const float *w, ck_pair_word *packed, int backward) {
+  long taps = taps_of(conv), input_blocks = conv->inputs / 16, output_blocks = conv->outputs / 16;
+  for (long output_block = 0; output_block < output_blocks; output_block++)
+    for (long input_block = 0; input_block < input_blocks; input_block++)
+      for (long tap = 0; tap < taps; tap++) {
+        float other[16][16];
+        const float *from = w + ((output_block * input_blocks + input_block) * taps + tap) * 256;
+        if (backward) {
+          from = w + ((input_block * output_blocks + output_block) * taps + taps - 1 - tap) * 256;
+          transpose16(from, 16, other[0], 16);
+          from = other[0];
+        }
+        long panel = output_block / 2, width = panel_width(panel, conv->outputs);
+        ck_pair_word *to = packed + panel_offset(panel, taps * words(conv->inputs)) + output_block % 2 * 16;
+        to += (tap * words(conv->inputs) + input_block * 8) * width;
+        for (int pair = 0; pair < 8; pair++) {
+          v16 even = load16(from + pair * 32), odd = load16(from + pair * 32 + 16);
+          store_paired(to + pair * width, &even, &odd);
+        }
+      }
+}
+
+void ck_bf16_direct_pack(const ck_direct *conv, const float *w, void *packed) { pack(conv, w, packed, 0); }
+
+void ck_bf16_direct_pack_backward(const ck_direct *conv, const float *w, void *packed) {
+  ck_direct t = turned(conv);
+  pack(&t, w, packed, 1);
+}
+
+// MARK: forward, backward data
+
+typedef struct {
+  ck_direct conv;
+  const float *x;
+  const ck_pair_word *packed;
+  const float *bias, *residual;
+  float *y;
+  char *workspace;
+} forward_job;
+
+/// A position: its image, its row and its column.
+typedef struct {
+  long image, row, column;
+} place;
+
+CK_INLINE place place_of(const ck_direct *conv, long position) {
+  long pixels = conv->out_height * conv->out_width, pixel = position % pixels;
+  return (place){position / pixels, pixel / conv->out_width, pixel % conv->out_width};
+}
+
+/// The next position.
+CK_INLINE void advance(const ck_direct *conv, place *at) {
+  if (++at->column < conv->out_width) return;
+  at->column = 0;
+  if (++at->row < conv->out_height) return;
+  at->row = 0, at->image++;
+}
+
+/// Block 0 of the input pixel that tap (i, j) of a position reads, or NULL outside the image.
+CK_INLINE const float *input_at(const ck_direct *conv, const float *x, place at, long i, long j) {
+  long row = at.row * conv->stride + i - conv->padding, column = at.column * conv->stride + j - conv->padding;
+  if (row < 0 || row >= conv->height || column < 0 || column >= conv->width) return NULL;
+  return x + (at.image * conv->inputs * conv->height + row * 16) * conv->width + column * 16;
+}
+
+/// Positions first..<last of x in rows of words.
+CK_BF16 static void read_rows(const forward_job *job, long first, long last, ck_pair_word *rows) {
+  const ck_direct *conv = &job->conv;
+  long plane = conv->height * conv->width * 16, size = words(conv->inputs);
+  place at = place_of(conv, first);
+  for (long position = first; position < last; position++, advance(conv, &at))
+    for (long i = 0; i < conv->kernel; i++)
+      for (long j = 0; j < conv->kernel; j++, rows += size) {
+        const float *x = input_at(conv, job->x, at, i, j);
+        if (!x) {
+          memset(rows, 0, (size_t)size * sizeof *rows);
+          continue;
+        }
+        for (long block = 0; block < conv->inputs / 16; block++) {
+          v16 values = load16(x + block * plane);
+          store_rounded(rows + block * 8, &values);
+        }
+      }
+}
+
+/// Channels begin..<end of y at positions first..<last, from rows of GROUP sums.
+CK_BF16 static void write_rows(const forward_job *job, long first, long last, long begin, long end, const float *sums) {
+  const ck_direct *conv = &job->conv;
+  long plane = conv->out_height * conv->out_width * 16;
+  place at = place_of(conv, first);
+  for (long position = first; position < last; position++, sums += GROUP, advance(conv, &at)) {
+    long corner = at.image * conv->outputs / 16 * plane + (at.row * conv->out_width + at.column) * 16;
+    for (long channel = begin; channel < end; channel += 16) {
+      long to = corner + channel / 16 * plane;
+      v16 value = load16(sums + channel - begin);
+      if (job->bias) value += load16(job->bias + channel);
+      if (job->residual) value += load16(job->residual + to);
+      store16(job->y + to, value);
+    }
+  }
+}
+
+static void forward_body(void *context, int thread, int threads) {
+  const forward_job *job = context;
+  float *sums = (float *)(job->workspace + (size_t)thread * workspace_per_thread(&job->conv));
+  ck_pair_word *rows = (ck_pair_word *)(sums + ROWS * GROUP);
+  long depth = taps_of(&job->conv) * words(job->conv.inputs), outputs = job->conv.outputs;
+  span mine = share_in_grains(positions_of(&job->conv), 4, thread, threads);
+  for (long first = mine.first; first < mine.last; first += ROWS) {
+    long last = min_long(first + ROWS, mine.last);
+    read_rows(job, first, last, rows);
+    for (long begin = 0; begin < outputs; begin += GROUP) {
+      long end = min_long(begin + GROUP, outputs);
+      ck_bf16_gemm(last - first, end - begin, depth, rows, depth, 1, job->packed + begin * depth, sums, GROUP, 0);
+      write_rows(job, first, last, begin, end, sums);
+    }
+  }
+}
+
+void ck_bf16_direct_forward(
+  const ck_direct *conv, const float *x, const void *packed, const float *bias, const float *residual, float *y,
+  void *workspace) {
+  forward_job job = {*conv, x, packed, bias, residual, y, workspace};
+  ck_parallel(forward_body, &job);
+}
+
+void ck_bf16_direct_backward_data(
+  const ck_direct *conv, const float *dy, const void *packed, const float *residual, float *dx, void *workspace) {
+  forward_job job = {turned(conv), dy, packed, NULL, residual, dx, workspace};
+  ck_parallel(forward_body, &job);
+}
+
+// MARK: backward weights
+
+typedef struct {
+  const ck_direct *conv;
+  const float *x, *dy;
+  float *dw;
+  char *workspace;
+} gradient_job;
+
+/// Words of one block of channels at two positions; a position that is NULL is zero.
+CK_BF16_INLINE void pair_pixels(const float *even, const float *odd, long offset, ck_pair_word *out) {
+  v16 values[2] = {{0}, {0}};
+  if (even) values[0] = load16(even + offset);
+  if (odd) values[1] = load16(odd + offset);
+  store_paired(out, &values[0], &values[1]);
+}
+
+/// Pairs first..<last of x in rows of words, tap by tap, and of dy packed for ck_bf16_gemm with `depth` rows; pair `begin` is row 0.
+CK_BF16 static void read_pairs(
+  const gradient_job *job, long begin, long first, long last, long depth, ck_pair_word *v, ck_pair_word *d) {
+  const ck_direct *conv = job->conv;
+  long plane = conv->height * conv->width * 16, out_plane = conv->out_height * conv->out_width * 16;
+  ck_pair_word *row = v + (first - begin) * gradient_rows(conv);
+  place next = place_of(conv, first * 2);
+  for (long pair = first; pair < last; pair++) {
+    place even = next, odd = next;
+    advance(conv, &odd);
+    int has_odd = pair * 2 + 1 < positions_of(conv);
+    for (long i = 0; i < conv->kernel; i++)
+      for (long j = 0; j < conv->kernel; j++, row += conv->inputs) {
+        const float *x0 = input_at(conv, job->x, even, i, j), *x1 = has_odd ? input_at(conv, job->x, odd, i, j) : NULL;
+        for (long block = 0; block < conv->inputs / 16; block++) pair_pixels(x0, x1, block * plane, row + block * 16);
+      }
+    const float *y0 = job->dy + even.image * conv->outputs / 16 * out_plane + (even.row * conv->out_width + even.column) * 16;
+    const float *y1 = job->dy + odd.image * conv->outputs / 16 * out_plane + (odd.row * conv->out_width + odd.column) * 16;
+    for (long block = 0; block < conv->outputs / 16; block++) {
+      long panel = block / 2, width = panel_width(panel, conv->outputs);
+      ck_pair_word *to = d + panel_offset(panel, depth) + (pair - begin) * width + block % 2 * 16;
+      pair_pixels(y0, has_odd ? y1 : NULL, block * out_plane, to);
+    }
+    next = odd;
+    advance(conv, &next);
+  }
+}
+
+static void gradient_body(void *context, int thread, int threads) {
+  const gradient_job *job = context;
+  const ck_direct *conv = job->conv;
+  long rows = gradient_rows(conv), outputs = conv->outputs, taps = taps_of(conv);
+  long pairs = ceil_div(positions_of(conv), 2), block = gradient_block(conv);
+  float *sums = (float *)job->workspace;
+  ck_pair_word *v = (ck_pair_word *)(sums + rows * outputs), *d = v + block * rows;
+  // A thread's products: panels of outputs × runs of rows.
+  long panels = ceil_div(outputs, CK_PANEL), run = rows * panels >= 96 * threads ? 48 : 16, runs = ceil_div(rows, run);
+  span products = share_of(panels * runs, thread, threads);
+  for (long begin = 0; begin < pairs; begin += block) {
+    long depth = min_long(block, pairs - begin);
+    span mine = share_of(depth, thread, threads);
+    read_pairs(job, begin, begin + mine.first, begin + mine.last, depth, v, d);
+    ck_barrier();
+    for (long item = products.first; item < products.last; item++) {
+      long panel = item / runs, first = item % runs * run;
+      ck_bf16_gemm(
+        min_long(run, rows - first), panel_width(panel, outputs), depth, v + first, 1, rows,
+        d + panel_offset(panel, depth), sums + first * outputs + panel * CK_PANEL, outputs, begin > 0);
+    }
+    ck_barrier();
+  }
+  // [tap][inputs][outputs] to OIhw16i16o.
+  long input_blocks = conv->inputs / 16;
+  span mine = share_of(input_blocks * (outputs / 16) * taps, thread, threads);
+  for (long item = mine.first; item < mine.last; item++) {
+    long tap = item % taps, input = item / taps % input_blocks * 16, output = item / taps / input_blocks * 16;
+    const float *from = sums + (tap * conv->inputs + input) * outputs + output;
+    for (int i = 0; i < 16; i++) memcpy(job->dw + item * 256 + i * 16, from + i * outputs, 64);
+  }
+}
+
+void ck_bf16_direct_backward_weights(
+  const ck_direct *conv, const float *x, const float *dy, float *dw, void *workspace) {
+  gradient_job job = {conv, x, dy, dw, workspace};
+  ck_parallel(gradient_body, &job);
+}
+#else
+void ck_bf16_direct_pack(const ck_direct *conv, const float *w, void *packed) {}
+void ck_bf16_direct_pack_backward(const ck_direct *conv, const float *w, void *packed) {}
+void ck_bf16_direct_forward(
+  const ck_direct *conv, const float *x, const void *packed, const float *bias, const float *residual, float *y,
+  void *workspace) {}
+void ck_bf16_direct_backward_data(
+  const ck_direct *conv, const float *dy, const void *packed, const float *residual, float *dx, void *workspace) {}
+void ck_bf16_direct_backward_weights(
+  const ck_direct *conv, const float *x, const float *dy, float *dw, void *workspace) {}
+#endif

@@ -1,0 +1,122 @@
+#include "ck_bf16_words.h"
+
+#if defined(__x86_64__)
+#include "ck_gemm.h"
+
+/// Words of B by which it is fetched ahead: 2 KiB.
+enum { AHEAD = 512 };
+
+/// As `tile` of ck_gemm.c: C tile (rows × 16·columns) = or += A·B over k words.
+CK_BF16_INLINE void tile(
+  const int rows, const int columns, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b,
+  long b_row, float *c, long c_row, int accumulate) {
+  __m512 sum[12][2];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < columns; j++) sum[i][j] = accumulate ? _mm512_loadu_ps(c + i * c_row + 16 * j) : _mm512_setzero_ps();
+#pragma clang loop unroll(disable)
+  for (long l = 0; l < k; l++) {
+    __m512bh b0 = (__m512bh)_mm512_loadu_si512(b), b1 = b0;
+    if (columns > 1) b1 = (__m512bh)_mm512_loadu_si512(b + 16);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++) {
+      __m512bh s = (__m512bh)_mm512_set1_epi32((int)a[i * a_row]);
+      sum[i][0] = _mm512_dpbf16_ps(sum[i][0], b0, s);
+      if (columns > 1) sum[i][1] = _mm512_dpbf16_ps(sum[i][1], b1, s);
+    }
+    __builtin_prefetch(b + AHEAD);
+    if (columns > 1) __builtin_prefetch(b + AHEAD + 16);
+    a += a_column;
+    b += b_row;
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < columns; j++) _mm512_storeu_ps(c + i * c_row + 16 * j, sum[i][j]);
+}
+
+/// All m rows of one strip of `columns`·16 columns.
+CK_BF16_INLINE void strip(
+  const int columns, long m, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b,
+  long b_row, float *c, long c_row, int accumulate) {
+#define TILE(rows)                                                                                    \
+  tile(rows, columns, k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate), \
+    i += rows
+  long i = 0;
+  while (m - i >= 12 && m - i != 16) TILE(12);
+  while (m - i >= 8) TILE(8);
+  while (m - i >= 4) TILE(4);
+  while (m - i >= 2) TILE(2);
+  while (m - i >= 1) TILE(1);
+#undef TILE
+}
+
+/// Rows of B taken together: 32 columns of them, 16 KiB, stay in the first-level cache while the rows of A pass.
+enum { DEPTH = 128 };
+
+CK_BF16 void ck_bf16_gemm(
+  long m, long n, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b, float *c, long c_row,
+  int accumulate) {
+  for (long l = 0; l < k; l += DEPTH) {
+    long depth = min_long(DEPTH, k - l);
+    int add = accumulate || l > 0;
+    for (long panel = 0; panel * CK_PANEL < n; panel++) {
+      long width = panel_width(panel, n);
+      const ck_pair_word *bp = b + panel_offset(panel, k) + l * width, *ap = a + l * a_column;
+      float *cp = c + panel * CK_PANEL;
+      if (width == CK_PANEL)
+        strip(2, m, depth, ap, a_row, a_column, bp, width, cp, c_row, add);
+      else
+        strip(1, m, depth, ap, a_row, a_column, bp, width, cp, c_row, add);
+    }
+  }
+}
+// MARK: operands of 32 bits
+
+/// 16 floats at p of which `n` exist, the others zero.
+#define LOAD_SOME(p, n) ((v16)_mm512_maskz_loadu_ps((__mmask16)((1u << min_long(16, max_long(0, n))) - 1), p))
+
+/// Rows 2l and 2l + 1 of `columns` floats, `row` apart, to a row of `columns` words for each l; of k rows, a last odd one pairs with zeros.
+CK_BF16 static void pair_rows(const float *x, long k, long columns, long row, ck_pair_word *words) {
+  for (long l = 0; l < k; l += 2, x += 2 * row, words += columns)
+    for (long i = 0; i < columns; i += 16) {
+      long some = min_long(16, columns - i);
+      v16 even = LOAD_SOME(x + i, some), odd = {0};
+      if (l + 1 < k) odd = LOAD_SOME(x + row + i, some);
+      ck_pair_word pairs[16];
+      store_paired(some == 16 ? words + i : pairs, &even, &odd);
+      if (some < 16) memcpy(words + i, pairs, (size_t)some * sizeof *words);
+    }
+}
+
+/// m rows of k floats, `row` apart, to rows of ⌈k/2⌉ words.
+CK_BF16 static void round_rows(const float *x, long m, long k, long row, ck_pair_word *words) {
+  long width = ceil_div(k, 2);
+  for (long i = 0; i < m; i++, x += row, words += width)
+    for (long l = 0; l < k; l += 16) {
+      v16 some = LOAD_SOME(x + l, k - l);
+      ck_pair_word pairs[8];
+      store_rounded(k - l >= 16 ? words + l / 2 : pairs, &some);
+      if (k - l < 16) memcpy(words + l / 2, pairs, (size_t)(width - l / 2) * sizeof *words);
+    }
+}
+
+void ck_bf16_rounded_gemm(
+  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
+  int accumulate, ck_pair_word *scratch) {
+  long depth = ceil_div(k, 2);
+  ck_pair_word *b_words = scratch, *a_words = scratch + depth * n;
+  for (long panel = 0; panel * CK_PANEL < n; panel++) {
+    long width = panel_width(panel, n);
+    pair_rows(b + panel_offset(panel, k), k, width, width, b_words + panel_offset(panel, depth));
+  }
+  if (a_column == 1) {
+    round_rows(a, m, k, a_row, a_words);
+    ck_bf16_gemm(m, n, depth, a_words, depth, 1, b_words, c, c_row, accumulate);
+  } else {
+    pair_rows(a, k, m, a_column, a_words);
+    ck_bf16_gemm(m, n, depth, a_words, 1, m, b_words, c, c_row, accumulate);
+  }
+}
+#endif

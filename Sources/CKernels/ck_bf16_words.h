@@ -1,0 +1,39 @@
+/// Numbers of 16 bits: two bfloat16 make a word, the operand of `vdpbf16ps`, which multiplies both and adds both products to an FP32 sum.
+#pragma once
+#include "CKernels.h"
+#include "ck_internal.h"
+
+/// Two bfloat16, the first in the low half.
+typedef uint32_t ck_pair_word;
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+/// What is compiled for AVX512-BF16. Nothing of it may run where `ck_bf16_available()` is 0.
+#define CK_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
+#define CK_BF16_INLINE CK_BF16 static inline __attribute__((always_inline))
+
+/// Sixteen floats at p, rounded to the nearest even.
+CK_BF16_INLINE void store_rounded(void *p, const v16 *x) {
+  _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh((__m512)*x));
+}
+
+/// Sixteen words at p: lane i of `even` in the low half of word i, of `odd` in the high half.
+CK_BF16_INLINE void store_paired(void *p, const v16 *even, const v16 *odd) {
+  __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)*even));
+  __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)*odd));
+  _mm512_storeu_si512(p, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+}
+#endif
+
+/// As `ck_gemm`, with words in place of A's and B's floats: k counts words, of which each adds two products.
+void ck_bf16_gemm(
+  long m, long n, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b, float *c, long c_row,
+  int accumulate);
+
+/// As `ck_gemm` on A and B rounded to bfloat16; a_row or a_column is 1. `scratch` has `rounded_words(m, n, k)`.
+void ck_bf16_rounded_gemm(
+  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
+  int accumulate, ck_pair_word *scratch);
+
+CK_INLINE long rounded_words(long m, long n, long k) { return ceil_div(k, 2) * (m + n); }

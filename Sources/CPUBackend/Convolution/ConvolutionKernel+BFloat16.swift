@@ -1,0 +1,102 @@
+import CKernels
+import TensorGraph
+
+extension ConvolutionKernel {
+  /// Operands rounded to bfloat16 on AVX512-BF16: blocked channels, square kernels. Winograd for 3×3 of stride 1; the gradient of the input
+  /// of a strided convolution is nil.
+  static func bfloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel? {
+    guard ck_bf16_available() != 0, problem.isBlocked, problem.kernel[2] == problem.kernel[3] else { return nil }
+    if problem.kernel[2] == 3, problem.convolution == Convolution(stride: 1, padding: .init(1)) {
+      return winogradBFloat16(problem)
+    }
+    return directBFloat16(problem)
+  }
+
+  private static func winogradBFloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel {
+    var conv = ck_winograd(
+      samples: problem.input[0], inputs: problem.kernel[1], outputs: problem.kernel[0], height: problem.input[2],
+      width: problem.input[3])
+    return rounding(
+      problem, "winograd bfloat16", conv,
+      forward: .init(
+        weights: ck_bf16_winograd_weights(&conv), scratch: ck_bf16_winograd_forward_workspace(&conv),
+        pack: ck_bf16_winograd_transform,
+        run: ck_bf16_winograd_forward),
+      inputGradient: .init(
+        weights: ck_bf16_winograd_weights_backward(&conv), scratch: ck_bf16_winograd_backward_data_workspace(&conv),
+        pack: ck_bf16_winograd_transform_backward,
+        run: { ck_bf16_winograd_backward_data($0, $1, $2, $4, $5, $6) }),
+      weightGradient: .init(
+        scratch: ck_bf16_winograd_backward_weights_workspace(&conv), run: ck_bf16_winograd_backward_weights))
+  }
+
+  private static func directBFloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel? {
+    let (size, stride, padding) = (problem.kernel[2], problem.convolution.stride, problem.convolution.padding)
+    guard padding.top == padding.left, padding.top < size, problem.direction != .inputGradient || stride == 1 else {
+      return nil
+    }
+    var conv = ck_direct(
+      samples: problem.input[0], inputs: problem.kernel[1], outputs: problem.kernel[0], height: problem.input[2],
+      width: problem.input[3], out_height: problem.output[2], out_width: problem.output[3], kernel: size,
+      stride: stride, padding: padding.top)
+    return rounding(
+      problem, "direct bfloat16", conv,
+      forward: .init(
+        weights: ck_bf16_direct_weights(&conv), scratch: ck_bf16_direct_forward_workspace(&conv),
+        pack: ck_bf16_direct_pack, run: ck_bf16_direct_forward),
+      inputGradient: .init(
+        weights: ck_bf16_direct_weights(&conv), scratch: ck_bf16_direct_backward_data_workspace(&conv),
+        pack: ck_bf16_direct_pack_backward, run: { ck_bf16_direct_backward_data($0, $1, $2, $4, $5, $6) }),
+      weightGradient: .init(
+        scratch: ck_bf16_direct_backward_weights_workspace(&conv), run: ck_bf16_direct_backward_weights))
+  }
+
+  // MARK: What both families have in common
+
+  private typealias Floats = UnsafePointer<Float>
+
+  /// Forward, and the gradient of the input, which has no bias.
+  private struct Product<Description> {
+    /// Bytes of packed weights; 0 where they are used as they are.
+    var weights: Int
+    var scratch: Int
+    var pack: (UnsafePointer<Description>, Floats, UnsafeMutableRawPointer) -> Void
+    /// (conv, x, weights, bias, addend, y, scratch)
+    var run:
+      (
+        UnsafePointer<Description>, Floats, UnsafeRawPointer, Floats?, Floats?, UnsafeMutablePointer<Float>,
+        UnsafeMutableRawPointer
+      ) -> Void
+  }
+
+  private struct WeightGradient<Description> {
+    var scratch: Int
+    /// (conv, x, dy, dw, scratch)
+    var run: (UnsafePointer<Description>, Floats, Floats, UnsafeMutablePointer<Float>, UnsafeMutableRawPointer) -> Void
+  }
+
+  private static func rounding<Description>(
+    _ problem: ConvolutionProblem, _ name: String, _ conv: Description, forward: Product<Description>,
+    inputGradient: Product<Description>, weightGradient: WeightGradient<Description>
+  ) -> ConvolutionKernel {
+    guard problem.direction != .weightGradient else {
+      let output = problem.output
+      return ConvolutionKernel(
+        algorithm: .bfloat16, name: name, scratchByteCount: weightGradient.scratch,
+        run: { o, scratch in
+          let dy = o.weights.assumingMemoryBound(to: Float.self)
+          withUnsafePointer(to: conv) { weightGradient.run($0, o.source, dy, o.target, scratch) }
+          if let db = o.biasGradient {
+            ck_channel_sums(dy, db, output[0], output[1], output[2] * output[3], 1)
+          }
+        })
+    }
+    let product = problem.direction == .forward ? forward : inputGradient
+    return ConvolutionKernel(
+      algorithm: .bfloat16, name: name, packedByteCount: product.weights, scratchByteCount: product.scratch,
+      pack: { w, packed, _ in withUnsafePointer(to: conv) { product.pack($0, w, packed) } },
+      run: { o, scratch in
+        withUnsafePointer(to: conv) { product.run($0, o.source, o.weights, o.bias, o.addend, o.target, scratch) }
+      })
+  }
+}
