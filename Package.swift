@@ -7,6 +7,9 @@ let strict: [SwiftSetting] = Context.environment["CI"] == nil ? [] : [.treatAllW
 /// The commit, for `ddpm --version`: said by scripts/release alone, since a manifest that is cached would say an old one.
 let commit: [CSetting] = Context.environment["DDPM_COMMIT"].map { [.define("DDPM_COMMIT", to: "\"\($0)\"")] } ?? []
 
+/// The command reads options and prints what others compute: optimised it is smaller and no faster, and takes longer to build. Releases are.
+let unoptimised: [SwiftSetting] = commit.isEmpty ? [.unsafeFlags(["-Onone"])] : []
+
 let package = Package(
   name: "swift-ddpm",
   // Linux has no such list; macOS has not been tried.
@@ -93,7 +96,7 @@ let package = Package(
         "Platform", "Ranks", "MPIRanks", "DDPM", "CPUBackend", "XLABackend", "CBuild",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
-      swiftSettings: strict),
+      swiftSettings: strict + unoptimised),
 
     .target(
       name: "TestSupport",

@@ -41,9 +41,11 @@ public struct NetworkCondition {
 ///
 /// To add a network, write a configuration that conforms, and teach `Diffusers` to read and write it.
 public protocol Architecture: Sendable {
-  /// Channels of x_t; of pictures that are shown beside it; of the output (twice x_t's where the variance is learned).
+  /// Channels of x_t.
   var channels: Int { get }
+  /// Channels of pictures that are shown beside it.
   var pictureChannels: Int { get }
+  /// Channels of the output: twice x_t's where the variance is learned.
   var outChannels: Int { get }
   /// Height and width that it was made for; nil where nothing says.
   var sampleSize: SampleSize? { get }

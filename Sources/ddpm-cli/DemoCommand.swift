@@ -18,7 +18,7 @@ struct DemoCommand: AsyncParsableCommand {
     abstract: "All of it in a few minutes: noise, training, sampling and likelihood, in the terminal.",
     discussion: """
       Adds noise to a character, trains a small network on 16×16 characters, draws from it and measures its likelihood; says where each \
-      equation stands. The run is kept, and every other command works with it:
+      equation stands. Pictures are sixels where the terminal has them. The run is kept, and every other command works with it:
 
         ddpm demo
         ddpm trace runs/demo
@@ -47,14 +47,13 @@ struct DemoCommand: AsyncParsableCommand {
     try await sample(model, terminal)
     try measure(model, terminal)
     heading("5. And now", terminal)
-    terminal.print(
-      """
-      The model is \(out), a diffusers pipeline. Try
-        ddpm sample \(out) --class A,B,C --count 9 --out abc.png
-        ddpm trace \(out)                      one sample's way, step by step
-        ddpm thermodynamics \(out) --data glyphs --limit 64
-      and read docs/book: the derivation, with the code beside it.
-      """)
+    for line in [
+      "The model is \(out), a diffusers pipeline. Try",
+      "  ddpm sample \(out) --class A,B,C --count 9 --out abc.png",
+      "  ddpm trace \(out)                      one sample's way, step by step",
+      "  ddpm thermodynamics \(out) --data glyphs --limit 64",
+      "and read docs/book: the derivation, with the code beside it.",
+    ] { terminal.print(line) }
   }
 
   /// q(x_t | x_0).
@@ -67,7 +66,7 @@ struct DemoCommand: AsyncParsableCommand {
     let shown = schedule.timestepsAtEvenSignal(Self.across)
     let strip = try NoiseStrip(schedule, seed: UInt64(seed))(
       Image8(planes: try characters.load(1).pixels, width: 16, height: 16, channels: 1), timesteps: shown)
-    show(ImageStrip(background: 0).picture(of: strip), terminal)
+    terminal.draw(ImageStrip(background: 0).picture(of: strip))
     terminal.print("t = " + shown.map(String.init).joined(separator: ", "))
   }
 
@@ -100,7 +99,7 @@ struct DemoCommand: AsyncParsableCommand {
       case .samples(let url):
         terminal.end()
         terminal.print("what it draws after step \(url.lastPathComponent.filter(\.isNumber).drop { $0 == "0" }):")
-        show(try Image8(contentsOf: url), terminal)
+        terminal.draw(try Image8(contentsOf: url))
       default: break
       }
       return StopSignals.pending == nil ? .goOn : .stopAndSave
@@ -130,8 +129,8 @@ struct DemoCommand: AsyncParsableCommand {
           way.append(step.progress.x.pictures[0])
         }
       case .samples(let samples):
-        show(ImageStrip(background: 0).picture(of: way), terminal)
-        show(ImageStrip(background: 0).picture(of: samples.pictures), terminal)
+        terminal.draw(ImageStrip(background: 0).picture(of: way))
+        terminal.draw(ImageStrip(background: 0).picture(of: samples.pictures))
       }
     }
   }
@@ -161,15 +160,12 @@ struct DemoCommand: AsyncParsableCommand {
 
   // MARK: Talk
 
-  private func heading(_ text: String, _ terminal: Terminal) { terminal.print("\n\(text)\n") }
-
-  private func say(_ what: String, _ equation: String, _ source: String, _ terminal: Terminal) {
-    terminal.print("\(what)\n\(equation); \(source)\n")
+  private func heading(_ text: String, _ terminal: Terminal) {
+    for line in ["", text, ""] { terminal.print(line) }
   }
 
-  private func show(_ picture: Image8, _ terminal: Terminal) {
-    let colours = terminal.isInteractive ? TerminalPicture.Colours.ofEnvironment : .none
-    for line in TerminalPicture(colours: colours).lines(picture, width: terminal.width - 1) { terminal.print(line) }
+  private func say(_ what: String, _ equation: String, _ source: String, _ terminal: Terminal) {
+    for line in [what, "\(equation); \(source)", ""] { terminal.print(line) }
   }
 
   /// Whether what is in the way is an earlier demo: anything else is not replaced.

@@ -16,6 +16,7 @@ final class Terminal {
   let talksJSON: Bool
   private var isLive = false
   private var lastLive = 0.0
+  private(set) lazy var drawsSixels = askForSixels()
   /// Why some of what was said could not be written.
   nonisolated(unsafe) private(set) static var failure: FileError?
 
@@ -37,6 +38,13 @@ final class Terminal {
     guard !talksJSON, !isQuiet else { return }
     write((isLive ? "\r\u{1B}[K" : "") + line.inPlainSight + "\n")
     isLive = false
+  }
+
+  /// Text that does speak to the terminal: colours and pictures.
+  func draw(_ text: String) {
+    guard !talksJSON, !isQuiet else { return }
+    end()
+    write(text + "\n")
   }
 
   /// Says that a file was written.

@@ -29,6 +29,20 @@ import Testing
       limit: process.limit, seed: seed, timesteps: timesteps, T: process.schedule.T)
   }
 
+  /// A report says what limited x̂_0, so that it could be measured again.
+  @Test func reportsSayWhatWasLimited() throws {
+    let data = try Dataset.open("glyphs", options: .init(imageSize: 16))
+    func limit(_ limit: X0Limit) throws -> JSONValue? {
+      let process = try ReverseProcess(schedule: NoiseSchedule(T: 20), variance: .fixedSmall, limit: limit)
+      return subject(process, data, timesteps: 20).json["x0_limit"]
+    }
+    #expect(try limit(.none) == .null)
+    #expect(try limit(.clip(2)) == .object(["clip_sample_range": 2.0]))
+    #expect(
+      try limit(.dynamic(ratio: 0.9, maximum: 3))
+        == .object(["dynamic_thresholding_ratio": 0.9, "sample_max_value": 3.0]))
+  }
+
   @Test(arguments: [nil, 6]) func resultDoesNotDependOnBatchSize(timesteps: Int?) throws {
     let folder = try EvaluationFolder()
     let model = try Model(folder.model(), on: backend)

@@ -103,6 +103,12 @@ import Testing
       shape: .init(20, 1, 1, 1), at: [30], sampler: Ancestral(), denoiser: denoiser, firstSample: 7
     ) { $0.scalars.map { $0 > 0 ? 1 : 0 } }
     #expect(part[30] == agreements[30].map { Array($0[7..<27]) })
+    // And whoever watches may end it.
+    #expect(throws: CancellationError.self) {
+      try experiment.agreements(
+        shape: .init(1, 1, 1, 1), at: [30], sampler: Ancestral(), denoiser: denoiser,
+        observe: { throw CancellationError() }, classify: { _ in [] })
+    }
   }
 
   @Test func collapseOfAGaussian() throws {

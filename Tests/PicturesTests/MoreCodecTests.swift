@@ -27,6 +27,58 @@ import Testing
     #expect(try decoded(PillowFiles.webpAnimated) == pattern(width: 5, height: 4, channels: 3), "the first frame")
   }
 
+  /// What a terminal would draw, by a reading of the standard's own.
+  @Test(arguments: [1, 3]) func sixels(channels: Int) throws {
+    var image = pattern(width: 13, height: 9, channels: channels)
+    for x in 2..<12 { for c in 0..<channels { image[x, 7, c] = 255 } }
+    let text = image.sixels
+    let start = "\u{1B}P0;1q\"1;1;13;9"
+    #expect(text.hasPrefix(start) && text.hasSuffix("\u{1B}\\"))
+    #expect(text.contains("!10"), "equal columns are counted")
+    var rest = text.dropFirst(start.count).dropLast(2)
+    func number() -> Int {
+      let digits = rest.prefix { $0.isNumber }
+      rest = rest.dropFirst(digits.count)
+      return Int(digits) ?? -1
+    }
+    var palette: [Int: [Int]] = [:]
+    var (colour, x, top) = (0, 0, 0)
+    var drawn: [[Int]: [Int]] = [:]
+    while let first = rest.popFirst() {
+      switch first {
+      case "#":
+        colour = number()
+        guard rest.first == ";" else { break }
+        palette[colour] = (0..<4).map { _ in
+          rest.removeFirst()
+          return number()
+        }
+      case "$": x = 0
+      case "-": (x, top) = (0, top + 6)
+      default:
+        let count = first == "!" ? number() : 1
+        let character = first == "!" ? rest.removeFirst() : first
+        let bits = Int(try #require(character.asciiValue)) - 63
+        for column in x..<x + count {
+          for row in 0..<6 where bits >> row & 1 == 1 {
+            let before = drawn.updateValue(try #require(palette[colour]), forKey: [column, top + row])
+            #expect(before == nil, "drawn twice")
+          }
+        }
+        x += count
+      }
+    }
+    #expect(drawn.count == 13 * 9 && palette.count <= 256)
+    for (place, percent) in drawn {
+      #expect(percent[0] == 2)
+      for c in 0..<3 {
+        let byte = Int(image[place[0], place[1], channels == 1 ? 0 : c])
+        // Half a level, and what percent round off.
+        #expect(abs(percent[1 + c] * 255 / 100 - byte) <= (channels == 1 ? 255 / 126 : 255 / 10) + 3)
+      }
+    }
+  }
+
   @Test func gif() throws {
     let colours = pattern(width: 5, height: 4, channels: 3)
     #expect(try decoded(PillowFiles.gifColour) == colours)

@@ -35,6 +35,7 @@ public final class Model: Sendable {
   private let prefix: String
   /// One network for each batch size and sample size that was asked for.
   private let compiled = Mutex<[Compiled: NetworkDenoiser]>([:])
+  private let checked = Mutex<String?>(nil)
 
   private struct Compiled: Hashable {
     let batchSize: Int
@@ -162,10 +163,19 @@ public final class Model: Sendable {
     return number
   }
 
-  /// Tells one model from another: a checksum of each file of weights, and one of what says how the weights are used.
+  /// Tells one model from another: a checksum of each file of weights, and one of what says how the weights are used. The files are read once.
   ///
   /// - Throws: `PipelineError` or `FileError` where the weights are not there any more.
   public func fingerprint() throws -> String {
+    try checked.withLock { known in
+      if let known { return known }
+      let checked = try checksums()
+      known = checked
+      return checked
+    }
+  }
+
+  private func checksums() throws -> String {
     let weights = try PipelineDirectory.weightsURLs(in: directory).map {
       try CRC32C.checksum(ofFile: $0.path, limit: 1 << 36).checksum
     }

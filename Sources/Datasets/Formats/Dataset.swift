@@ -87,10 +87,13 @@ public struct Dataset: Sendable, CustomStringConvertible {
 
 /// Anything that has images, or other vectors, of one shape.
 public protocol ImageSource: Sendable {
+  /// How many there are; of an endless source, how many it numbers.
   var count: Int { get }
+  /// Whether examples are made as they are asked for.
   var isEndless: Bool { get }
   /// Whether examples are 8-bit pixels; otherwise they are numbers as they are.
   var isPixels: Bool { get }
+  /// Of every example.
   var shape: ImageShape { get }
   /// The memory that the images take, in bytes.
   var heldByteCount: Int { get }

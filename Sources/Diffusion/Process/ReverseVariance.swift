@@ -16,6 +16,8 @@ public enum ReverseVariance: String, Sendable, CaseIterable {
 
 /// ln σ² of a Gaussian over images: one number, or one a scalar.
 public enum LogVariance: Sendable, Equatable {
+  /// One number for all scalars.
   case uniform(Double)
+  /// A number of its own for each scalar.
   case each(Images)
 }

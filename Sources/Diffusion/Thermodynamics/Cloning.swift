@@ -59,13 +59,16 @@ public struct CloningExperiment {
   ///
   /// - Parameters:
   ///   - classify: the class of each x_0.
-  ///   - shape, levels, firstSample: as for `ends`.
+  ///   - shape, levels, condition, firstSample, observe: as for `ends`.
   /// - Returns: for each level, whether the copies of each trajectory agree. `Measured(mean:)` of zeros and ones is φ.
   public func agreements(
-    shape: Images.Shape, at levels: [Timestep], sampler: some Sampler, denoiser: some Denoiser, firstSample: Int = 0,
+    shape: Images.Shape, at levels: [Timestep], sampler: some Sampler, denoiser: some Denoiser,
+    given condition: Condition = .none, firstSample: Int = 0, observe: (() throws -> Void)? = nil,
     classify: (Images) throws -> [Int]
   ) throws -> [Timestep: [Bool]] {
-    let ends = try ends(shape: shape, at: levels, sampler: sampler, denoiser: denoiser, firstSample: firstSample)
+    let ends = try ends(
+      shape: shape, at: levels, sampler: sampler, denoiser: denoiser, given: condition, firstSample: firstSample,
+      observe: observe)
     let original = try classify(ends.originals)
     // φ(t) = P(c(x_0) = c(x_0')), x_0 and x_0' from one x_t
     return try ends.copies.mapValues { zip(original, try classify($0)).map { $0 == $1 } }

@@ -5,9 +5,13 @@ public protocol LinearSpace {
   /// A value of a schedule's table: a number where all samples share t, a tensor where each has its own.
   associatedtype Coefficient
 
+  /// The sum.
   static func + (a: Self, b: Self) -> Self
+  /// The difference.
   static func - (a: Self, b: Self) -> Self
+  /// The product with a coefficient.
   static func * (c: Coefficient, x: Self) -> Self
+  /// The quotient by a coefficient.
   static func / (x: Self, c: Coefficient) -> Self
 }
 

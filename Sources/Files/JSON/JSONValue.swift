@@ -5,11 +5,17 @@
 /// (`lambda_min_clipped` of its DPM-Solver scheduler).
 public enum JSONValue: Hashable, Sendable {
   case null
+  /// `true` or `false`.
   case bool(Bool)
+  /// A number that is written without a point or exponent, and fits.
   case integer(Int)
+  /// Any other number.
   case number(Double)
+  /// A text, its escapes undone.
   case string(String)
+  /// Values in order.
   case array([JSONValue])
+  /// Values by key; no key comes twice.
   case object([String: JSONValue])
 }
 

@@ -13,9 +13,11 @@ public struct NamedTensor: Equatable, Sendable {
   /// In row-major order.
   public let values: Values
 
-  /// Elements before they are encoded: integers are written as I64, floats in the precision of the file.
+  /// Elements before they are encoded.
   public enum Values: Equatable, Sendable {
+    /// In the precision of the file.
     case floats([Float])
+    /// As I64.
     case integers([Int])
 
     var count: Int {

@@ -45,6 +45,7 @@ extension Backend {
 ///
 /// Tasks may read, write and run executables at the same time; each sees states as they are between two runs.
 public protocol States: AnyObject, Sendable {
+  /// Each state's type, by name.
   var types: [String: TensorType] { get }
   /// The bytes of all of them, whether written yet or not.
   var byteCount: Int { get }
@@ -59,7 +60,9 @@ public protocol States: AnyObject, Sendable {
 
 /// A compiled program. Tasks may run it at the same time; one waits for the other.
 public protocol Executable: AnyObject, Sendable {
+  /// What was compiled.
   var program: Program { get }
+  /// What it was compiled with.
   var states: any States { get }
   /// The bytes it holds, known before the first run.
   var memoryPlan: MemoryPlan { get }

@@ -1,6 +1,7 @@
 /// A tensor where some backend keeps it: what an executable takes and gives, so that results can be inputs again without a way
 /// through the host.
 public protocol DeviceTensor: Sendable {
+  /// Its shape, and of what.
   var type: TensorType { get }
   /// Its numbers, brought to the host.
   func data() throws -> TensorData
@@ -10,7 +11,9 @@ public protocol DeviceTensor: Sendable {
 public struct TensorData: Sendable, Equatable {
   /// The elements, of either type.
   public enum Scalars: Sendable, Equatable {
+    /// 32-bit floating point.
     case float([Float])
+    /// 32-bit integers.
     case int32([Int32])
   }
 

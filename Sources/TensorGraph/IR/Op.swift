@@ -13,6 +13,7 @@ public enum Op: Hashable, Sendable {
   case constant([Float])
 
   // MARK: Element by element
+  /// One operand.
   case unary(UnaryOp)
   /// Two operands, broadcast by NumPy's rule.
   case binary(BinaryOp)
@@ -44,10 +45,13 @@ public enum Op: Hashable, Sendable {
   case attentionGradient(Attention)
 
   // MARK: Shape
+  /// The same elements, in row-major order.
   case reshape(Shape)
   /// Axis i of the result is axis `permutation[i]` of the operand.
   case transpose([Int])
+  /// Operands one after another along an axis.
   case concat(axis: Int)
+  /// The indices from `from` up to but not `to`, along one axis.
   case slice(axis: Int, from: Int, to: Int)
   /// Zeros before and after, along one axis: the gradient of `slice`.
   case pad(axis: Int, before: Int, after: Int)
@@ -99,7 +103,9 @@ public enum UnaryOp: Hashable, Sendable {
   case gelu
   /// 1 where x > 0, else 0. Its gradient is zero.
   case step
+  /// The product with a number.
   case scale(Double)
+  /// The sum with a number.
   case offset(Double)
   /// Gradient 1 within the bounds (both included) and 0 outside.
   case clamp(Double, Double)

@@ -110,7 +110,12 @@ import Testing
     var object = try #require(JSONValue(parsing: FileBytes.read(scheduler.path, limit: 1 << 20)).object)
     object["beta_end"] = 0.03
     try AtomicFile.write(JSONValue.object(object).canonicalText, to: scheduler)
-    #expect(try Model(url, on: backend).fingerprint() != fingerprint)
+    let model = try Model(url, on: backend)
+    #expect(try model.fingerprint() != fingerprint)
+    // The files are read once.
+    let changed = try model.fingerprint()
+    try FileManager.default.removeItem(at: url)
+    #expect(try model.fingerprint() == changed)
   }
 
   /// What is said of memory grows with what is held: a batch, two networks, recorded noise.

@@ -50,7 +50,7 @@ public struct EvaluationSubject: Sendable {
   public var json: [String: JSONValue] {
     [
       "model": .string(model), "data": .string(data), "split": .string(splitName),
-      "variance": .string(variance.rawValue), "clip": .bool(limit != .none), "seed": .exact(seed),
+      "variance": .string(variance.rawValue), "x0_limit": limit.json, "seed": .exact(seed),
       "timesteps": .integer(timesteps), "num_train_timesteps": .integer(T), "is_estimate": .bool(timesteps < T),
     ]
   }
@@ -251,6 +251,18 @@ extension BoundStatistics {
 private func spread(_ moments: [Moments]) -> [Double] {
   let halves = moments.map(\.confidence95)
   return halves.allSatisfy(\.isFinite) ? halves : []
+}
+
+extension X0Limit {
+  /// In the words of diffusers' schedulers; null for none.
+  var json: JSONValue {
+    switch self {
+    case .none: .null
+    case .clip(let bound): .object(["clip_sample_range": .number(bound)])
+    case .dynamic(let ratio, let maximum):
+      .object(["dynamic_thresholding_ratio": .number(ratio), "sample_max_value": .number(maximum)])
+    }
+  }
 }
 
 extension JSONValue {
