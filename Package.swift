@@ -52,7 +52,7 @@ let package = Package(
     .target(name: "Ranks", dependencies: ["Platform", "Threads"], swiftSettings: strict),
     .systemLibrary(name: "CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"]), .brew(["open-mpi"])]),
     .target(
-      name: "MPIRanks", dependencies: ["Ranks", .target(name: "CMPI", condition: .when(traits: ["MPI"]))],
+      name: "MPIRanks", dependencies: ["Platform", "Ranks", .target(name: "CMPI", condition: .when(traits: ["MPI"]))],
       swiftSettings: strict),
 
     // The tensor program, and the engine that runs it.
