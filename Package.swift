@@ -84,8 +84,8 @@ let package = Package(
     .target(
       name: "DDPM",
       dependencies: [
-        "Platform", "Ranks", "CPUBackend", "TensorGraph", "Diffusion", "Networks", "Diffusers", "Files", "Pictures",
-        "Datasets",
+        "Platform", "Threads", "Ranks", "CPUBackend", "TensorGraph", "Diffusion", "Networks", "Diffusers", "Files",
+        "Pictures", "Datasets",
       ], swiftSettings: strict),
     .executableTarget(
       name: "ddpm-cli",
@@ -128,7 +128,7 @@ let package = Package(
       name: "DiffusersTests", dependencies: ["Platform", "Diffusers", "TestSupport"], exclude: ["Golden"],
       swiftSettings: strict),
     .testTarget(
-      name: "DDPMTests", dependencies: ["Platform", "Ranks", "DDPM", "CPUBackend", "TestSupport"],
+      name: "DDPMTests", dependencies: ["Platform", "Threads", "Ranks", "DDPM", "CPUBackend", "TestSupport"],
       exclude: ["Fixtures"],
       swiftSettings: strict),
     .testTarget(name: "BookTests", dependencies: ["Platform", "Diffusion"], swiftSettings: strict),

@@ -2,8 +2,8 @@ import Diffusers
 import Diffusion
 import Files
 import Networks
-import Synchronization
 import TensorGraph
+import Threads
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -34,7 +34,7 @@ public final class Model: Sendable {
   private let states: any States
   private let prefix: String
   /// One network for each batch size and sample size that was asked for.
-  private let compiled = Mutex<[Compiled: NetworkDenoiser]>([:])
+  private let compiled = Monitor<[Compiled: NetworkDenoiser]>([:])
 
   private struct Compiled: Hashable {
     let batchSize: Int
@@ -116,7 +116,7 @@ public final class Model: Sendable {
     // Each device gets as many samples as the others.
     let devices = backend.deviceCount
     let batchSize = (batchSize + devices - 1) / devices * devices
-    return try compiled.withLock { compiled in
+    return try compiled.change { compiled in
       let key = Compiled(batchSize: batchSize, size: size)
       if let known = compiled[key] { return known }
       let denoiser = try NetworkDenoiser(
