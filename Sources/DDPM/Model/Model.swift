@@ -149,6 +149,15 @@ public final class Model: Sendable {
     return size
   }
 
+  /// That noise of this shape is what so many samples of this model, or any number of them, begin with.
+  ///
+  /// - Throws: `RecordedNoiseError`, and what the architecture says of the size.
+  public func check(noise shape: Images.Shape, of count: Int? = nil) throws {
+    let size = try sampleSize(SampleSize(shape))
+    let wanted = Images.Shape(count ?? shape.count, architecture.channels, size.height, size.width)
+    guard shape == wanted else { throw RecordedNoiseError.shape(shape, wanted: wanted) }
+  }
+
   /// The number of a class by its name or, where it has none, its number.
   ///
   /// - Throws: ``SamplingError`` naming the classes that there are.
