@@ -55,7 +55,7 @@ let package = Package(
     .target(name: "Ranks", dependencies: ["Platform", "Threads"], swiftSettings: strict),
     .systemLibrary(name: "CMPI", pkgConfig: "mpi-c", providers: [.apt(["libopenmpi-dev"]), .brew(["open-mpi"])]),
     .target(
-      name: "MPIRanks", dependencies: ["Ranks", .target(name: "CMPI", condition: .when(traits: ["MPI"]))],
+      name: "MPIRanks", dependencies: ["Platform", "Ranks", .target(name: "CMPI", condition: .when(traits: ["MPI"]))],
       swiftSettings: strict),
 
     // The tensor program, and the engine that runs it.
@@ -87,8 +87,8 @@ let package = Package(
     .target(
       name: "DDPM",
       dependencies: [
-        "Platform", "Ranks", "CPUBackend", "TensorGraph", "Diffusion", "Networks", "Diffusers", "Files", "Pictures",
-        "Datasets",
+        "Platform", "Threads", "Ranks", "CPUBackend", "TensorGraph", "Diffusion", "Networks", "Diffusers", "Files",
+        "Pictures", "Datasets",
       ], swiftSettings: strict),
     .executableTarget(
       name: "ddpm-cli",
@@ -131,7 +131,7 @@ let package = Package(
       name: "DiffusersTests", dependencies: ["Platform", "Diffusers", "TestSupport"], exclude: ["Golden"],
       swiftSettings: strict),
     .testTarget(
-      name: "DDPMTests", dependencies: ["Platform", "Ranks", "DDPM", "CPUBackend", "TestSupport"],
+      name: "DDPMTests", dependencies: ["Platform", "Threads", "Ranks", "DDPM", "CPUBackend", "TestSupport"],
       exclude: ["Fixtures"],
       swiftSettings: strict),
     .testTarget(name: "BookTests", dependencies: ["Platform", "Diffusion"], swiftSettings: strict),

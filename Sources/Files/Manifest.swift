@@ -111,7 +111,7 @@ package struct Manifest: Equatable, Sendable {
     }
   }
 
-  static func text(_ checksum: UInt32) -> String {
+  package static func text(_ checksum: UInt32) -> String {
     let digits = String(checksum, radix: 16)
     return String(repeating: "0", count: 8 - digits.count) + digits
   }

@@ -1,6 +1,7 @@
 // The whole file is there with the package trait MPI alone: the plain build needs no MPI.
 #if MPI
   import CMPI
+  import Platform
   import Ranks
 
   /// The ranks that `mpirun` or a scheduler launched, by the MPI that the program was linked with.
@@ -15,7 +16,7 @@
       (rank, count) = (Int(ddpm_mpi_rank()), Int(ddpm_mpi_count()))
       var name = [CChar](repeating: 0, count: 256)
       try MPIError.check(ddpm_mpi_host(&name, 256), "name its host")
-      host = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      host = String(untilZero: name)
     }
 
     /// Leaves the others, who leave too.
@@ -64,7 +65,7 @@
       guard code != 0 else { return }
       var text = [CChar](repeating: 0, count: 512)
       ddpm_mpi_explain(code, &text, 512)
-      let words = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      let words = String(untilZero: text)
       throw MPIError(description: "MPI cannot \(action): \(words.isEmpty ? "code \(code)" : words)")
     }
   }

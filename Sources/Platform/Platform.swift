@@ -55,6 +55,13 @@ package func sendQuietly(_ descriptor: Int32, _ bytes: UnsafeRawPointer?, _ coun
 /// Hands on what was printed, and says whether it arrived.
 package func flushPrinted() -> Bool { fflush(stdout) == 0 && ferror(stdout) == 0 }
 
+extension String {
+  /// What C wrote into an array: its characters up to the first zero, with � for what is not UTF-8.
+  package init(untilZero characters: [CChar]) {
+    self.init(decoding: characters.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}
+
 extension stat {
   /// When the contents were last changed, in seconds since 1970.
   package var changed: Int {

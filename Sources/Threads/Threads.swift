@@ -21,6 +21,13 @@ package final class Monitor<State>: @unchecked Sendable {
     mutex.deallocate()
   }
 
+  /// The state as it is now.
+  package var current: State {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    return state
+  }
+
   /// Reads or changes the state; everyone who waits then looks at it again.
   package func change<Result>(_ body: (inout State) throws -> Result) rethrows -> Result {
     pthread_mutex_lock(mutex)

@@ -23,18 +23,25 @@ struct MemoryEstimate {
   ///
   /// - Parameter advice: how to need less.
   func check(_ advice: String) throws(MemoryError) {
-    let available = CPUBackend.availableByteCount
-    guard results <= available else { throw MemoryError(needed: results, available: available, advice: advice) }
+    try MemoryError.check("what is drawn, until it is written,", needs: results, advice)
   }
 }
 
-/// Results that do not fit.
+/// Something does not fit into what memory there is.
 struct MemoryError: Error, CustomStringConvertible {
+  let what: String
   let needed, available: Int
   let advice: String
 
+  /// - Parameter advice: how to need less.
+  static func check(_ what: String, needs needed: Int, _ advice: String) throws(MemoryError) {
+    let available = CPUBackend.availableByteCount
+    guard needed <= available else {
+      throw MemoryError(what: what, needed: needed, available: available, advice: advice)
+    }
+  }
+
   var description: String {
-    "what is drawn takes \(Text.mebibytes(needed)) until it is written, but only \(Text.mebibytes(available)) are available; "
-      + advice
+    "\(what) takes \(Text.mebibytes(needed)), but only \(Text.mebibytes(available)) are available; \(advice)"
   }
 }

@@ -277,8 +277,13 @@ struct SampleCommand: AsyncParsableCommand, RankedCommand {
   }
 
   private func request(to model: Model, weaker: Model?) throws -> SamplingRequest {
-    let initial = try initialNoise.map { try NoiseFile.initial(URL(filePath: $0)) }
-    let steps = try stepNoise.map { try NoiseFile.steps(URL(filePath: $0)) }
+    // A file may say and hold anything: it is read where it is for this model, and there is room for it.
+    func check(_ shape: Images.Shape, byteCount: Int) throws {
+      try model.check(noise: shape, of: self.count)
+      try MemoryError.check("the recorded noise", needs: byteCount, "draw fewer images from a shorter recording")
+    }
+    let initial = try initialNoise.map { try NoiseFile.initial(URL(filePath: $0), check: check) }
+    let steps = try stepNoise.map { try NoiseFile.steps(URL(filePath: $0), check: check) }
     let count = count ?? initial?.shape.count ?? steps?.first?.shape.count ?? 16
     guard (1...1 << 30).contains(count), first < 1 << 30 else { throw SamplingError.count(count) }
     var request = SamplingRequest(samples: first..<first + count)

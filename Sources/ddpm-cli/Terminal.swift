@@ -133,7 +133,6 @@ func residentBytes() -> Int {
   var line = [CChar](repeating: 0, count: 256)
   guard fgets(&line, 256, descriptor) != nil else { return 0 }
   // The second number counts resident pages.
-  let words = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self).split(
-    separator: " ")
+  let words = String(untilZero: line).split(separator: " ")
   return words.count > 1 ? (Int(words[1]) ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
 }

@@ -12,7 +12,7 @@ import Testing
 #endif
 
 /// Folders and archives that are meant to do harm, or merely odd.
-@Suite(.timeLimit(.minutes(10))) struct HostileDataTests {
+@Suite(.mustEnd) struct HostileDataTests {
   private static let image = try? pattern(width: 8, height: 8, channels: 1).png()
 
   private func png() throws -> [UInt8] { try #require(Self.image) }

@@ -208,6 +208,25 @@ import Testing
     }
   }
 
+  /// A step in which a prediction fails was not taken: taken again, it leads where it would have led.
+  @Test(arguments: SamplerOrderTests.cases) func aStepThatFailsCanBeTakenAgain(_ test: SamplerOrderTests.Case) throws {
+    struct Lost: Error {}
+    func end(_ sampler: some Sampler, failing: Set<Int>) throws -> Images {
+      var calls = 0
+      let denoiser = DenoiserFunction { xt, t in
+        calls += 1
+        if failing.contains(calls) { throw Lost() }
+        return try data.predict(xt, at: t)
+      }
+      var walk = SamplingWalk(
+        from: normals(.init(2, 2, 1, 1), seed: 3), timesteps: (0..<7).map { Timestep(976 - 128 * $0) },
+        process: process, sampler: sampler, denoiser: denoiser, noise: CounterNoise(seed: 4))
+      while walk.done < walk.transitions.count { do { _ = try walk.next() } catch is Lost {} }
+      return walk.x
+    }
+    #expect(try end(test.sampler, failing: [1, 3, 6, 11, 17, 24]) == end(test.sampler, failing: []))
+  }
+
   @Test func shortRecordingsAreErrors() throws {
     let shape = Images.Shape(1, 2, 1, 1)
     var noise = RecordedNoise(initial: normals(shape, seed: 1), steps: [])

@@ -9,7 +9,7 @@ import Testing
   import Foundation
 #endif
 
-@Suite(.timeLimit(.minutes(10))) struct AtomicFileTests {
+@Suite(.mustEnd) struct AtomicFileTests {
   @Test func writesWholeAndReplaces() throws {
     try withTemporaryFolder { folder in
       let url = folder.appending(path: "a.bin")

@@ -1,7 +1,14 @@
 import Files
+import Platform
 import Testing
 
 @Suite struct TextTests {
+  @Test(arguments: [("host\0rest", "host"), ("käse", "käse"), ("\0", ""), ("", "")])
+  func whatCWroteEndsAtZero(bytes: String, text: String) {
+    #expect(String(untilZero: bytes.utf8.map { CChar(bitPattern: $0) }) == text)
+    #expect(String(untilZero: [97, CChar(bitPattern: 0xE9), 0]) == "a\u{FFFD}")
+  }
+
   @Test(arguments: [
     (0.4, "0 s"), (59.4, "59 s"), (59.6, "1:00"), (125, "2:05"), (3600, "1:00:00"), (36_065, "10:01:05"),
     (.infinity, "?"),

@@ -14,7 +14,7 @@ import Platform
 
 /// A parser that is fed whatever a fuzzer thinks of, or what one once found.
 package enum FuzzTarget: String, CaseIterable, Sendable {
-  case safetensors, json, yaml, png, jpeg, webp, gif, bmp, idx, cifar, archive, unet, scheduler
+  case safetensors, json, yaml, png, jpeg, webp, gif, bmp, idx, cifar, npy, table, archive, unet, scheduler, manifest
 
   /// A parser did something else than accept the bytes or refuse them in one of our errors, on one line.
   package struct BrokenPromise: Error, CustomStringConvertible {
@@ -45,7 +45,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   private static func isTyped(_ error: any Error) -> Bool {
     error is DataError || error is FileError || error is JSONError || error is YAMLError || error is SafetensorsError
       || error is PipelineError || error is SchedulerConfigError || error is ScheduleError
-      || error is NetworkConfigError
+      || error is NetworkConfigError || error is ManifestError
   }
 
   private func parse(_ bytes: [UInt8]) throws {
@@ -59,6 +59,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case .jpeg, .webp, .gif, .bmp: try Self.picture(bytes)
     case .idx: try Self.data(bytes, "train-images-idx3-ubyte")
     case .cifar: try Self.data(bytes, "data_batch_1.bin")
+    case .npy: try Self.data(bytes, "a.npy")
+    case .table: try Self.data(bytes, "a.csv")
     case .archive: try Self.data(bytes, "a.tar")
     case .unet:
       guard let members = try JSONValue(parsing: bytes).object else { return }
@@ -68,6 +70,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case .scheduler:
       let config = try SchedulerConfig(json: String(decoding: bytes, as: UTF8.self))
       if config.T <= 1000 { _ = try config.schedule() }
+    case .manifest: try Self.manifest(bytes)
     }
   }
 
@@ -125,21 +128,44 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     return png
   }
 
+  /// The contents of a manifest, with their right checksum, and a folder that has one file of any it may name.
+  private static func manifest(_ bytes: [UInt8]) throws {
+    let content = try JSONValue(parsing: bytes)
+    let checksum = Manifest.text(CRC32C.checksum(Array(content.compactText.utf8)))
+    let root: JSONValue = ["content": content, "crc32c": .string(checksum)]
+    try inFolder { folder in
+      try write(Array(root.compactText.utf8), folder.appending(path: Manifest.fileName))
+      try write([1, 2, 3], folder.appending(path: "a"))
+      let manifest = try Manifest(readingFrom: folder)
+      try manifest.verify()
+    }
+  }
+
   private static func data(_ bytes: [UInt8], _ name: String) throws {
+    try inFolder { folder in
+      try write(bytes, folder.appending(path: name))
+      let isTolerant = bytes.count % 2 == 0
+      let data = try Dataset.open(
+        folder.appending(path: name).path,
+        options: .init(imageSize: name == "a.tar" ? 4 : nil, skipBadImages: isTolerant, memoryLimit: 1 << 20))
+      for i in 0..<min(data.count, 100) {
+        try expect(try data.load(i).x0.count == data.shape.count, "an example of another size")
+      }
+    }
+  }
+
+  private static func inFolder(_ body: (URL) throws -> Void) throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: "ddpm-fuzz-\(UInt64.random(in: 0 ... .max))")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }
-    let path = folder.appending(path: name).path
-    // Not forced to the disk, for which the fuzzer would wait a hundred times longer than for the parser.
-    guard let file = fopen(path, "w") else { throw BrokenPromise(description: "cannot write \(path)") }
+    try body(folder)
+  }
+
+  /// Not forced to the disk, for which the fuzzer would wait a hundred times longer than for the parser.
+  private static func write(_ bytes: [UInt8], _ url: URL) throws {
+    guard let file = fopen(url.path, "w") else { throw BrokenPromise(description: "cannot write \(url.path)") }
     fwrite(bytes, 1, bytes.count, file)
     fclose(file)
-    let isTolerant = bytes.count % 2 == 0
-    let data = try Dataset.open(
-      path, options: .init(imageSize: name == "a.tar" ? 4 : nil, skipBadImages: isTolerant, memoryLimit: 1 << 20))
-    for i in 0..<min(data.count, 100) {
-      try expect(try data.load(i).pixels.count == data.shape.count, "an example of another size")
-    }
   }
 }
 

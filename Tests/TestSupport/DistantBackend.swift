@@ -1,5 +1,5 @@
-import Synchronization
 import TensorGraph
+import Threads
 
 /// Another backend as if it were an accelerator: its tensors stay there until they are asked for, and it counts what comes and goes.
 public final class DistantBackend: Backend {
@@ -13,22 +13,22 @@ public final class DistantBackend: Backend {
   public let isAsynchronous = true
   private let near: any Backend
   private let failsAfter: Int
-  private let state = Mutex(Counts())
+  private let state = Monitor(Counts())
 
   /// - Parameter failsAfter: Readings that succeed.
   public init(_ near: any Backend, failsAfter: Int = .max) { (self.near, self.failsAfter) = (near, failsAfter) }
 
-  public var counts: Counts { state.withLock { $0 } }
+  public var counts: Counts { state.current }
 
   public func makeStates(for programs: [Program]) throws -> any States { try near.makeStates(for: programs) }
 
   public func compile(_ program: Program, states: any States) throws -> any Executable {
-    state.withLock { $0.programs += 1 }
+    state.change { $0.programs += 1 }
     return DistantExecutable(try near.compile(program, states: states), self)
   }
 
   fileprivate func read() throws {
-    let count = state.withLock { state in
+    let count = state.change { state in
       state.readings += 1
       return state.readings
     }

@@ -2,8 +2,8 @@ import Diffusers
 import Diffusion
 import Files
 import Networks
-import Synchronization
 import TensorGraph
+import Threads
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -34,8 +34,8 @@ public final class Model: Sendable {
   private let states: any States
   private let prefix: String
   /// One network for each batch size and sample size that was asked for.
-  private let compiled = Mutex<[Compiled: NetworkDenoiser]>([:])
-  private let checked = Mutex<String?>(nil)
+  private let compiled = Monitor<[Compiled: NetworkDenoiser]>([:])
+  private let checked = Monitor<String?>(nil)
 
   private struct Compiled: Hashable {
     let batchSize: Int
@@ -117,7 +117,7 @@ public final class Model: Sendable {
     // Each device gets as many samples as the others.
     let devices = backend.deviceCount
     let batchSize = (batchSize + devices - 1) / devices * devices
-    return try compiled.withLock { compiled in
+    return try compiled.change { compiled in
       let key = Compiled(batchSize: batchSize, size: size)
       if let known = compiled[key] { return known }
       let denoiser = try NetworkDenoiser(
@@ -150,6 +150,15 @@ public final class Model: Sendable {
     return size
   }
 
+  /// That noise of this shape is what so many samples of this model, or any number of them, begin with.
+  ///
+  /// - Throws: `RecordedNoiseError`, and what the architecture says of the size.
+  public func check(noise shape: Images.Shape, of count: Int? = nil) throws {
+    let size = try sampleSize(SampleSize(shape))
+    let wanted = Images.Shape(count ?? shape.count, architecture.channels, size.height, size.width)
+    guard shape == wanted else { throw RecordedNoiseError.shape(shape, wanted: wanted) }
+  }
+
   /// The number of a class by its name or, where it has none, its number.
   ///
   /// - Throws: ``SamplingError`` naming the classes that there are.
@@ -167,7 +176,7 @@ public final class Model: Sendable {
   ///
   /// - Throws: `PipelineError` or `FileError` where the weights are not there any more.
   public func fingerprint() throws -> String {
-    try checked.withLock { known in
+    try checked.change { known in
       if let known { return known }
       let checked = try checksums()
       known = checked

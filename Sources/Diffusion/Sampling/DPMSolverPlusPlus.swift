@@ -53,6 +53,7 @@ public struct DPMSolverPlusPlus: Sampler {
   ) throws -> StepResult {
     let (t, s) = (context.transition.from, context.transition.to)
     let denoised = try context.explain(xt, at: t)
+    let z = isStochastic && s != .data && s != t ? try context.drawNoise(like: xt) : nil
     history.insert((denoised.x0, context.level(t)), at: 0)
     history = Array(history.prefix(order))
 
@@ -63,7 +64,6 @@ public struct DPMSolverPlusPlus: Sampler {
     let falls = lowerOrderFinal && context.count < 15
     let most = left == 1 && (eulerAtFinal || falls) ? 1 : left == 2 && falls ? 2 : order
     let used = history.prefix(most)
-    let z = isStochastic ? try context.drawNoise(like: xt) : nil
     return context.result(
       coefficients(to: context.level(s), from: used.map(\.level))(xt, used.map(\.x0), z: z), denoised)
   }

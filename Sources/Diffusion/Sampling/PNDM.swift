@@ -36,10 +36,9 @@ public struct PNDM: Sampler {
   ) throws -> StepResult {
     let (t, s) = (context.transition.from, context.transition.to)
     let denoised = try context.explain(xt, at: t)
-    history.insert(denoised.ε, at: 0)
-    history = Array(history.prefix(4))
+    let known = Array(([denoised.ε] + history).prefix(4))
 
-    var ε = StepCoefficients(x: 0, predictions: Self.weights[history.count - 1])(xt, history)
+    var ε = StepCoefficients(x: 0, predictions: Self.weights[known.count - 1])(xt, known)
     // Nothing can be predicted at the data, so a step that leads there is a multistep one.
     if context.index < 3 && !skipsRungeKutta && s > .data {
       // ε̂ = (ε̂₁ + 2 ε̂₂ + 2 ε̂₃ + ε̂₄)/6 (eq. 13)
@@ -52,6 +51,8 @@ public struct PNDM: Sampler {
     } else if context.index == 0 && skipsRungeKutta && s > .data {
       ε = 0.5 * (ε + (try context.explain(transfer(xt, ε, t, s, context), at: s).ε))
     }
+    // Only now: where a prediction throws, the step was not taken, and may be tried again.
+    history = known
     let x0 = context.level(t).x0(epsilon: ε, xt: xt)
     return StepResult(
       x: context.level(s).xt(x0: x0, epsilon: ε), x0: x0, decoderLogVariance: context.decoderLogVariance(denoised))

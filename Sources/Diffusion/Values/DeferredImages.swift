@@ -1,5 +1,5 @@
-import Synchronization
 import TensorGraph
+import Threads
 
 /// Images that live on a device, or will: a remembered expression, computed there when the numbers are wanted. So a sampler's step, whichever
 /// it is, becomes one small program between two runs of the network, and x never comes to the host on the way.
@@ -36,15 +36,15 @@ final class DeferredImages: Sendable {
 
   let shape: Images.Shape
   let device: ImageDevice
-  private let state: Mutex<State>
+  private let state: Monitor<State>
 
   init(_ state: State, _ shape: Images.Shape, on device: ImageDevice) {
     self.shape = shape
     self.device = device
-    self.state = Mutex(state)
+    self.state = Monitor(state)
   }
 
-  var current: State { state.withLock { $0 } }
+  var current: State { state.current }
 
   /// The images on the device, computed where that was not done before.
   func tensor() throws -> any DeviceTensor {
@@ -52,7 +52,7 @@ final class DeferredImages: Sendable {
     case .tensor(let tensor), .read(let tensor, _): return tensor
     case .expression:
       let tensor = try device.compute(self)
-      state.withLock { $0 = .tensor(tensor) }
+      state.change { $0 = .tensor(tensor) }
       return tensor
     }
   }
@@ -62,7 +62,7 @@ final class DeferredImages: Sendable {
     if case .read(_, let scalars) = current { return scalars }
     let tensor = try tensor()
     let scalars = try tensor.data().floats
-    state.withLock { $0 = .read(tensor, scalars) }
+    state.change { $0 = .read(tensor, scalars) }
     return scalars
   }
 }

@@ -1,12 +1,12 @@
-import Synchronization
 import TensorGraph
+import Threads
 
 /// A backend as a place where images can be, and be computed with.
 public final class ImageDevice: Sendable {
   private let backend: any Backend
   /// One program for each expression but for its numbers.
-  private let compiled = Mutex<[String: any Executable]>([:])
-  private let failure = Mutex<(any Error)?>(nil)
+  private let compiled = Monitor<[String: any Executable]>([:])
+  private let failure = Monitor<(any Error)?>(nil)
 
   /// The memory of a backend.
   public init(_ backend: any Backend) { self.backend = backend }
@@ -18,20 +18,20 @@ public final class ImageDevice: Sendable {
 
   /// - Throws: what reading images from here failed with, where they had to be read without a way to say so.
   public func check() throws {
-    if let failure = failure.withLock({ $0 }) { throw failure }
+    if let failure = failure.current { throw failure }
   }
 
   /// The numbers of `images`; NaN where they cannot be had, for `check()` to explain.
   func read(_ images: DeferredImages) -> [Float] {
     do { return try images.scalars() } catch {
-      failure.withLock { $0 = $0 ?? error }
+      failure.change { $0 = $0 ?? error }
       return [Float](repeating: .nan, count: images.shape.scalarCount)
     }
   }
 
   func compute(_ root: DeferredImages) throws -> any DeviceTensor {
     let request = ImageProgram(root, devices: backend.deviceCount)
-    let executable = try compiled.withLock { compiled in
+    let executable = try compiled.change { compiled in
       if let known = compiled[request.signature] { return known }
       let made = try backend.compile(request.program())
       compiled[request.signature] = made

@@ -119,6 +119,13 @@ public final class SafetensorsFile: Sendable {
     }
   }
 
+  /// What is stored under a name, where ``floats(_:)`` can read it; nothing of it is read yet.
+  ///
+  /// - Throws: ``SafetensorsError`` where the name is absent or the type is another.
+  public func floating(_ name: String) throws(SafetensorsError) -> StoredTensor {
+    try place(name, types: StoredType.floats).tensor
+  }
+
   private func place(_ name: String, types: [StoredType]) throws(SafetensorsError) -> Place {
     guard let place = places[name] else {
       throw SafetensorsError(file: path, problem: .missing(tensor: name, present: tensors.map(\.name)))

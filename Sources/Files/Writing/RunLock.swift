@@ -71,7 +71,7 @@ package final class RunLock {
   private static var host: String {
     var name = [CChar](repeating: 0, count: 257)
     guard gethostname(&name, name.count - 1) == 0 else { return "an unnamed host" }
-    return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return String(untilZero: name)
   }
 
   private static var now: String {

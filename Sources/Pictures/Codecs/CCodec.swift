@@ -67,8 +67,8 @@ enum CCodec {
     var message = [CChar](repeating: 0, count: Int(CCODECS_ERROR_LENGTH))
     let status = message.withUnsafeMutableBufferPointer { buffer in buffer.baseAddress.map(body) ?? 1 }
     guard status == 0 else {
-      let text = String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-      throw DataError(.corrupt, file: name, "\(problem): \(text)", remedy: "replace or remove it")
+      throw DataError(
+        .corrupt, file: name, "\(problem): \(String(untilZero: message))", remedy: "replace or remove it")
     }
   }
 }

@@ -4,7 +4,6 @@ import Datasets
 import Diffusers
 import Diffusion
 import Networks
-import Synchronization
 import TensorGraph
 import Testing
 

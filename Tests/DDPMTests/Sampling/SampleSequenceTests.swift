@@ -2,9 +2,9 @@ import CPUBackend
 import DDPM
 import Diffusion
 import Files
-import Synchronization
 import TestSupport
 import Testing
+import Threads
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -143,14 +143,14 @@ import Testing
   /// Counts the steps that were taken and the chains that are alive.
   private final class Watch: Sendable {
     struct Counts { var steps = 0, begun = 0, alive = 0, mostAlive = 0 }
-    let counts = Mutex(Counts())
+    let counts = Monitor(Counts())
     let onStep: @Sendable (Int) -> Void
 
     init(onStep: @escaping @Sendable (Int) -> Void = { _ in }) { self.onStep = onStep }
 
     func stepped() {
       onStep(
-        counts.withLock {
+        counts.change {
           $0.steps += 1; return $0.steps
         })
     }
@@ -162,14 +162,14 @@ import Testing
 
     init(_ watch: Watch) {
       self.watch = watch
-      watch.counts.withLock {
+      watch.counts.change {
         $0.begun += 1
         $0.alive += 1
         $0.mostAlive = max($0.mostAlive, $0.alive)
       }
     }
 
-    deinit { watch.counts.withLock { $0.alive -= 1 } }
+    deinit { watch.counts.change { $0.alive -= 1 } }
   }
 
   private struct Watched: Sampler {
@@ -203,7 +203,7 @@ import Testing
     let model = try Model(folder.model(), on: backend)
     let watch = Watch()
     let sequence = try model.sample(request(model, watch, count: 24, steps: 2))
-    #expect(watch.counts.withLock { $0.steps } == 0)
+    #expect(watch.counts.current.steps == 0)
     var events = 0
     var iterator: SampleSequence.Iterator? = sequence.makeAsyncIterator()
     while let event = try await iterator?.next() {
@@ -211,16 +211,16 @@ import Testing
       // step, step, samples, step, …
       switch event {
       case .step(let step):
-        #expect(step.done == watch.counts.withLock { $0.steps } && step.total == 24)
+        #expect(step.done == watch.counts.current.steps && step.total == 24)
         #expect(step.samples == (events - 1) / 3 * 2..<(events - 1) / 3 * 2 + 2)
       case .samples(let samples):
         #expect(samples.range == events / 3 * 2 - 2..<events / 3 * 2)
-        #expect(watch.counts.withLock { $0.steps } == events / 3 * 2)
-        #expect(watch.counts.withLock { $0.alive } <= 1)
+        #expect(watch.counts.current.steps == events / 3 * 2)
+        #expect(watch.counts.current.alive <= 1)
       }
     }
     iterator = nil
-    let counts = watch.counts.withLock { $0 }
+    let counts = watch.counts.current
     #expect(events == 36 && counts.steps == 24 && counts.begun == 12)
     #expect(counts.mostAlive == 1 && counts.alive == 0, "\(counts)")
   }
@@ -230,18 +230,18 @@ import Testing
     let folder = try EvaluationFolder()
     let model = try Model(folder.model(), on: backend)
     let (started, start) = AsyncStream<Void>.makeStream()
-    let task = Mutex<Task<Int, any Error>?>(nil)
-    let watch = Watch { if $0 == last { task.withLock { $0?.cancel() } } }
+    let task = Monitor<Task<Int, any Error>?>(nil)
+    let watch = Watch { if $0 == last { task.change { $0?.cancel() } } }
     let request = try request(model, watch, count: 8, steps: 5)
     let drawing = Task {
       for await _ in started { break }
       return try await draw(model, request).count
     }
-    task.withLock { $0 = drawing }
+    task.change { $0 = drawing }
     start.finish()
     await #expect(throws: CancellationError.self) { try await drawing.value }
-    #expect(watch.counts.withLock { $0.steps } == last)
-    #expect(watch.counts.withLock { $0.alive } == 0)
+    #expect(watch.counts.current.steps == last)
+    #expect(watch.counts.current.alive == 0)
   }
 
   /// Images are measured until the task is cancelled.
@@ -249,21 +249,21 @@ import Testing
     let folder = try EvaluationFolder()
     let model = try Model(folder.model(), on: backend)
     let (started, start) = AsyncStream<Void>.makeStream()
-    let task = Mutex<Task<BoundStatistics, any Error>?>(nil)
-    let asked = Mutex(0)
+    let task = Monitor<Task<BoundStatistics, any Error>?>(nil)
+    let asked = Monitor(0)
     let drawing = Task {
       for await _ in started { break }
       return try await model.bound(of: 50, batchSize: 10) { i in
-        if i == 3 { task.withLock { $0?.cancel() } }
-        asked.withLock { $0 = max($0, i) }
+        if i == 3 { task.change { $0?.cancel() } }
+        asked.change { $0 = max($0, i) }
         return EvaluationImage(x0: Images(repeating: 0.5, shape: .init(1, 1, 16, 16)))
       }
     }
-    task.withLock { $0 = drawing }
+    task.change { $0 = drawing }
     start.finish()
     await #expect(throws: CancellationError.self) { try await drawing.value }
     // An image has 20 terms, two batches.
-    #expect(asked.withLock { $0 } == 3)
+    #expect(asked.current == 3)
   }
 
   // MARK: Folders

@@ -2,9 +2,17 @@ import CPUBackend
 import DDPM
 import Diffusers
 import Diffusion
+import Files
 import Pictures
+import Platform
 import TensorGraph
 import Testing
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
 
 /// Options and models of drawing, on a small network.
 @Suite struct SamplingRunTests {
@@ -87,6 +95,43 @@ import Testing
     request.initialNoise = nil
     request.stepNoise = [noise]
     #expect(throws: SamplingError.noiseNotFinite) { try model.sample(request) }
+  }
+
+  /// Two gigabytes of noise that a few bytes of disk hold are looked at, and not read, where they are not wanted.
+  @Test func recordedNoiseIsNotReadBeforeItIsWanted() throws {
+    struct TooLarge: Error {}
+    let folder = try EvaluationFolder()
+    let model = try Model(folder.model(), on: backend)
+    func recorded(_ name: String, _ shape: [Int]) throws -> URL {
+      let url = folder.url.appending(path: name)
+      let size = 4 * shape.reduce(1, *)
+      let header = #"{"\#(name)":{"dtype":"F32","shape":\#(shape),"data_offsets":[0,\#(size)]}}"#
+      let length = (0..<8).map { UInt8(truncatingIfNeeded: header.utf8.count >> (8 * $0)) }
+      try AtomicFile.write(length + Array(header.utf8), to: url)
+      try #require(truncate(url.path, off_t(8 + header.utf8.count + size)) == 0)
+      return url
+    }
+    let initial = try recorded("initial_noise", [1 << 21, 1, 16, 16])
+    let steps = try recorded("step_noise", [20, 2, 1, 16, 16])
+    #expect(throws: TooLarge.self) {
+      try NoiseFile.initial(initial) { shape, byteCount in
+        #expect(shape == .init(1 << 21, 1, 16, 16) && byteCount == 1 << 31)
+        throw TooLarge()
+      }
+    }
+    #expect(throws: TooLarge.self) {
+      try NoiseFile.steps(steps) { shape, byteCount in
+        #expect(shape == .init(2, 1, 16, 16) && byteCount == 2 * 20 * 2 * 1024)
+        throw TooLarge()
+      }
+    }
+    #expect(throws: RecordedNoiseError.self) {
+      try NoiseFile.initial(initial) { shape, _ in try model.check(noise: shape, of: 2) }
+    }
+    try model.check(noise: .init(2, 1, 16, 16), of: 2)
+    for shape in [Images.Shape(2, 3, 16, 16), .init(3, 1, 16, 16)] {
+      #expect(throws: RecordedNoiseError.self) { try model.check(noise: shape, of: 2) }
+    }
   }
 
   /// Samples of other channels are shown as grey planes.

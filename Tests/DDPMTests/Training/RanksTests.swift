@@ -4,7 +4,6 @@ import Datasets
 import Diffusion
 import Files
 import Ranks
-import Synchronization
 import TestSupport
 import Testing
 

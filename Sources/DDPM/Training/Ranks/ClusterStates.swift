@@ -1,7 +1,7 @@
 import Networks
 import Ranks
-import Synchronization
 import TensorGraph
+import Threads
 
 /// The states of all ranks as the first one sees them: what it does not hold it asks for when it is read, one tensor at a time, or a few
 /// small ones that follow it in their names' order.
@@ -14,7 +14,7 @@ final class ClusterStates: States {
   private let names: [String]
   private let owners: [String: Int]
   /// What came with something else, and was not read yet.
-  private let ahead = Mutex<[String: TensorData]>([:])
+  private let ahead = Monitor<[String: TensorData]>([:])
 
   /// Numbers that one answer has room for, unless a tensor is larger.
   private static let room = 1 << 18
@@ -42,7 +42,7 @@ final class ClusterStates: States {
   /// - Throws: on the first what `body` throws, and then on the others too.
   func onFirst(_ body: (any States) throws -> Void) throws {
     guard ranks.isFirst else { return try answer() }
-    ahead.withLock { $0 = [:] }
+    ahead.change { $0 = [:] }
     do { try body(self) } catch {
       for rank in 1..<ranks.count { try? say(Word.failed.rawValue, to: rank) }
       throw error
@@ -51,7 +51,7 @@ final class ClusterStates: States {
   }
 
   func read(_ name: String) throws -> TensorData {
-    if let known = ahead.withLock({ $0.removeValue(forKey: name) }) { return known }
+    if let known = ahead.change({ $0.removeValue(forKey: name) }) { return known }
     guard own.types[name] == nil, let owner = owners[name], let number = names.firstIndex(of: name) else {
       return try own.read(name)
     }
@@ -67,7 +67,7 @@ final class ClusterStates: States {
     }
     let wanted = tensors.removeValue(forKey: name)
     let others = tensors
-    ahead.withLock { $0.merge(others) { $1 } }
+    ahead.change { $0.merge(others) { $1 } }
     guard let wanted else { throw ExecutionError.unknownState(name) }
     return wanted
   }
