@@ -67,7 +67,8 @@ let package = Package(
     // Accelerators: XLA through the PJRT C API, of which the header is all there is; a plugin is opened at run time.
     .systemLibrary(name: "CPJRT"),
     .target(
-      name: "XLABackend", dependencies: ["Platform", "Ranks", "TensorGraph", "Files", "CPJRT"], swiftSettings: strict),
+      name: "XLABackend", dependencies: ["Platform", "Threads", "Ranks", "TensorGraph", "Files", "CPJRT"],
+      swiftSettings: strict),
 
     // Bytes: files, pictures, and the data made of them.
     .target(name: "Files", dependencies: ["Platform", "CArchive", "CZlib"], swiftSettings: strict),

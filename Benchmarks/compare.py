@@ -1,9 +1,11 @@
-"""Runs the benchmark's cases with our binary and with PyTorch in turn, A B A B, and prints medians, ratios and spread.
+"""Runs the benchmark's cases with our binary and with others in turn, A B A B, and prints medians, ratios and spread.
 
-Both programs stay alive over a case and take turns, one unit of work each (the smallest cases a few), so that a machine whose speed drifts treats them alike.
-Every PyTorch mode is run; the fastest by median counts.
+The programs stay alive over a case and take turns, one unit of work each (the smallest cases a few), so that a machine whose speed drifts treats them alike.
+There are two classes, each with a table: what computes in 32 bits, and what rounds products to bfloat16. Of the others of a class all are run, and the
+fastest by median counts.
 """
 import argparse
+import importlib.metadata
 import json
 import os
 import platform
@@ -16,7 +18,12 @@ import time
 here = os.path.dirname(os.path.abspath(__file__))
 bench = os.path.join(here, ".build/release/ddpm-bench")
 command = os.path.join(here, "../.build/release/ddpm")
-modes = ["eager", "channels_last", "compile"]
+# PyTorch's modes, and engines that run a trained network only.
+peers = {
+    "float32": ["eager", "channels_last", "compile", "openvino", "onnxruntime"],
+    "bfloat16": ["eager-bf16", "channels_last-bf16", "compile-bf16", "openvino-bf16"],
+}
+engines = {"openvino", "onnxruntime", "openvino-bf16"}
 
 # Units of work in one turn, of which the median counts: where one takes milliseconds, the other side's threads are still spinning
 # when it begins.
@@ -66,12 +73,15 @@ def spread(times):
     return f"{min(times):.3g}–{max(times):.3g}"
 
 
-def run_case(name, batch, rounds, names):
-    ours = Server(bench, name, str(batch))
+def run_case(name, batch, rounds, precision, names):
+    ours = Server(bench, name, str(batch), precision)
     theirs = {}
     for mode in names:
+        if mode in engines and not name.startswith("denoise"):
+            continue
         try:
-            theirs[mode] = Server(sys.executable, os.path.join(here, "pytorch.py"), name, str(batch), mode)
+            program = "engines.py" if mode in engines else "pytorch.py"
+            theirs[mode] = Server(sys.executable, os.path.join(here, program), name, str(batch), mode)
         except RuntimeError as error:
             print(f"  {error}", file=sys.stderr)
     units = units_per_turn.get(f"{name}-{batch}", 1)
@@ -82,11 +92,11 @@ def run_case(name, batch, rounds, names):
     best = min(theirs, key=lambda mode: theirs[mode].median)
     pairs = [a / b for a, b in zip(theirs[best].times, ours.times)]
     result = dict(
-        case=name, batch=batch, ours_ms=ours.median, ours_spread=spread(ours.times), pytorch_ms=theirs[best].median,
-        pytorch_spread=spread(theirs[best].times), mode=best, ratio=theirs[best].median / ours.median, pair_ratios=spread(pairs),
-        modes={mode: server.median for mode, server in theirs.items()})
+        case=name, batch=batch, precision=precision, ours_ms=ours.median, ours_spread=spread(ours.times), best_ms=theirs[best].median,
+        best_spread=spread(theirs[best].times), mode=best, ratio=theirs[best].median / ours.median, pair_ratios=spread(pairs),
+        others={mode: server.median for mode, server in theirs.items()})
     result["ours_mib"] = ours.close()
-    result["pytorch_mib"] = min(server.close() for server in theirs.values())
+    result["least_mib"] = min(server.close() for server in theirs.values())
     return result
 
 
@@ -129,9 +139,9 @@ def startup(model, rounds):
             theirs.append(whole_process(them))
     a, b = (statistics.median(t for t, _ in runs) for runs in (ours, theirs))
     return dict(
-        case="start-up to first step", batch=1, ours_ms=a * 1e3, ours_spread=spread([t * 1e3 for t, _ in ours]), pytorch_ms=b * 1e3,
-        pytorch_spread=spread([t * 1e3 for t, _ in theirs]), mode="eager", ratio=b / a, pair_ratios="",
-        ours_mib=max(m for _, m in ours), pytorch_mib=min(m for _, m in theirs))
+        case="start-up to first step", batch=1, ours_ms=a * 1e3, ours_spread=spread([t * 1e3 for t, _ in ours]), best_ms=b * 1e3,
+        best_spread=spread([t * 1e3 for t, _ in theirs]), mode="eager", ratio=b / a, pair_ratios="",
+        others={"eager": b * 1e3}, ours_mib=max(m for _, m in ours), least_mib=min(m for _, m in theirs))
 
 
 def machine():
@@ -139,22 +149,21 @@ def machine():
         model = next((line.split(":")[1].strip() for line in info if line.startswith("model name")), platform.machine())
     with open("/proc/meminfo") as info:
         memory = int(info.readline().split()[1]) >> 20
-    # Not imported here: a child's peak memory would begin with this process's.
-    versions = subprocess.check_output(
-        [sys.executable, "-c", "import diffusers, torch; print(torch.__version__, diffusers.__version__)"], text=True).split()
-    return (f"{model}, {len(os.sched_getaffinity(0))} cores, {memory} GiB; Linux {platform.release()}; "
-            f"PyTorch {versions[0]}, diffusers {versions[1]}")
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ["torch", "diffusers", "openvino", "onnxruntime"])
+    return f"{model}, {len(os.sched_getaffinity(0))} cores, {memory} GiB; Linux {platform.release()}; {versions}"
 
 
 def row(r):
     name = r["case"] + (f", batch {r['batch']}" if "-" in r["case"] and not r["case"].startswith("start") else "")
-    return (f"| {name} | {r['ours_ms']:.4g} ({r['ours_spread']}) | {r['pytorch_ms']:.4g} ({r['pytorch_spread']}) {r['mode']} "
-            f"| **{r['ratio']:.1f}×** {r['pair_ratios']} | {r['ours_mib']:.0f} | {r['pytorch_mib']:.0f} | {r['pytorch_mib'] / r['ours_mib']:.1f}× |")
+    others = ", ".join(f"{mode} {time / r['ours_ms']:.1f}×" for mode, time in r["others"].items() if mode != r["mode"])
+    return (f"| {name} | {r['ours_ms']:.4g} ({r['ours_spread']}) | {r['best_ms']:.4g} ({r['best_spread']}) {r['mode']} "
+            f"| **{r['ratio']:.1f}×** {r['pair_ratios']} | {others} | {r['ours_mib']:.0f} | {r['least_mib']:.0f} | {r['least_mib'] / r['ours_mib']:.1f}× |")
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--only", default="", help="cases whose name contains this")
-parser.add_argument("--modes", default=",".join(modes), help="PyTorch modes to run")
+parser.add_argument("--modes", help="others to run, of " + ", ".join(m for names in peers.values() for m in names))
+parser.add_argument("--precision", choices=list(peers), help="one class of the two")
 parser.add_argument("--model", help="a pipeline directory, for the start-up case")
 parser.add_argument("--json", help="also write the results here")
 parser.add_argument("--precisions", action="store_true", help="our float32 and our bfloat16 in turn, without PyTorch")
@@ -169,16 +178,21 @@ if arguments.precisions:
     sys.exit()
 
 print(f"{machine()}; {time.strftime('%Y-%m-%d')}\n", flush=True)
-print("| case | ours, ms (spread) | PyTorch's best, ms (spread) | ratio, pair by pair | ours, MiB | PyTorch, MiB | ratio |")
-print("|---|---|---|---|---|---|---|", flush=True)
 results = []
-for name, batch, rounds in cases:
-    if arguments.only in f"{name}-{batch}":
-        results.append(run_case(name, batch, rounds, arguments.modes.split(",")))
+for precision, names in peers.items():
+    if arguments.precision not in (None, precision):
+        continue
+    if arguments.modes:
+        names = [name for name in names if name in arguments.modes.split(",")]
+    print(f"\n{precision}\n\n| case | ours, ms (spread) | the best other, ms (spread) | ratio, pair by pair | the rest | ours, MiB | the least other, MiB | ratio |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    for name, batch, rounds in cases:
+        if names and arguments.only in f"{name}-{batch}":
+            results.append(run_case(name, batch, rounds, precision, names))
+            print(row(results[-1]), flush=True)
+    if arguments.model and arguments.only in "startup" and precision == "float32":
+        results.append(startup(arguments.model, 5))
         print(row(results[-1]), flush=True)
-if arguments.model and arguments.only in "startup":
-    results.append(startup(arguments.model, 5))
-    print(row(results[-1]), flush=True)
 if arguments.json:
     with open(arguments.json, "w") as file:
         json.dump(results, file, indent=2)

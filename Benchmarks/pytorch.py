@@ -1,6 +1,6 @@
 """One case of the benchmark in PyTorch and diffusers, as a server like ddpm-bench.
 
-usage: pytorch.py CASE BATCH MODE     MODE: eager, channels_last, compile
+usage: pytorch.py CASE BATCH MODE     MODE: eager, channels_last, compile; with -bf16: under autocast to bfloat16
 
 Prints `ready`, then for each line on standard input does one unit of work and prints its milliseconds.
 """
@@ -13,6 +13,7 @@ from diffusers import DDIMScheduler
 import networks
 
 case, batch, mode = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+narrow, mode = mode.endswith("-bf16"), mode.removesuffix("-bf16")
 cifar = case.endswith("cifar10")
 side = 32 if cifar else 28
 model = networks.cifar10() if cifar else networks.mnist()
@@ -34,20 +35,26 @@ if case.startswith("train"):
         noise = torch.randn_like(x0)
         a = alphas_cumprod[t].view(-1, 1, 1, 1)
         xt = a.sqrt() * x0 + (1 - a).sqrt() * noise
-        loss = ((network(xt, t).sample - noise) ** 2).mean()
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            output = network(xt, t).sample
+        loss = ((output.float() - noise) ** 2).mean()
         networks.update(loss, parameters, optimizer, average, decay=0.999)
 else:
     model.eval()
     scheduler = DDIMScheduler(num_train_timesteps=1000, beta_schedule="linear")
 
+    def predict(x, t):
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            return network(x, t).sample.float()
+
     @torch.inference_mode()
     def unit():
         if case.startswith("denoise"):
-            return network(x0, 500).sample
+            return predict(x0, 500)
         scheduler.set_timesteps(50)
         x = x0
         for t in scheduler.timesteps:
-            x = scheduler.step(network(x, t).sample, t, x).prev_sample
+            x = scheduler.step(predict(x, t), t, x).prev_sample
 
 unit()
 unit()

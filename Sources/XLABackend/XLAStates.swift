@@ -1,5 +1,5 @@
-import Synchronization
 import TensorGraph
+import Threads
 
 /// States on accelerators, each on every device that shares a batch. A run takes their memory for the values that replace them.
 public final class XLAStates: States {
@@ -11,7 +11,7 @@ public final class XLAStates: States {
   let client: PJRTClient
   let indices: [Int]
   /// The present buffers by name, one a device; none for a state that is zero still. Locked while a run replaces them.
-  private let buffers = Mutex<[String: [PJRTBuffer]]>([:])
+  private let buffers = Monitor<[String: [PJRTBuffer]]>([:])
 
   init(for programs: [Program], on backend: XLABackend) throws(ExecutionError) {
     types = try Program.stateTypes(of: programs)
@@ -23,7 +23,7 @@ public final class XLAStates: States {
 
   /// The first device's; copies are started all at once.
   public func read(_ names: [String]) throws -> [TensorData] {
-    let started = try buffers.withLock { buffers in
+    let started = try buffers.change { buffers in
       try names.map { name in
         let storage = StateStorage(try type(of: name))
         return (storage, try current(name, &buffers).first.map { try PJRTBuffer.Reading(of: $0) })
@@ -36,19 +36,19 @@ public final class XLAStates: States {
   public func write(_ name: String, _ data: TensorData) throws {
     let stored = StateStorage(try type(of: name, accepting: data)).stored(data)
     let made = try indices.map { try client.buffer(stored, on: $0) }
-    buffers.withLock { $0[name] = made }
+    buffers.change { $0[name] = made }
   }
 
   /// Bytes on a device of what is not zero still.
   var allocatedByteCount: Int {
-    buffers.withLock { $0.keys.reduce(0) { $0 + 4 * (types[$1]?.shape.count ?? 0) } }
+    buffers.change { $0.keys.reduce(0) { $0 + 4 * (types[$1]?.shape.count ?? 0) } }
   }
 
   /// Calls `body` with the buffers of `names`, one list a device, and replaces those of `updates` with what it gives first.
   func run(
     _ names: [String], replacing updates: [String], _ body: ([[PJRTBuffer]]) throws -> [[PJRTBuffer]]
   ) throws -> [[PJRTBuffer]] {
-    try buffers.withLock { buffers in
+    try buffers.change { buffers in
       let all = try names.map { try current($0, &buffers) }
       let results = try body(indices.indices.map { device in all.map { $0[device] } })
       for (position, name) in updates.enumerated() { buffers[name] = results.map { $0[position] } }

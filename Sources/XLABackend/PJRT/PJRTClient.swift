@@ -1,6 +1,6 @@
 import CPJRT
-import Synchronization
 import TensorGraph
+import Threads
 
 /// The devices of a plugin that this process may use. Buffers and executables hold it, so that it is destroyed after them.
 ///
@@ -73,7 +73,7 @@ package final class PJRTClient: @unchecked Sendable {
     var options: [String: PJRTOption]
   }
   private struct Weak { weak var client: PJRTClient? }
-  private static let clients = Mutex<[Key: Weak]>([:])
+  private static let clients = Monitor<[Key: Weak]>([:])
 
   /// The process's client of the plugin at `path`: a second one would take the device's memory a second time.
   ///
@@ -83,7 +83,7 @@ package final class PJRTClient: @unchecked Sendable {
   ///   - cluster: The processes whose devices it reaches.
   static func shared(_ path: String, device: String, indices: [Int], cluster: XLACluster?) throws -> PJRTClient {
     let key = Key(path: path, options: PluginKind.clientOptions(for: device, indices: indices, cluster: cluster))
-    return try clients.withLock { clients in
+    return try clients.change { clients in
       if let known = clients[key]?.client { return known }
       if device == "cuda" { CUDALibraries.prepare(for: path) }
       let client = try PJRTClient(

@@ -1,6 +1,6 @@
 import CPJRT
 import Platform
-import Synchronization
+import Threads
 
 /// A PJRT plugin: a shared library with one entry point, `GetPjrtApi`, that gives a table of C functions.
 ///
@@ -16,11 +16,11 @@ package struct PJRTPlugin: @unchecked Sendable {
   var version: String { "PJRT \(protocolVersion)\(stableHLO.map { ", StableHLO \($0)" } ?? "")" }
 
   /// Plugins by path. A library is opened and initialised once, and stays open: none supports being closed.
-  private static let opened = Mutex<[String: PJRTPlugin]>([:])
+  private static let opened = Monitor<[String: PJRTPlugin]>([:])
 
   /// Opens the library at `path`, or gives the one that was opened before.
   static func open(_ path: String) throws -> PJRTPlugin {
-    try opened.withLock { opened in
+    try opened.change { opened in
       if let known = opened[path] { return known }
       let plugin = try PJRTPlugin(path)
       opened[path] = plugin
