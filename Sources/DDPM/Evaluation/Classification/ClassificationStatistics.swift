@@ -68,7 +68,8 @@ public struct ClassificationStatistics: Sendable, Equatable {
     func damaged(_ problem: String) -> EvaluationError { .damagedState(url.path, problem) }
     guard let rows = object["images"]?.array else { throw damaged("it holds no images") }
     images = try rows.map { row in
-      guard let values = row.array?.compactMap(\.integer), values.count == Image.numberCount, (0..<classes).contains(values[0]),
+      guard let values = row.array?.compactMap(\.integer), values.count == Image.numberCount,
+        (0..<classes).contains(values[0]),
         (0..<classes).contains(values[1]), values[2] > 0
       else { throw damaged("an image's class") }
       return Image(values)
