@@ -116,6 +116,48 @@ import Testing
     }
   }
 
+  /// Devices of two processes share each part of a batch, and average gradients within the program: both have what one alone has, but for
+  /// rounding, and the first writes it.
+  @Test(arguments: [1, 2]) func devicesOfTwoAreOne(parts: Int) throws {
+    try withTemporaryFolder { folder in
+      let configuration = try TrainingConfiguration(
+        over: TrainingRunTests.tiny,
+        layers: [
+          (
+            "test",
+            [
+              "accumulate": .integer(parts), "batch_size": 4, "steps": 3, "classes": true, "dropout": 0.1,
+              "timestep_sampling": "importance", "timesteps": 2, "sample_steps": 1, "log_every": 1,
+              "checkpoint_every": 2, "sample_every": 3,
+            ]
+          )
+        ])
+      let (alone, joined) = (folder.appending(path: "alone"), folder.appending(path: "joined"))
+      try DDPMTests.train(configuration, output: alone, on: ReferenceBackend())
+      let weights = try ThreadRank.run(2) { rank in
+        let cluster = ReferenceBackend.Cluster(count: 2) { mine in
+          let all = try rank.gather(mine, most: mine.count)
+          return all[0].indices.map { i in (all[0][i] + all[1][i]) / 2 }
+        }
+        let run = try TrainingRun(
+          configuration, output: joined, ranks: rank, reduction: .device, on: ReferenceBackend(cluster))
+        #expect(try run { _ in .goOn } == .finished)
+        return try run.engine.states.read("conv_in.weight").floats
+      }
+      #expect(weights[0] == weights[1])
+      let straight = try SafetensorsFile(
+        contentsOf: alone.appending(path: "checkpoints/step-00000003/weights.safetensors"))
+      let expected = try straight.floats("conv_in.weight")
+      #expect(weights[0].count == expected.count)
+      for (a, b) in zip(weights[0], expected) { #expect(abs(a - b) < 1e-5 * max(1, abs(b))) }
+      let logs = try [alone, joined].map { try MetricsLog.losses(RunDirectory($0).metrics) }
+      #expect(logs[0].map(\.step) == [1, 2, 3] && logs[1].map(\.step) == [1, 2, 3])
+      for (a, b) in zip(logs[0], logs[1]) { #expect(abs(a.loss - b.loss) < 1e-5 * a.loss) }
+      #expect(try names(in: joined.appending(path: "checkpoints")).contains("step-00000003"))
+      #expect(FileManager.default.fileExists(atPath: joined.appending(path: "samples/step-00000003.png").path))
+    }
+  }
+
   /// Moments and averages are held once, and the plan says so.
   @Test func memoryIsShared() throws {
     try withTemporaryFolder { folder in

@@ -9,8 +9,30 @@ public struct ReferenceBackend: Backend {
   /// 64 bits, which no other backend repeats.
   public var arithmetic: String { "reference float64" }
 
+  /// Processes that share each batch, as accelerators do.
+  package struct Cluster: Sendable {
+    let count: Int
+    /// The mean over the processes of what each has, called by all of them in the same order.
+    let mean: @Sendable ([Double]) throws -> [Double]
+
+    package init(count: Int, mean: @escaping @Sendable ([Double]) throws -> [Double]) {
+      (self.count, self.mean) = (count, mean)
+    }
+  }
+  private let cluster: Cluster?
+
   /// A backend without settings: it computes on the thread that asks.
-  public init() {}
+  public init() { cluster = nil }
+
+  /// One of several that share each batch, with a device each.
+  package init(_ cluster: Cluster) { self.cluster = cluster }
+
+  /// One in each process.
+  public var deviceCount: Int { processCount }
+  /// Those that share each batch.
+  public var processCount: Int { cluster?.count ?? 1 }
+  /// This one by itself.
+  public var withinProcess: any Backend { ReferenceBackend() }
 
   /// In 64 bits, whatever the programs' type.
   public func makeStates(for programs: [Program]) throws -> any States { try ReferenceStates(for: programs) }
@@ -20,7 +42,7 @@ public struct ReferenceBackend: Backend {
     guard let states = states as? ReferenceStates else {
       throw ExecutionError.foreignStates(expected: "\(ReferenceStates.self)", found: "\(type(of: states))")
     }
-    return try ReferenceExecutable(program, states)
+    return try ReferenceExecutable(program, states, mean: cluster?.mean)
   }
 
   /// The same as `compile`, with the type that also runs in 64 bits from end to end.
@@ -86,10 +108,15 @@ public final class ReferenceExecutable: Executable {
 
   /// For each node, the values that nothing needs any more.
   private let dying: [[Program.ValueID]]
+  /// Of a value that several processes have; nil for one process.
+  private let mean: (@Sendable ([Double]) throws -> [Double])?
 
-  init(_ program: Program, _ states: ReferenceStates) throws(ExecutionError) {
+  init(
+    _ program: Program, _ states: ReferenceStates, mean: (@Sendable ([Double]) throws -> [Double])? = nil
+  ) throws(ExecutionError) {
     try states.check(program)
     self.program = program
+    self.mean = mean
     exactStates = states
     let lifetimes = program.lifetimes
     dying = lifetimes.dying
@@ -130,7 +157,7 @@ public final class ReferenceExecutable: Executable {
 
   private func execute(
     _ inputs: [String: [Double]], _ states: inout [String: [Double]]
-  ) throws(ExecutionError) -> [String: [Double]] {
+  ) throws -> [String: [Double]] {
     var values = [[Double]](repeating: [], count: program.types.count)
     for (index, node) in program.nodes.enumerated() {
       switch node.op {
@@ -138,7 +165,8 @@ public final class ReferenceExecutable: Executable {
       case .state(let name): values[node.results[0]] = states[name] ?? []
       default:
         let operands = node.operands.map { Reference.Value(shape: program.types[$0].shape, elements: values[$0]) }
-        let results = try Reference.evaluate(node.op, operands, results: node.results.map { program.types[$0].shape })
+        var results = try Reference.evaluate(node.op, operands, results: node.results.map { program.types[$0].shape })
+        if let mean, case .allReduceMean = node.op { results[0] = try mean(results[0]) }
         for (id, elements) in zip(node.results, results) { values[id] = elements }
       }
       for id in dying[index] { values[id] = [] }
