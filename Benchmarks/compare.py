@@ -90,7 +90,9 @@ def run_case(name, batch, rounds, precision, names):
             ours.turn(units)
             theirs[mode].turn(units)
     best = min(theirs, key=lambda mode: theirs[mode].median)
-    pairs = [a / b for a, b in zip(theirs[best].times, ours.times)]
+    # Ours has a turn before each of theirs.
+    before = ours.times[list(theirs).index(best)::len(theirs)]
+    pairs = [a / b for a, b in zip(theirs[best].times, before)]
     result = dict(
         case=name, batch=batch, precision=precision, ours_ms=ours.median, ours_spread=spread(ours.times), best_ms=theirs[best].median,
         best_spread=spread(theirs[best].times), mode=best, ratio=theirs[best].median / ours.median, pair_ratios=spread(pairs),
