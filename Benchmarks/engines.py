@@ -8,17 +8,15 @@ milliseconds.
 import os
 import sys
 import tempfile
-import time
 import warnings
 
 import torch
 
-import networks
+import serving
 
 case, batch, engine = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-cifar = case.endswith("cifar10")
-side = 32 if cifar else 28
-model = (networks.cifar10() if cifar else networks.mnist()).eval()
+model, side = serving.network(case)
+model.eval()
 
 
 class Prediction(torch.nn.Module):
@@ -64,10 +62,4 @@ with tempfile.TemporaryDirectory() as folder:
     if error > (0.05 if engine.endswith("bf16") else 1e-3):
         sys.exit(f"{engine} is {error:.2g} off")
 unit()
-print("ready", flush=True)
-for line in sys.stdin:
-    if line.strip() == "quit":
-        break
-    start = time.perf_counter()
-    unit()
-    print((time.perf_counter() - start) * 1e3, flush=True)
+serving.serve(unit)

@@ -5,18 +5,16 @@ usage: pytorch.py CASE BATCH MODE     MODE: eager, channels_last, compile; with 
 Prints `ready`, then for each line on standard input does one unit of work and prints its milliseconds.
 """
 import sys
-import time
 
 import torch
 from diffusers import DDIMScheduler
 
 import networks
+import serving
 
 case, batch, mode = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 narrow, mode = mode.endswith("-bf16"), mode.removesuffix("-bf16")
-cifar = case.endswith("cifar10")
-side = 32 if cifar else 28
-model = networks.cifar10() if cifar else networks.mnist()
+model, side = serving.network(case)
 channels = model.config.in_channels
 x0 = torch.rand(batch, channels, side, side) * 2 - 1
 if mode == "channels_last":
@@ -58,10 +56,4 @@ else:
 
 unit()
 unit()
-print("ready", flush=True)
-for line in sys.stdin:
-    if line.strip() == "quit":
-        break
-    start = time.perf_counter()
-    unit()
-    print((time.perf_counter() - start) * 1e3, flush=True)
+serving.serve(unit)
