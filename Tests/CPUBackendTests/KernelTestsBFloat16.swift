@@ -18,58 +18,38 @@ extension KernelTests {
       ]
 
     @Test(arguments: winogradCases) func winograd(_ k: ConvCase) {
-      var noise = Noise(11)
-      let pixels = k.height * k.width
-      let x = noise.array(k.samples * k.inputs * pixels)
-      let w = noise.array(k.outputs * k.inputs * 9)
-      let bias = noise.array(k.outputs)
-      let dy = noise.array(k.samples * k.outputs * pixels)
-      let residual = noise.array(dy.count)
-      var y = [Double](repeating: 0, count: dy.count)
-      var dx = [Double](repeating: 0, count: x.count)
-      var dw = [Double](repeating: 0, count: w.count)
-      forEachTap(k) { at, from, tap in
-        y[at] += Double(x[from]) * Double(w[tap])
-        dx[from] += Double(dy[at]) * Double(w[tap])
-        dw[tap] += Double(x[from]) * Double(dy[at])
-      }
-      let plainY = y
-      for at in y.indices { y[at] += Double(bias[at / pixels % k.outputs]) + Double(residual[at]) }
-
-      func input<T: Numeric>(_ v: [T]) -> [T] { blocked(v, samples: k.samples, channels: k.inputs, pixels: pixels) }
-      func output<T: Numeric>(_ v: [T]) -> [T] { blocked(v, samples: k.samples, channels: k.outputs, pixels: pixels) }
-      func weights<T: Numeric>(_ v: [T]) -> [T] { blockedWeights(v, outputs: k.outputs, inputs: k.inputs, taps: 9) }
-
+      let o = ConvOracle(k)
       var conv = ck_winograd(
         samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width)
       withThreads(k.threads) {
         // Few tiles take the weights as they are.
         let packs = ck_bf16_winograd_weights(&conv) > 0
-        let transformed = packs ? Guarded(bytes: ck_bf16_winograd_weights(&conv)) : Guarded(weights(w))
-        if packs { ck_bf16_winograd_transform(&conv, weights(w), transformed.pointer) }
+        let transformed = packs ? Guarded(bytes: ck_bf16_winograd_weights(&conv)) : Guarded(o.weights(o.w))
+        if packs { ck_bf16_winograd_transform(&conv, o.weights(o.w), transformed.pointer) }
         let workspace = Guarded(bytes: ck_bf16_winograd_forward_workspace(&conv))
-        let found = Guarded(output(residual))
+        let found = Guarded(o.output(o.residual))
         ck_bf16_winograd_forward(
-          &conv, input(x), transformed.pointer, bias, found.pointer, found.pointer, workspace.pointer)
-        #expect(relativeError(found.values, output(y)) < Self.winogradBound)
+          &conv, o.input(o.x), transformed.pointer, o.bias, found.pointer, found.pointer, workspace.pointer)
+        #expect(relativeError(found.values, o.output(o.y)) < Self.winogradBound)
         let unfused = Guarded(empty: found.count)
         ck_bf16_winograd_forward(
-          &conv, input(x), transformed.pointer, nil, nil, unfused.pointer, workspace.pointer)
-        #expect(relativeError(unfused.values, output(plainY)) < Self.winogradBound)
+          &conv, o.input(o.x), transformed.pointer, nil, nil, unfused.pointer, workspace.pointer)
+        #expect(relativeError(unfused.values, o.output(o.plainY)) < Self.winogradBound)
 
         let turns = ck_bf16_winograd_weights_backward(&conv) > 0
-        let turned = turns ? Guarded(bytes: ck_bf16_winograd_weights_backward(&conv)) : Guarded(weights(w))
-        if turns { ck_bf16_winograd_transform_backward(&conv, weights(w), turned.pointer) }
+        let turned = turns ? Guarded(bytes: ck_bf16_winograd_weights_backward(&conv)) : Guarded(o.weights(o.w))
+        if turns { ck_bf16_winograd_transform_backward(&conv, o.weights(o.w), turned.pointer) }
         let dataWorkspace = Guarded(bytes: ck_bf16_winograd_backward_data_workspace(&conv))
-        let foundDx = Guarded(empty: x.count)
+        let foundDx = Guarded(empty: o.x.count)
         ck_bf16_winograd_backward_data(
-          &conv, output(dy), turned.pointer, nil, foundDx.pointer, dataWorkspace.pointer)
-        #expect(relativeError(foundDx.values, input(dx)) < Self.winogradBound)
+          &conv, o.output(o.dy), turned.pointer, nil, foundDx.pointer, dataWorkspace.pointer)
+        #expect(relativeError(foundDx.values, o.input(o.dx)) < Self.winogradBound)
 
         let weightsWorkspace = Guarded(bytes: ck_bf16_winograd_backward_weights_workspace(&conv))
-        let foundDw = Guarded(empty: w.count)
-        ck_bf16_winograd_backward_weights(&conv, input(x), output(dy), foundDw.pointer, weightsWorkspace.pointer)
-        #expect(relativeError(foundDw.values, weights(dw)) < Self.winogradBound)
+        let foundDw = Guarded(empty: o.w.count)
+        ck_bf16_winograd_backward_weights(
+          &conv, o.input(o.x), o.output(o.dy), foundDw.pointer, weightsWorkspace.pointer)
+        #expect(relativeError(foundDw.values, o.weights(o.dw)) < Self.winogradBound)
 
         for buffer in [
           transformed, turned, workspace, dataWorkspace, weightsWorkspace, found, unfused, foundDx, foundDw,

@@ -40,15 +40,23 @@ func forEachTap(_ k: ConvCase, _ body: (_ y: Int, _ x: Int, _ w: Int) -> Void) {
   }
 }
 
-extension KernelTests {
-  @Test(arguments: ConvCase.table) func winograd(_ k: ConvCase) {
+/// A 3×3 convolution of white noise and its gradients in 64 bits, in plain order; kernels have their channels in blocks.
+struct ConvOracle {
+  let x, w, bias, dy, residual: [Float]
+  /// Without bias and residual, and with them.
+  let plainY, y, dx, dw: [Double]
+  private let k: ConvCase
+  private var pixels: Int { k.height * k.width }
+
+  init(_ k: ConvCase) {
+    self.k = k
     var noise = Noise(11)
     let pixels = k.height * k.width
-    let x = noise.array(k.samples * k.inputs * pixels)
-    let w = noise.array(k.outputs * k.inputs * 9)
-    let bias = noise.array(k.outputs)
-    let dy = noise.array(k.samples * k.outputs * pixels)
-    let residual = noise.array(dy.count)
+    x = noise.array(k.samples * k.inputs * pixels)
+    w = noise.array(k.outputs * k.inputs * 9)
+    bias = noise.array(k.outputs)
+    dy = noise.array(k.samples * k.outputs * pixels)
+    residual = noise.array(dy.count)
     var y = [Double](repeating: 0, count: dy.count)
     var dx = [Double](repeating: 0, count: x.count)
     var dw = [Double](repeating: 0, count: w.count)
@@ -58,36 +66,43 @@ extension KernelTests {
       dx[from] += dyd[at] * wd[tap]
       dw[tap] += xd[from] * dyd[at]
     }
-    let plainY = y
+    plainY = y
     for at in y.indices { y[at] += Double(bias[at / pixels % k.outputs]) + Double(residual[at]) }
+    (self.y, self.dx, self.dw) = (y, dx, dw)
+  }
 
-    func input<T: Numeric>(_ v: [T]) -> [T] { blocked(v, samples: k.samples, channels: k.inputs, pixels: pixels) }
-    func output<T: Numeric>(_ v: [T]) -> [T] { blocked(v, samples: k.samples, channels: k.outputs, pixels: pixels) }
-    func weights<T: Numeric>(_ v: [T]) -> [T] { blockedWeights(v, outputs: k.outputs, inputs: k.inputs, taps: 9) }
+  func input<T: Numeric>(_ v: [T]) -> [T] { blocked(v, samples: k.samples, channels: k.inputs, pixels: pixels) }
+  func output<T: Numeric>(_ v: [T]) -> [T] { blocked(v, samples: k.samples, channels: k.outputs, pixels: pixels) }
+  func weights<T: Numeric>(_ v: [T]) -> [T] { blockedWeights(v, outputs: k.outputs, inputs: k.inputs, taps: 9) }
+}
 
+extension KernelTests {
+  @Test(arguments: ConvCase.table) func winograd(_ k: ConvCase) {
+    let o = ConvOracle(k)
     var conv = ck_winograd(samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width)
     withThreads(k.threads) {
       let transformed = Guarded(empty: ck_winograd_weights(&conv))
-      ck_winograd_transform(&conv, weights(w), transformed.pointer)
+      ck_winograd_transform(&conv, o.weights(o.w), transformed.pointer)
       let workspace = Guarded(empty: ck_winograd_forward_workspace(&conv))
-      let found = Guarded(output(residual))
-      ck_winograd_forward(&conv, input(x), transformed.pointer, bias, found.pointer, found.pointer, workspace.pointer)
-      #expect(relativeError(found.values, output(y)) < 1e-5)
+      let found = Guarded(o.output(o.residual))
+      ck_winograd_forward(
+        &conv, o.input(o.x), transformed.pointer, o.bias, found.pointer, found.pointer, workspace.pointer)
+      #expect(relativeError(found.values, o.output(o.y)) < 1e-5)
       let unfused = Guarded(empty: found.count)
-      ck_winograd_forward(&conv, input(x), transformed.pointer, nil, nil, unfused.pointer, workspace.pointer)
-      #expect(relativeError(unfused.values, output(plainY)) < 1e-5)
+      ck_winograd_forward(&conv, o.input(o.x), transformed.pointer, nil, nil, unfused.pointer, workspace.pointer)
+      #expect(relativeError(unfused.values, o.output(o.plainY)) < 1e-5)
 
       let turned = Guarded(empty: ck_winograd_weights(&conv))
-      ck_winograd_transform_backward(&conv, weights(w), turned.pointer)
+      ck_winograd_transform_backward(&conv, o.weights(o.w), turned.pointer)
       let dataWorkspace = Guarded(empty: ck_winograd_backward_data_workspace(&conv))
-      let foundDx = Guarded(empty: input(x).count)
-      ck_winograd_backward_data(&conv, output(dy), turned.pointer, nil, foundDx.pointer, dataWorkspace.pointer)
-      #expect(relativeError(foundDx.values, input(dx)) < 1e-5)
+      let foundDx = Guarded(empty: o.input(o.x).count)
+      ck_winograd_backward_data(&conv, o.output(o.dy), turned.pointer, nil, foundDx.pointer, dataWorkspace.pointer)
+      #expect(relativeError(foundDx.values, o.input(o.dx)) < 1e-5)
 
       let weightsWorkspace = Guarded(empty: ck_winograd_backward_weights_workspace(&conv))
-      let foundDw = Guarded(empty: weights(w).count)
-      ck_winograd_backward_weights(&conv, input(x), output(dy), foundDw.pointer, weightsWorkspace.pointer)
-      #expect(relativeError(foundDw.values, weights(dw)) < 1e-5)
+      let foundDw = Guarded(empty: o.weights(o.w).count)
+      ck_winograd_backward_weights(&conv, o.input(o.x), o.output(o.dy), foundDw.pointer, weightsWorkspace.pointer)
+      #expect(relativeError(foundDw.values, o.weights(o.dw)) < 1e-5)
 
       for buffer in [transformed, turned, workspace, dataWorkspace, weightsWorkspace, found, unfused, foundDx, foundDw]
       {
