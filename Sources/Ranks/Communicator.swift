@@ -69,10 +69,7 @@ extension Communicator {
   /// The text of every rank, by rank.
   public func gather(_ text: String) throws -> [String] {
     let bytes = Array(text.utf8)
-    let size = withUnsafeBytes(of: Int64(bytes.count).littleEndian) { Array($0) }
-    let sizes = try gather(size).map { size in
-      size.enumerated().reduce(0) { $0 | Int($1.element) << (8 * $1.offset) }
-    }
+    let sizes = try gather([bytes.count], most: 1).map { $0[0] }
     let padded = bytes + [UInt8](repeating: 0, count: (sizes.max() ?? 0) - bytes.count)
     return zip(try gather(padded), sizes).map { String(decoding: $0.prefix($1), as: UTF8.self) }
   }
