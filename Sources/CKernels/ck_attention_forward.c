@@ -67,10 +67,20 @@ static void forward_body(void *context, int thread, int threads) {
   }
 }
 
+/// Smaller blocks where there are too few of them to be shared evenly. Rows do not depend on each other, nor on their block.
+static void share_blocks(job *j) {
+  long heads = j->attention->samples * j->attention->heads, queries = j->attention->queries, threads = ck_threads();
+  long blocks = heads * ceil_div(queries, j->block);
+  if (blocks % threads == 0 || blocks >= 8 * threads) return;
+  long of_a_head = ceil_div(round_up(blocks, threads), heads);
+  j->block = min_long(j->block, round_up(ceil_div(queries, of_a_head), 16));
+}
+
 void ck_attention_forward(
   const ck_attention *attention, const float *q, const float *k, const float *v, float *o, float *log_sum_exp,
   float *workspace) {
   job j = make_job(attention);
+  share_blocks(&j);
   j.q = q, j.k = k, j.v = v, j.out = o, j.log_sum_exp = log_sum_exp, j.workspace = workspace;
   ck_parallel(forward_body, &j);
 }

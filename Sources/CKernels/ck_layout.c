@@ -58,22 +58,43 @@ typedef struct {
   int to_blocked;
 } weights_job;
 
-static void weights_body(void *context, int thread, int threads) {
-  const weights_job *job = context;
-  long outputs = job->outputs, inputs = job->inputs, taps = job->taps, blocks = (inputs + 15) / 16;
-  // A thread takes whole blocks of outputs: they are contiguous on both sides.
-  span mine = share_of((outputs + 15) / 16, thread, threads);
-  for (long o = mine.first * 16; o < mine.last * 16; o++)
-    for (long i = 0; i < blocks * 16; i++)
+/// One block of 16 × 16 channels that exist, of a 1×1 kernel.
+CK_CLONES static void turn_weights(const weights_job *job, long plain, long blocked) {
+  if (job->to_blocked)
+    transpose16(job->x + plain, job->inputs, job->y + blocked, 16);
+  else
+    transpose16(job->x + blocked, 16, job->y + plain, job->inputs);
+}
+
+/// A block, element by element.
+static void move_weights(const weights_job *job, long output_block, long input_block, long blocked_at) {
+  long taps = job->taps;
+  for (long o = 0; o < 16; o++)
+    for (long i = 0; i < 16; i++)
       for (long tap = 0; tap < taps; tap++) {
-        long blocked = (((o / 16 * blocks + i / 16) * taps + tap) * 16 + i % 16) * 16 + o % 16;
-        long plain = (o * inputs + i) * taps + tap;
-        int exists = o < outputs && i < inputs;
+        long output = output_block * 16 + o, input = input_block * 16 + i;
+        long blocked = blocked_at + (tap * 16 + i) * 16 + o, plain = (output * job->inputs + input) * taps + tap;
+        int exists = output < job->outputs && input < job->inputs;
         if (job->to_blocked)
           job->y[blocked] = exists ? job->x[plain] : 0;
         else if (exists)
           job->y[plain] = job->x[blocked];
       }
+}
+
+static void weights_body(void *context, int thread, int threads) {
+  const weights_job *job = context;
+  long input_blocks = ceil_div(job->inputs, 16);
+  // A thread takes whole blocks of outputs: they are contiguous on both sides.
+  span mine = share_of(ceil_div(job->outputs, 16), thread, threads);
+  for (long output = mine.first; output < mine.last; output++)
+    for (long input = 0; input < input_blocks; input++) {
+      long blocked = (output * input_blocks + input) * job->taps * 256;
+      if (job->taps == 1 && (output + 1) * 16 <= job->outputs && (input + 1) * 16 <= job->inputs)
+        turn_weights(job, output * 16 * job->inputs + input * 16, blocked);
+      else
+        move_weights(job, output, input, blocked);
+    }
 }
 
 void ck_weights_to_blocked(const float *w, float *blocked, long outputs, long inputs, long taps) {

@@ -35,10 +35,11 @@ typedef struct {
   int backward;          ///< w is of the forward convolution: swap inputs and outputs, turn the filter by 180°
 } weight_job;
 
-/// Transforms 16 inputs × one panel of outputs: writes runs of 16 rows to each of the 36 points.
+/// Transforms 16 inputs × one panel of outputs: 16 rows of each of the 36 points.
 CK_CLONES static void transform_weight_block(const weight_job *job, long input_block, long panel) {
-  float points[POINTS][16][CK_PANEL], turned[9][16][16];
+  float turned[9][16][16];
   long input_blocks = job->inputs / 16, output_blocks = job->outputs / 16, width = panel_width(panel, job->outputs);
+  long stride = point_stride(job->inputs, job->outputs);
   for (long half = 0; half < width / 16; half++) {
     long output_block = panel * 2 + half;
     const float *taps = job->w + (output_block * input_blocks + input_block) * 9 * 256;
@@ -47,26 +48,21 @@ CK_CLONES static void transform_weight_block(const weight_job *job, long input_b
       for (int tap = 0; tap < 9; tap++) transpose16(taps + tap * 256, 16, turned[8 - tap][0], 16);
       taps = turned[0][0];
     }
-    for (int input = 0; input < 16; input++) {
+    float *to = job->transformed + panel_offset(panel, job->inputs) + input_block * 16 * width + half * 16;
+    for (int input = 0; input < 16; input++, taps += 16, to += width) {
       v16 columns[3][6];
       for (int j = 0; j < 3; j++) {
         v16 g[3];
-        for (int i = 0; i < 3; i++) g[i] = load16(taps + (i * 3 + j) * 256 + input * 16);
+        for (int i = 0; i < 3; i++) g[i] = load16(taps + (i * 3 + j) * 256);
         filter_map(g, columns[j]);
       }
       for (int i = 0; i < 6; i++) {
         v16 row[3] = {columns[0][i], columns[1][i], columns[2][i]}, out[6];
         filter_map(row, out);
-        for (int j = 0; j < 6; j++) store16(points[i * 6 + j][input] + half * 16, out[j]);
+        for (int j = 0; j < 6; j++) store16(to + (i * 6 + j) * stride, out[j]);
       }
     }
   }
-  long stride = point_stride(job->inputs, job->outputs);
-  float *base = job->transformed + panel_offset(panel, job->inputs) + input_block * 16 * width;
-  for (int point = 0; point < POINTS; point++)
-    for (int input = 0; input < 16; input++)
-      for (long j = 0; j < width; j += 16)
-        store16(base + point * stride + input * width + j, load16(points[point][input] + j));
 }
 
 static void weight_body(void *context, int thread, int threads) {

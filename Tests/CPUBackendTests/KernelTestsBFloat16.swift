@@ -17,12 +17,12 @@ extension KernelTests {
         ConvCase(samples: 1, inputs: 80, outputs: 80, height: 33, width: 33, threads: 3),
       ]
 
-    @Test(arguments: winogradCases) func winograd(_ k: ConvCase) {
+    @Test(arguments: winogradCases, [false, true]) func winograd(_ k: ConvCase, keeps: Bool) {
       let o = ConvOracle(k)
       var conv = ck_winograd(
-        samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width)
+        samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width, keeps: keeps ? 1 : 0)
       withThreads(k.threads) {
-        // Few tiles take the weights as they are.
+        // Few tiles take the weights as they are, unless transformed ones serve many runs.
         let packs = ck_bf16_winograd_weights(&conv) > 0
         let transformed = packs ? Guarded(bytes: ck_bf16_winograd_weights(&conv)) : Guarded(o.weights(o.w))
         if packs { ck_bf16_winograd_transform(&conv, o.weights(o.w), transformed.pointer) }

@@ -7,7 +7,7 @@
 int ck_bf16_available(void);
 
 /// As their namesakes in ck_winograd.h, with the products of the transformed operands in bfloat16. Sizes are bytes. Transformed weights
-/// of no size are none: then `weights` are w itself.
+/// of no size are none, where tiles are few and the weights change: then `weights` are w itself.
 size_t ck_bf16_winograd_weights(const ck_winograd *conv);
 size_t ck_bf16_winograd_weights_backward(const ck_winograd *conv);
 size_t ck_bf16_winograd_forward_workspace(const ck_winograd *conv);

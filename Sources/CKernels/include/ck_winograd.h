@@ -5,6 +5,7 @@
 
 typedef struct {
   long samples, inputs, outputs, height, width;  ///< inputs % 16 = outputs % 16 = 0; any height and width
+  int keeps;  ///< whether transformed weights serve many runs
 } ck_winograd;
 
 /// Floats that transformed weights take, for either direction.

@@ -2,11 +2,11 @@ import CKernels
 import TensorGraph
 
 extension ConvolutionKernel {
-  /// Operands rounded to bfloat16 on AVX512-BF16: blocked channels, square kernels. Winograd for 3×3 of stride 1; the gradient of the input
-  /// of a strided convolution is nil.
+  /// Operands rounded to bfloat16 on AVX512-BF16: blocked channels, square kernels. Winograd for 3×3 of stride 1, but for images of one
+  /// tile; the gradient of the input of a strided convolution is nil.
   static func bfloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel? {
     guard ck_bf16_available() != 0, problem.isBlocked, problem.kernel[2] == problem.kernel[3] else { return nil }
-    if problem.kernel[2] == 3, problem.convolution == Convolution(stride: 1, padding: .init(1)) {
+    if problem.kernel[2] == 3, problem.convolution == Convolution(stride: 1, padding: .init(1)), !problem.isOneTile {
       return winogradBFloat16(problem)
     }
     return directBFloat16(problem)
@@ -15,7 +15,7 @@ extension ConvolutionKernel {
   private static func winogradBFloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel {
     var conv = ck_winograd(
       samples: problem.input[0], inputs: problem.kernel[1], outputs: problem.kernel[0], height: problem.input[2],
-      width: problem.input[3])
+      width: problem.input[3], keeps: problem.constantWeights ? 1 : 0)
     return rounding(
       problem, "winograd bfloat16", conv,
       forward: .init(

@@ -9,7 +9,7 @@ extension ConvolutionKernel {
     else { return nil }
     var description = ck_winograd(
       samples: problem.input[0], inputs: problem.kernel[1], outputs: problem.kernel[0], height: problem.input[2],
-      width: problem.input[3])
+      width: problem.input[3], keeps: problem.constantWeights ? 1 : 0)
     let float = MemoryLayout<Float>.stride
     let weights = ck_winograd_weights(&description) * float
     let conv = description

@@ -19,13 +19,19 @@ struct ConvolutionProblem: Hashable {
   /// (N, Co, Ho, Wo)
   var output: Shape
   var convolution: Convolution
+  /// Whether no run changes the weights: then they are packed once.
+  var constantWeights: Bool
 
-  init(_ direction: Direction, input: Shape, kernel: Shape, output: Shape, _ convolution: Convolution) {
+  init(
+    _ direction: Direction, input: Shape, kernel: Shape, output: Shape, _ convolution: Convolution,
+    constantWeights: Bool = false
+  ) {
     self.direction = direction
     self.input = input
     self.kernel = kernel
     self.output = output
     self.convolution = convolution
+    self.constantWeights = constantWeights
   }
 
   /// Multiplications and additions of the direct algorithm, the same in all three directions.
@@ -34,16 +40,21 @@ struct ConvolutionProblem: Hashable {
   /// Whether both channel counts fill whole blocks.
   var isBlocked: Bool { kernel[0] % Layout.block == 0 && kernel[1] % Layout.block == 0 }
 
+  /// Whether an image is so small that constant weights are read for one tile of Winograd's: it would read four times as many numbers as a
+  /// direct algorithm. By the image alone, so that a sample does not depend on its batch.
+  var isOneTile: Bool { constantWeights && input[2] <= 4 && input[3] <= 4 }
+
   var inputLayout: Layout { kernel[1] % Layout.block == 0 ? .blocked : .plain }
   var outputLayout: Layout { kernel[0] % Layout.block == 0 ? .blocked : .plain }
   var kernelLayout: Layout { isBlocked ? .blockedKernel : .plain }
 
-  /// Names the problem in the tuner's cache: `forward 8x128x32x32 128x128x3x3 s1 p1,1,1,1`.
+  /// Names the problem in the tuner's cache: `forward 8x128x32x32 128x128x3x3 s1 p1,1,1,1`, and ` constant` where the weights are.
   var key: String {
     let sizes = { (shape: Shape) in shape.dimensions.map(String.init).joined(separator: "x") }
     let p = convolution.padding
     return
       "\(direction) \(sizes(input)) \(sizes(kernel)) s\(convolution.stride) p\(p.top),\(p.left),\(p.bottom),\(p.right)"
+      + (constantWeights ? " constant" : "")
   }
 }
 

@@ -7,8 +7,9 @@ extension Lowering {
   ) throws {
     let (x, w) = (node.operands[0], node.operands[1])
     let problem = ConvolutionProblem(
-      .forward, input: shape(x), kernel: shape(w), output: shape(node.results[0]), convolution)
-    let kernel = try tuner.kernel(for: problem, constantWeights: constantState(w) != nil)
+      .forward, input: shape(x), kernel: shape(w), output: shape(node.results[0]), convolution,
+      constantWeights: constantState(w) != nil)
+    let kernel = try tuner.kernel(for: problem)
     let weights = packedWeights(w, problem, kernel)
     let source = operand(x, problem.inputLayout, kernel)
     let bias = node.operands.count == 3 ? plain(node.operands[2]) : nil
@@ -32,8 +33,9 @@ extension Lowering {
   ) throws {
     let (dy, w) = (node.operands[0], node.operands[1])
     let problem = ConvolutionProblem(
-      .inputGradient, input: shape(node.results[0]), kernel: shape(w), output: shape(dy), convolution)
-    let kernel = try tuner.kernel(for: problem, constantWeights: constantState(w) != nil)
+      .inputGradient, input: shape(node.results[0]), kernel: shape(w), output: shape(dy), convolution,
+      constantWeights: constantState(w) != nil)
+    let kernel = try tuner.kernel(for: problem)
     let weights = packedWeights(w, problem, kernel)
     let source = form(dy, problem.outputLayout)
     let add = addend.map { form($0, problem.inputLayout) }
@@ -52,7 +54,7 @@ extension Lowering {
     let (x, dy) = (node.operands[0], node.operands[1])
     let problem = ConvolutionProblem(
       .weightGradient, input: shape(x), kernel: shape(node.results[0]), output: shape(dy), convolution)
-    let kernel = try tuner.kernel(for: problem, constantWeights: false)
+    let kernel = try tuner.kernel(for: problem)
     let source = operand(x, problem.inputLayout, kernel)
     let upstream = form(dy, problem.outputLayout)
     let dw = result(node.results[0], problem.kernelLayout)
@@ -95,14 +97,14 @@ extension Lowering {
     switch node.op {
     case .convolution(let c):
       problem = ConvolutionProblem(
-        .forward, input: shape(id), kernel: shape(node.operands[1]), output: shape(node.results[0]), c)
+        .forward, input: shape(id), kernel: shape(node.operands[1]), output: shape(node.results[0]), c,
+        constantWeights: constantState(node.operands[1]) != nil)
     case .convolutionWeightGradient(let c, let kernel, _):
       problem = ConvolutionProblem(
         .weightGradient, input: shape(id), kernel: kernel, output: shape(node.operands[1]), c)
     default: return false
     }
-    let constant = node.op.isForwardConvolution && constantState(node.operands[1]) != nil
-    return try tuner.kernel(for: problem, constantWeights: constant).takesPrologue
+    return try tuner.kernel(for: problem).takesPrologue
   }
 
   // MARK: Packed weights
@@ -123,27 +125,15 @@ extension Lowering {
   /// The weights in the kernel's own form. Packed in every run, or once where they do not change.
   private func packedWeights(_ w: Program.ValueID, _ problem: ConvolutionProblem, _ kernel: ConvolutionKernel) -> Buffer
   {
-    let master = form(w, problem.kernelLayout)
-    guard kernel.packedByteCount > 0 else { return master }
     let state = constantState(w)
+    let master = form(w, problem.kernelLayout, constant: state)
+    guard kernel.packedByteCount > 0 else { return master }
     let packed = Buffer(byteCount: kernel.packedByteCount, home: state == nil ? .arena : .persistent)
-    if state != nil { keep(packed) }
-    var packedVersion = -1
-    emit(
-      Step(label: "pack weights", reads: [master], writes: [packed], scratch: kernel.scratchByteCount) { scratch in
-        if let state {
-          guard packedVersion != state.version else { return }
-          packedVersion = state.version
-        }
-        try kernel.pack(master.floats, packed.raw, scratch)
-      })
+    let step = Step(label: "pack weights", reads: [master], writes: [packed], scratch: kernel.scratchByteCount) { scratch in
+      try kernel.pack(master.floats, packed.raw, scratch)
+    }
+    emit(step, keeping: packed, of: state)
     return packed
-  }
-}
-
-extension Op {
-  fileprivate var isForwardConvolution: Bool {
-    if case .convolution = self { true } else { false }
   }
 }
 

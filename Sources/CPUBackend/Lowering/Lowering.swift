@@ -116,14 +116,16 @@ final class Lowering {
   }
 
   /// The value in `layout`, converted if it does not exist so yet.
-  func form(_ id: Program.ValueID, _ layout: Layout) -> Buffer {
+  ///
+  /// - Parameter constant: the state that the value is, where no run changes it: then it is converted once and kept.
+  func form(_ id: Program.ValueID, _ layout: Layout, constant state: StateStorage? = nil) -> Buffer {
     let known = forms[id] ?? []
     if let buffer = known.first(where: { $0.layout == layout })?.buffer { return buffer }
     guard let source = known.first else { preconditionFailure("value %\(id) is used before it is lowered") }
     // Between two blocked forms the way leads through the plain one; in practice there is only ever one of them.
     let from = source.layout == .plain || layout == .plain ? source.buffer : form(id, .plain)
-    let target = Buffer(byteCount: source.buffer.byteCount)
-    steps.append(conversion(of: shape(id), from: from, source.layout, to: target, layout))
+    let target = Buffer(byteCount: source.buffer.byteCount, home: state == nil ? .arena : .persistent)
+    emit(conversion(of: shape(id), from: from, source.layout, to: target, layout), keeping: target, of: state)
     forms[id, default: []].append((layout, target))
     return target
   }
@@ -157,6 +159,13 @@ final class Lowering {
   func emit(_ step: Step) { steps.append(step) }
 
   func keep(_ buffer: Buffer) { constants.append(buffer) }
+
+  /// A step that fills `target`, in every run or, where it depends on a constant state alone, once.
+  func emit(_ step: Step, keeping target: Buffer, of state: StateStorage?) {
+    guard let state else { return emit(step) }
+    keep(target)
+    emit(step.afterChanges(of: state))
+  }
 
   /// Whether a tensor of this shape can be blocked.
   func canBlock(_ shape: Shape) -> Bool { shape.rank >= 3 && shape[1] % Layout.block == 0 }

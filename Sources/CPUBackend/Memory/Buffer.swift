@@ -66,4 +66,16 @@ struct Step {
   /// A result that may take the place of an operand which nobody needs after this step.
   var inPlace: (result: Buffer, operand: Buffer)?
   var run: (_ scratch: UnsafeMutableRawPointer) throws -> Void
+
+  /// The same, but only in runs before which `state` has changed: for what is derived from it and kept.
+  func afterChanges(of state: StateStorage) -> Step {
+    var step = self
+    var seen = -1
+    step.run = { [run] scratch in
+      guard seen != state.version else { return }
+      try run(scratch)
+      seen = state.version
+    }
+    return step
+  }
 }

@@ -15,11 +15,10 @@ final class Tuner {
     cache = options.tuning == .timed ? TuningCache(options) : nil
   }
 
-  /// The kernel for `problem`. With constant weights, packing them costs nothing.
-  func kernel(for problem: ConvolutionProblem, constantWeights: Bool) throws -> ConvolutionKernel {
-    let key = problem.key + (constantWeights ? " constant" : "")
+  func kernel(for problem: ConvolutionProblem) throws -> ConvolutionKernel {
+    let key = problem.key
     if let kernel = kernels[key] { return kernel }
-    let kernel = try choose(problem, key, constantWeights)
+    let kernel = try choose(problem, key)
     kernels[key] = kernel
     return kernel
   }
@@ -27,8 +26,7 @@ final class Tuner {
   /// Writes new choices to disk. A cache that cannot be written is no reason to fail: the next process times again.
   func save() { cache?.save() }
 
-  private func choose(_ problem: ConvolutionProblem, _ key: String, _ constantWeights: Bool) throws -> ConvolutionKernel
-  {
+  private func choose(_ problem: ConvolutionProblem, _ key: String) throws -> ConvolutionKernel {
     // Where AMX can do it nothing else comes near, and bfloat16 was asked for: no need to time.
     for algorithm in [ConvolutionAlgorithm.amx, .bfloat16] where options.allows(algorithm) {
       if let kernel = try ConvolutionKernel.make(problem, algorithm, rounds: options.rounds) { return kernel }
@@ -37,7 +35,9 @@ final class Tuner {
       return kernel
     }
     var candidates: [ConvolutionKernel] = []
-    for algorithm in [ConvolutionAlgorithm.winograd, .direct, .dnnlWinograd] where options.allows(algorithm) {
+    let order: [ConvolutionAlgorithm] =
+      problem.isOneTile ? [.direct, .winograd, .dnnlWinograd] : [.winograd, .direct, .dnnlWinograd]
+    for algorithm in order where options.allows(algorithm) {
       guard let kernel = try ConvolutionKernel.make(problem, algorithm) else { continue }
       candidates.append(kernel)
       // The order is that of preference.
@@ -54,7 +54,7 @@ final class Tuner {
     var best = first
     var bestTime = Double.infinity
     for candidate in candidates {
-      let time = try trial.time(candidate, packing: !constantWeights)
+      let time = try trial.time(candidate, packing: !problem.constantWeights)
       if time < bestTime { (best, bestTime) = (candidate, time) }
     }
     cache?[key] = best.algorithm
