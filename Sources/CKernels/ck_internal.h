@@ -30,6 +30,27 @@ typedef int32_t i16 __attribute__((vector_size(64), aligned(4), may_alias));
 #define store16(p, v) (*(v16 *)(p) = (v))
 #define splat16(value) ((v16){0} + (float)(value))
 
+// MARK: results past the caches
+
+/// Whether a result of `count` floats is better written past the caches: it is larger than what they keep of it for whoever reads it next, and
+/// the memory below need not be read before it is overwritten.
+CK_INLINE int streams(const float *p, long count) {
+  enum { LARGE = 1 << 20 };
+  return count >= LARGE && (uintptr_t)p % sizeof(v16) == 0;
+}
+
+/// *v to p, past the caches where `streams`.
+CK_INLINE void put(float *p, const v16 *v, int streams) {
+  typedef float aligned __attribute__((vector_size(64), may_alias));
+  if (streams)
+    __builtin_nontemporal_store((aligned)*v, (aligned *)p);
+  else
+    store16(p, *v);
+}
+
+/// Before another thread reads what this one has streamed.
+CK_INLINE void end_of_stream(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
 /// mask ? a : b in each lane; masks are −1 or 0, as comparisons give.
 #define select16(mask, a, b)                                              \
   ({                                                                      \

@@ -4,10 +4,10 @@
 
 // MARK: sizes
 
-/// Tiles taken together by one thread: V and M of about a megabyte stay in the second-level cache; with many channels
-/// at least 24, so that U, which then comes from beyond that cache, is used often enough.
+/// Tiles taken together by one thread: V and M of half a megabyte stay in the second-level cache beside what is fetched ahead; with many
+/// channels at least 24, so that U, which then comes from beyond that cache, is used often enough.
 static long tile_block(long inputs, long outputs) {
-  long fit = (5L << 18) / (POINTS * (long)sizeof(float) * (inputs + outputs));
+  long fit = (2L << 18) / (POINTS * (long)sizeof(float) * (inputs + outputs));
   return max_long(24, min_long(fit / 12 * 12, 192));
 }
 
@@ -33,6 +33,7 @@ typedef struct {
   float *transformed;
   long inputs, outputs;  ///< of the convolution that will use the result
   int backward;          ///< w is of the forward convolution: swap inputs and outputs, turn the filter by 180°
+  int streams;           ///< whether the result is written past the caches
 } weight_job;
 
 /// Transforms 16 inputs × one panel of outputs: 16 rows of each of the 36 points.
@@ -59,7 +60,7 @@ CK_CLONES static void transform_weight_block(const weight_job *job, long input_b
       for (int i = 0; i < 6; i++) {
         v16 row[3] = {columns[0][i], columns[1][i], columns[2][i]}, out[6];
         filter_map(row, out);
-        for (int j = 0; j < 6; j++) store16(to + (i * 6 + j) * stride, out[j]);
+        for (int j = 0; j < 6; j++) put(to + (i * 6 + j) * stride, &out[j], job->streams);
       }
     }
   }
@@ -71,16 +72,20 @@ static void weight_body(void *context, int thread, int threads) {
   span mine = share_of(input_blocks * panels, thread, threads);
   for (long item = mine.first; item < mine.last; item++)
     transform_weight_block(job, item % input_blocks, item / input_blocks);
+  if (job->streams) end_of_stream();
+}
+
+static void transform_weights(weight_job job) {
+  job.streams = streams(job.transformed, POINTS * point_stride(job.inputs, job.outputs));
+  ck_parallel(weight_body, &job);
 }
 
 void ck_winograd_transform(const ck_winograd *conv, const float *w, float *transformed) {
-  weight_job job = {w, transformed, conv->inputs, conv->outputs, 0};
-  ck_parallel(weight_body, &job);
+  transform_weights((weight_job){w, transformed, conv->inputs, conv->outputs, 0});
 }
 
 void ck_winograd_transform_backward(const ck_winograd *conv, const float *w, float *transformed) {
-  weight_job job = {w, transformed, conv->outputs, conv->inputs, 1};
-  ck_parallel(weight_body, &job);
+  transform_weights((weight_job){w, transformed, conv->outputs, conv->inputs, 1});
 }
 
 // MARK: forward, backward data
@@ -90,6 +95,7 @@ typedef struct {
   long inputs, outputs;
   const float *x, *transformed, *bias, *residual;
   float *y, *workspace;
+  int streams;  ///< whether y is written past the caches
 } forward_job;
 
 /// y of the tiles first..<last from M[point][tile][outputs].
@@ -118,7 +124,8 @@ CK_CLONES static void transform_output(const forward_job *job, long first, long 
         if (columns == 4) {
           for (int j = 0; j < 4; j++) {
             v16 value = out[j] + bias;
-            store16(y + j * 16, residual ? value + load16(residual + j * 16) : value);
+            if (residual) value += load16(residual + j * 16);
+            put(y + j * 16, &value, job->streams);
           }
         } else {
           for (int j = 0; j < columns; j++) {
@@ -150,18 +157,22 @@ static void forward_body(void *context, int thread, int threads) {
         m + point * m_stride, outputs, 0);
     transform_output(job, first, last, m, m_stride);
   }
+  if (job->streams) end_of_stream();
+}
+
+static void run(forward_job job) {
+  job.streams = streams(job.y, job.conv->samples * job.outputs * job.conv->height * job.conv->width);
+  ck_parallel(forward_body, &job);
 }
 
 void ck_winograd_forward(
   const ck_winograd *conv, const float *x, const float *transformed, const float *bias, const float *residual, float *y,
   float *workspace) {
-  forward_job job = {conv, conv->inputs, conv->outputs, x, transformed, bias, residual, y, workspace};
-  ck_parallel(forward_body, &job);
+  run((forward_job){conv, conv->inputs, conv->outputs, x, transformed, bias, residual, y, workspace});
 }
 
 void ck_winograd_backward_data(
   const ck_winograd *conv, const float *dy, const float *transformed, const float *residual, float *dx,
   float *workspace) {
-  forward_job job = {conv, conv->outputs, conv->inputs, dy, transformed, NULL, residual, dx, workspace};
-  ck_parallel(forward_body, &job);
+  run((forward_job){conv, conv->outputs, conv->inputs, dy, transformed, NULL, residual, dx, workspace});
 }

@@ -3,23 +3,48 @@
 
 #pragma clang fp contract(fast)
 
-/// Tiles taken together by all threads in the gradient of the weights: about 8 MiB of V and D, in parts of equal size.
-static long gradient_block(const ck_winograd *conv) {
-  long fit = max_long(48, (8L << 20) / (POINTS * (long)sizeof(float) * (conv->inputs + conv->outputs)));
-  long tiles = max_long(1, tiles_of(conv).all), parts = (tiles + fit - 1) / fit;
-  return (tiles + parts - 1) / parts;
+/// Whether the sums of all 36 points, dU, leave room in the second-level cache for tiles: then each thread takes tiles of its own, and the
+/// threads' sums are added at the end. With more channels all threads transform a block of tiles together and then share out the points.
+static int is_alone(const ck_winograd *conv) {
+  long sums = POINTS * point_stride(conv->inputs, conv->outputs) * (long)sizeof(float);
+  return sums <= 5L << 17 && tiles_of(conv).all >= 32 * ck_threads();
 }
 
+/// Tiles taken together, in parts of equal size: V and D of what a thread's sums leave of 7/8 MiB, or of about 8 MiB for all threads.
+static long gradient_block(const ck_winograd *conv) {
+  long tile = POINTS * (long)sizeof(float) * (conv->inputs + conv->outputs), tiles = max_long(1, tiles_of(conv).all);
+  long room = 8L << 20, least = 48;
+  if (is_alone(conv)) {
+    room = (7L << 17) - POINTS * point_stride(conv->inputs, conv->outputs) * (long)sizeof(float);
+    least = 24, tiles = ceil_div(tiles, ck_threads());
+  }
+  return ceil_div(tiles, ceil_div(tiles, max_long(least, room / tile)));
+}
+
+/// Strides from one point's matrix to the next.
+typedef struct {
+  long v, d, u;
+} strides;
+
+CK_INLINE strides strides_of(const ck_winograd *conv, long block) {
+  return (strides){
+    point_stride(block, conv->inputs), point_stride(block, conv->outputs), point_stride(conv->inputs, conv->outputs)};
+}
+
+/// Floats of V, D and dU, of one thread where it is alone.
+CK_INLINE long workspace_size(strides stride) { return POINTS * (stride.v + stride.d + stride.u); }
+
 long ck_winograd_backward_weights_workspace(const ck_winograd *conv) {
-  long block = gradient_block(conv);
-  long tiles = point_stride(block, conv->inputs) + point_stride(block, conv->outputs);
-  return POINTS * (tiles + point_stride(conv->inputs, conv->outputs));
+  return workspace_size(strides_of(conv, gradient_block(conv))) * (is_alone(conv) ? ck_threads() : 1);
 }
 
 typedef struct {
   const ck_winograd *conv;
   const float *x, *dy;
   float *dw, *workspace;
+  long block;    ///< tiles taken together
+  long pitch;    ///< floats from one thread's sums to the next, where each has its own
+  strides stride;
 } gradient_job;
 
 /// D[point] (tiles × outputs), packed for ck_gemm with `depth` rows, of the tiles first..<last of dy; tile `first` is
@@ -31,7 +56,9 @@ CK_CLONES static void transform_output_gradient(
   for (long tile = first; tile < last; tile++) {
     long n = tile / grid.per_image, top = tile % grid.per_image / grid.across * 4, left = tile % grid.across * 4;
     int inside = top + 4 <= height && left + 4 <= width;
+    const float *ahead = pixels_ahead(job->conv, job->dy, channels, tile, 0);
     for (long block = 0; block < blocks; block++) {
+      fetch_ahead(job->conv, ahead, block);
       const float *plane = job->dy + (n * blocks + block) * height * width * 16;
       v16 columns[4][6];
       for (int j = 0; j < 4; j++) {
@@ -53,9 +80,9 @@ CK_CLONES static void transform_output_gradient(
   }
 }
 
-/// dw of one 16 × 16 block of channels from dU[point] (inputs × outputs).
+/// dw of one 16 × 16 block of channels from dU[point] (inputs × outputs), the sum of `count`, `pitch` floats apart.
 CK_CLONES static void gradient_of_weights(
-  const gradient_job *job, long input_block, long output_block, const float *du, long stride) {
+  const gradient_job *job, long input_block, long output_block, const float *du, long stride, long count, long pitch) {
   long inputs = job->conv->inputs, outputs = job->conv->outputs;
   float *dw = job->dw + (output_block * (inputs / 16) + input_block) * 9 * 256;
   for (int input = 0; input < 16; input++) {
@@ -63,7 +90,10 @@ CK_CLONES static void gradient_of_weights(
     v16 half[6][3];
     for (int j = 0; j < 6; j++) {
       v16 column[6];
-      for (int i = 0; i < 6; i++) column[i] = load16(in + (i * 6 + j) * stride);
+      for (int i = 0; i < 6; i++) {
+        column[i] = load16(in + (i * 6 + j) * stride);
+        for (long other = 1; other < count; other++) column[i] += load16(in + (i * 6 + j) * stride + other * pitch);
+      }
       filter_map_transposed(column, half[j]);
     }
     for (int i = 0; i < 3; i++) {
@@ -74,39 +104,66 @@ CK_CLONES static void gradient_of_weights(
   }
 }
 
-static void gradient_body(void *context, int thread, int threads) {
+/// This thread's share of dw, from `count` dU.
+static void gradient_of_share(
+  const gradient_job *job, int thread, int threads, const float *du, long stride, long count, long pitch) {
+  long input_blocks = job->conv->inputs / 16;
+  span mine = share_of(input_blocks * (job->conv->outputs / 16), thread, threads);
+  for (long item = mine.first; item < mine.last; item++)
+    gradient_of_weights(job, item % input_blocks, item / input_blocks, du, stride, count, pitch);
+}
+
+static void alone_body(void *context, int thread, int threads) {
   const gradient_job *job = context;
   const ck_winograd *conv = job->conv;
-  long inputs = conv->inputs, outputs = conv->outputs, block = gradient_block(conv), tiles = tiles_of(conv).all;
-  long v_stride = point_stride(block, inputs), d_stride = point_stride(block, outputs);
-  long u_stride = point_stride(inputs, outputs);
-  float *v = job->workspace, *d = v + POINTS * v_stride, *du = d + POINTS * d_stride;
+  long inputs = conv->inputs, outputs = conv->outputs, block = job->block;
+  strides stride = job->stride;
+  float *du = job->workspace + thread * job->pitch, *v = du + POINTS * stride.u, *d = v + POINTS * stride.v;
+  span mine = share_of(tiles_of(conv).all, thread, threads);
+  for (long begin = mine.first; begin < mine.last; begin += block) {
+    long end = min_long(begin + block, mine.last), depth = end - begin;
+    transform_input(job->x, conv, inputs, begin, end, v, stride.v);
+    transform_output_gradient(job, begin, end, d, stride.d, 0, depth);
+    for (int point = 0; point < POINTS; point++)
+      ck_gemm(
+        inputs, outputs, depth, v + point * stride.v, 1, inputs, d + point * stride.d, du + point * stride.u, outputs,
+        begin > mine.first);
+  }
+  ck_barrier();
+  gradient_of_share(job, thread, threads, job->workspace, stride.u, threads, job->pitch);
+}
+
+static void together_body(void *context, int thread, int threads) {
+  const gradient_job *job = context;
+  const ck_winograd *conv = job->conv;
+  long inputs = conv->inputs, outputs = conv->outputs, block = job->block, tiles = tiles_of(conv).all;
+  strides stride = job->stride;
+  float *du = job->workspace, *v = du + POINTS * stride.u, *d = v + POINTS * stride.v;
   // A thread's products: points × halves of the inputs, the halves only where 36 points do not divide evenly.
   long parts = POINTS % threads == 0 || inputs < 64 ? 1 : 2;
   span products = share_of(POINTS * parts, thread, threads);
   for (long begin = 0; begin < tiles; begin += block) {
     long depth = min_long(block, tiles - begin);
     span mine = share_of(depth, thread, threads);
-    transform_input(job->x, conv, inputs, begin + mine.first, begin + mine.last, v + mine.first * inputs, v_stride);
-    transform_output_gradient(job, begin + mine.first, begin + mine.last, d, d_stride, mine.first, depth);
+    transform_input(job->x, conv, inputs, begin + mine.first, begin + mine.last, v + mine.first * inputs, stride.v);
+    transform_output_gradient(job, begin + mine.first, begin + mine.last, d, stride.d, mine.first, depth);
     ck_barrier();
     for (long item = products.first; item < products.last; item++) {
       long point = item / parts;
       span rows = share_of(inputs, item % parts, parts);
       ck_gemm(
-        rows.last - rows.first, outputs, depth, v + point * v_stride + rows.first, 1, inputs, d + point * d_stride,
-        du + point * u_stride + rows.first * outputs, outputs, begin > 0);
+        rows.last - rows.first, outputs, depth, v + point * stride.v + rows.first, 1, inputs, d + point * stride.d,
+        du + point * stride.u + rows.first * outputs, outputs, begin > 0);
     }
     ck_barrier();
   }
-  long input_blocks = inputs / 16;
-  span mine = share_of(input_blocks * (outputs / 16), thread, threads);
-  for (long item = mine.first; item < mine.last; item++)
-    gradient_of_weights(job, item % input_blocks, item / input_blocks, du, u_stride);
+  gradient_of_share(job, thread, threads, du, stride.u, 1, 0);
 }
 
 void ck_winograd_backward_weights(
   const ck_winograd *conv, const float *x, const float *dy, float *dw, float *workspace) {
-  gradient_job job = {conv, x, dy, dw, workspace};
-  ck_parallel(gradient_body, &job);
+  gradient_job job = {conv, x, dy, dw, workspace, gradient_block(conv)};
+  job.stride = strides_of(conv, job.block);
+  job.pitch = workspace_size(job.stride);
+  ck_parallel(is_alone(conv) ? alone_body : together_body, &job);
 }

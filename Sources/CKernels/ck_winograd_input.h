@@ -13,7 +13,9 @@ CK_CLONES static void transform_input(
     long n = tile / grid.per_image, top = tile % grid.per_image / grid.across * 4 - 1;
     long left = tile % grid.across * 4 - 1;
     int inside = top >= 0 && left >= 0 && top + 6 <= height && left + 6 <= width;
+    const float *ahead = pixels_ahead(conv, x, channels, tile, 1);
     for (long block = 0; block < blocks; block++) {
+      fetch_ahead(conv, ahead, block);
       const float *plane = x + (n * blocks + block) * height * width * 16;
       v16 columns[6][6];
       for (int j = 0; j < 6; j++) {

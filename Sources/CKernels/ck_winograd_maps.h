@@ -94,3 +94,27 @@ CK_INLINE tile_grid tiles_of(const ck_winograd *conv) {
   long across = (conv->width + 3) / 4, per_image = across * ((conv->height + 3) / 4);
   return (tile_grid){across, per_image, per_image * conv->samples};
 }
+
+// MARK: fetching ahead
+
+/// How many tiles ahead pixels are fetched: their rows are far apart, so that no processor foresees them.
+enum { TILES_AHEAD = 2 };
+
+/// The 4×4 pixels in block 0 of x (N, channels, H, W) that no tile reads before the one that comes TILES_AHEAD after `tile`, where a tile
+/// reads `border` pixels around its own; NULL after the last tile, and in smaller images.
+CK_INLINE const float *pixels_ahead(const ck_winograd *conv, const float *x, long channels, long tile, long border) {
+  tile_grid grid = tiles_of(conv);
+  tile += TILES_AHEAD;
+  if (tile >= grid.all || conv->height < 4 || conv->width < 4) return NULL;
+  long top = min_long(tile % grid.per_image / grid.across * 4 + border, conv->height - 4);
+  long left = min_long(tile % grid.across * 4 + border, conv->width - 4);
+  return x + (tile / grid.per_image * channels * conv->height + top * 16) * conv->width + left * 16;
+}
+
+/// Fetches them in block `block`.
+CK_INLINE void fetch_ahead(const ck_winograd *conv, const float *pixels, long block) {
+  if (!pixels) return;
+  pixels += block * conv->height * conv->width * 16;
+  for (int i = 0; i < 4; i++)
+    for (int j = 0; j < 4; j++) __builtin_prefetch(pixels + (i * conv->width + j) * 16);
+}

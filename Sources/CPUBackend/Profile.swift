@@ -14,12 +14,15 @@ public struct Profile: Sendable {
   public private(set) var labels: [String]
   /// Multiplications and additions of one run of each step; 0 where nobody counts them.
   public private(set) var flops: [Double]
+  /// The bytes of what one run of each step reads and writes, each operand once: what it moves at least where caches do not hold them.
+  public private(set) var bytes: [Double]
   /// In the order in which they happened; they grow with every run.
   public private(set) var events: [Event] = []
 
   init(_ steps: [Step]) {
     labels = steps.map(\.label)
     flops = steps.map(\.flops)
+    bytes = steps.map { step in Double((step.reads + step.writes).reduce(0) { $0 + $1.byteCount }) }
   }
 
   mutating func record(_ step: Int, start: Double, end: Double) {
@@ -32,6 +35,7 @@ public struct Profile: Sendable {
     if step == labels.count {
       labels.append(label)
       flops.append(0)
+      bytes.append(0)
     }
     events.append(Event(step: step, start: start, end: end))
   }
@@ -46,6 +50,8 @@ public struct Profile: Sendable {
     public var count = 0
     /// Over all of them and all runs; 0 where nobody counts them.
     public var flops = 0.0
+    /// Over all of them and all runs; see ``Profile/bytes``.
+    public var bytes = 0.0
   }
 
   /// Total times by label, the longest first.
@@ -53,9 +59,12 @@ public struct Profile: Sendable {
     var rows: [String: Row] = [:]
     for event in events {
       let label = labels[event.step]
-      rows[label, default: Row(label: label)].seconds += event.end - event.start
-      rows[label, default: Row(label: label)].count += 1
-      rows[label, default: Row(label: label)].flops += flops[event.step]
+      var row = rows[label] ?? Row(label: label)
+      row.seconds += event.end - event.start
+      row.count += 1
+      row.flops += flops[event.step]
+      row.bytes += bytes[event.step]
+      rows[label] = row
     }
     return rows.values.sorted { ($0.seconds, $1.label) > ($1.seconds, $0.label) }
   }
