@@ -139,6 +139,7 @@ typedef struct {
   int backward;
   const float *bias, *residual;
   float *y, *workspace;
+  int streams;  ///< whether y is written past the caches
 } forward_job;
 
 /// Blocks first_block..<last_block of V[point][tile][inputs] of the tiles first..<last, tile `first` being row 0.
@@ -148,7 +149,9 @@ CK_BF16 static void transform_input(
   tile_grid grid = tiles_of(job->conv);
   for (long tile = first; tile < last; tile++) {
     tile_place at = place_of(grid, tile);
+    const float *ahead = pixels_ahead(job->conv, job->x, job->inputs, tile, 1);
     for (long block = first_block; block < last_block; block++) {
+      fetch_ahead(job->conv, ahead, block);
       pixel_window w = window_at(INPUT_TILE, job->x, job->conv, blocks, block, at.image, at.top - 1, at.left - 1);
       ck_pair_word *out = v + (tile - first) * words(job->inputs) + block * 8;
       if (w.whole)
@@ -186,7 +189,8 @@ CK_BF16 static void transform_output(
         for (int j = 0; j < 4; j++) {
           if (j >= columns) break;
           v16 value = out[j] + bias;
-          store16(y + j * 16, residual ? value + load16(residual + j * 16) : value);
+          if (residual) value += load16(residual + j * 16);
+          put(y + j * 16, &value, job->streams);
         }
       }
     }
@@ -215,6 +219,7 @@ static void forward_body(void *context, int thread, int threads) {
       transform_output(job, first, last, begin, end, m, GROUP, m_stride);
     }
   }
+  if (job->streams) end_of_stream();
 }
 
 static void few_body(void *context, int thread, int threads) {
@@ -249,7 +254,11 @@ static void few_body(void *context, int thread, int threads) {
   }
 }
 
-static void run(forward_job job) { ck_parallel(has_few(job.conv, job.outputs) ? few_body : forward_body, &job); }
+static void run(forward_job job) {
+  int few = has_few(job.conv, job.outputs);
+  job.streams = !few && streams(job.y, job.conv->samples * job.outputs * job.conv->height * job.conv->width);
+  ck_parallel(few ? few_body : forward_body, &job);
+}
 
 void ck_bf16_winograd_forward(
   const ck_winograd *conv, const float *x, const void *weights, const float *bias, const float *residual, float *y,
