@@ -65,6 +65,7 @@ CK_BF16_INLINE void transform_pair(
   pixel_window w[2];
   for (int odd = 0; odd < 2; odd++) {
     tile_place at = place_of(grid, min_long(pair * 2 + odd, grid.all - 1));
+    fetch_ahead(conv, pixels_ahead(conv, x, blocks * 16, pair * 2 + odd, border), block);
     w[odd] = window_at(side, x, conv, blocks, block, at.image, at.top - border, at.left - border);
     if (pair * 2 + odd < grid.all) continue;
     memset(w[odd].row_inside, 0, sizeof w[odd].row_inside);
