@@ -39,9 +39,7 @@ def train_pytorch(folder, steps, out, weights):
     torch.manual_seed(0)
     data, model = images(folder), networks.mnist()
     model.load_state_dict(load_file(weights))
-    parameters = list(model.parameters())
-    optimizer = torch.optim.Adam(parameters, lr=rate)
-    average = [p.detach().clone() for p in parameters]
+    optimizer = networks.Optimizer(model.parameters(), rate)
     scheduler = DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear")
     epochs = -(-steps * batch // len(data))
     order = torch.cat([torch.randperm(len(data)) for _ in range(epochs)]).split(batch)
@@ -51,14 +49,14 @@ def train_pytorch(folder, steps, out, weights):
         noise, t = torch.randn_like(x0), torch.randint(0, 1000, (batch,))
         loss = ((model(scheduler.add_noise(x0, noise, t), t).sample - noise) ** 2).mean()
         progress = max(0, k - warmup) / max(1, steps - warmup)
-        for group in optimizer.param_groups:
+        for group in optimizer.adam.param_groups:
             group["lr"] = rate * min(k / warmup, 1) * 0.5 * (1 + math.cos(math.pi * progress))
-        networks.update(loss, parameters, optimizer, average, decay=min(0.999, (1 + k) / (10 + k)))
+        optimizer.update(loss, decay=min(0.999, (1 + k) / (10 + k)))
         if k == 1 or k % 500 == 0:
             print(f"  PyTorch: step {k}, loss {loss.item():.4f}, {(time.perf_counter() - start) / 60:.1f} min", file=sys.stderr)
     minutes = (time.perf_counter() - start) / 60
     with torch.no_grad():
-        for parameter, value in zip(parameters, average):
+        for parameter, value in zip(optimizer.parameters, optimizer.average):
             parameter.copy_(value)
     DDPMPipeline(model, scheduler).save_pretrained(out)
     return minutes
