@@ -5,7 +5,8 @@ let package = Package(
   name: "Benchmarks",
   dependencies: [.package(name: "swift-ddpm", path: "..")],
   targets: [
-    .executableTarget(name: "ddpm-bench", dependencies: [.product(name: "DDPM", package: "swift-ddpm")]),
-    .executableTarget(name: "xla-check", dependencies: [.product(name: "DDPM", package: "swift-ddpm")]),
+    .target(name: "Cases", dependencies: [.product(name: "DDPM", package: "swift-ddpm")]),
+    .executableTarget(name: "ddpm-bench", dependencies: ["Cases"]),
+    .executableTarget(name: "xla-check", dependencies: ["Cases"]),
   ]
 )

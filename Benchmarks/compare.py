@@ -43,11 +43,17 @@ cases = [
 
 class Server:
     def __init__(self, *arguments):
-        self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        line = self.process.stdout.readline().strip()
-        if line != "ready":
-            raise RuntimeError(f"{' '.join(arguments)}: did not start")
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True)
         self.times = []
+
+    def starts(self):
+        """Waits until it is ready; whether it is. Where it is not, says why."""
+        if self.process.stdout.readline().strip() == "ready":
+            return True
+        self.errors.seek(0)
+        print(f"  {' '.join(self.process.args)}: {(self.errors.read().splitlines() or ['did not start'])[-1]}", file=sys.stderr)
+        return False
 
     def turn(self, units):
         times = []
@@ -73,17 +79,24 @@ def spread(times):
     return f"{min(times):.3g}–{max(times):.3g}"
 
 
+def ready(*arguments):
+    """One of our programs."""
+    server = Server(bench, *arguments)
+    if not server.starts():
+        sys.exit(1)
+    return server
+
+
 def run_case(name, batch, rounds, precision, names):
-    ours = Server(bench, name, str(batch), precision)
-    theirs = {}
-    for mode in names:
-        if mode in engines and not name.startswith("denoise"):
-            continue
-        try:
-            program = "engines.py" if mode in engines else "pytorch.py"
-            theirs[mode] = Server(sys.executable, os.path.join(here, program), name, str(batch), mode)
-        except RuntimeError as error:
-            print(f"  {error}", file=sys.stderr)
+    """A row of ours and the others in turn; None where no other does this work."""
+    # Alone, while it times its algorithms; the others choose theirs without a stopwatch and start all at once.
+    ours = ready(name, str(batch), precision)
+    programs = {mode: "engines.py" if mode in engines else "pytorch.py" for mode in names if mode not in engines or name.startswith("denoise")}
+    theirs = {mode: Server(sys.executable, os.path.join(here, program), name, str(batch), mode) for mode, program in programs.items()}
+    theirs = {mode: server for mode, server in theirs.items() if server.starts()}
+    if not theirs:
+        ours.close()
+        return None
     units = units_per_turn.get(f"{name}-{batch}", 1)
     for _ in range(rounds):
         for mode in theirs:
@@ -94,7 +107,7 @@ def run_case(name, batch, rounds, precision, names):
     before = ours.times[list(theirs).index(best)::len(theirs)]
     pairs = [a / b for a, b in zip(theirs[best].times, before)]
     result = dict(
-        case=name, batch=batch, precision=precision, ours_ms=ours.median, ours_spread=spread(ours.times), best_ms=theirs[best].median,
+        case=f"{name}, batch {batch}", precision=precision, ours_ms=ours.median, ours_spread=spread(ours.times), best_ms=theirs[best].median,
         best_spread=spread(theirs[best].times), mode=best, ratio=theirs[best].median / ours.median, pair_ratios=spread(pairs),
         others={mode: server.median for mode, server in theirs.items()})
     result["ours_mib"] = ours.close()
@@ -104,7 +117,7 @@ def run_case(name, batch, rounds, precision, names):
 
 def compare_precisions(name, batch, rounds):
     """A row of our float32 and our bfloat16 in turn."""
-    ours = [Server(bench, name, str(batch), precision) for precision in ("float32", "bfloat16")]
+    ours = [ready(name, str(batch), precision) for precision in ("float32", "bfloat16")]
     for _ in range(max(rounds, 3)):
         for server in ours:
             server.turn(units_per_turn.get(f"{name}-{batch}", 1))
@@ -141,7 +154,7 @@ def startup(model, rounds):
             theirs.append(whole_process(them))
     a, b = (statistics.median(t for t, _ in runs) for runs in (ours, theirs))
     return dict(
-        case="start-up to first step", batch=1, ours_ms=a * 1e3, ours_spread=spread([t * 1e3 for t, _ in ours]), best_ms=b * 1e3,
+        case="start-up to first step", precision="float32", ours_ms=a * 1e3, ours_spread=spread([t * 1e3 for t, _ in ours]), best_ms=b * 1e3,
         best_spread=spread([t * 1e3 for t, _ in theirs]), mode="eager", ratio=b / a, pair_ratios="",
         others={"eager": b * 1e3}, ours_mib=max(m for _, m in ours), least_mib=min(m for _, m in theirs))
 
@@ -156,9 +169,8 @@ def machine():
 
 
 def row(r):
-    name = r["case"] + (f", batch {r['batch']}" if "-" in r["case"] and not r["case"].startswith("start") else "")
     others = ", ".join(f"{mode} {time / r['ours_ms']:.1f}×" for mode, time in r["others"].items() if mode != r["mode"])
-    return (f"| {name} | {r['ours_ms']:.4g} ({r['ours_spread']}) | {r['best_ms']:.4g} ({r['best_spread']}) {r['mode']} "
+    return (f"| {r['case']} | {r['ours_ms']:.4g} ({r['ours_spread']}) | {r['best_ms']:.4g} ({r['best_spread']}) {r['mode']} "
             f"| **{r['ratio']:.1f}×** {r['pair_ratios']} | {others} | {r['ours_mib']:.0f} | {r['least_mib']:.0f} | {r['least_mib'] / r['ours_mib']:.1f}× |")
 
 
@@ -166,6 +178,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--only", default="", help="cases whose name contains this")
 parser.add_argument("--modes", help="others to run, of " + ", ".join(m for names in peers.values() for m in names))
 parser.add_argument("--precision", choices=list(peers), help="one class of the two")
+parser.add_argument("--rounds", type=int, default=15, help="at most so many turns of each a case")
 parser.add_argument("--model", help="a pipeline directory, for the start-up case")
 parser.add_argument("--json", help="also write the results here")
 parser.add_argument("--precisions", action="store_true", help="our float32 and our bfloat16 in turn, without PyTorch")
@@ -189,9 +202,9 @@ for precision, names in peers.items():
     print(f"\n{precision}\n\n| case | ours, ms (spread) | the best other, ms (spread) | ratio, pair by pair | the rest | ours, MiB | the least other, MiB | ratio |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for name, batch, rounds in cases:
-        if names and arguments.only in f"{name}-{batch}":
-            results.append(run_case(name, batch, rounds, precision, names))
-            print(row(results[-1]), flush=True)
+        if arguments.only in f"{name}-{batch}" and (result := run_case(name, batch, min(rounds, arguments.rounds), precision, names)):
+            results.append(result)
+            print(row(result), flush=True)
     if arguments.model and arguments.only in "startup" and precision == "float32":
         results.append(startup(arguments.model, 5))
         print(row(results[-1]), flush=True)

@@ -1,10 +1,11 @@
 """How long training takes to a given likelihood on MNIST: PyTorch and this program, one after the other, by the same recipe.
 
-usage: likelihood.py MNIST_FOLDER [--steps 2000] [--ours 2000,8000] [--limit 64] [--out FOLDER]
+usage: likelihood.py MNIST_FOLDER [--steps 2000] [--ours 2000,8000] [--limit 64] [--initialization ddpm] [--out FOLDER]
 
 The recipe is that of `ddpm train --preset mnist`: batches of 64, Adam at 1e-3 with 200 steps of warm-up and half a cosine, gradients clipped to 1,
-an average of the weights. Minutes are those of training alone, without start-up and files. Each model is then evaluated by
-`ddpm evaluate --variance fixed_small`: all 1,000 timesteps of the first test images.
+an average of the weights. Both begin with the same weights, which this program draws; the order of the images, noise and t are each side's own.
+Minutes are those of training alone, without start-up and files. Each model is then evaluated by `ddpm evaluate --variance fixed_small`: all 1,000
+timesteps of the first test images.
 """
 import argparse
 import gzip
@@ -28,43 +29,44 @@ def images(folder):
     return torch.frombuffer(bytearray(data[16:]), dtype=torch.uint8).reshape(-1, 1, 28, 28).float() / 127.5 - 1
 
 
-def train_pytorch(folder, steps, out):
-    """Trains, saves a pipeline; the minutes."""
+def train_pytorch(folder, steps, out, weights):
+    """Trains from weights in a file, saves a pipeline; the minutes."""
     import torch
     from diffusers import DDPMPipeline, DDPMScheduler
+    from safetensors.torch import load_file
 
     import networks
     torch.manual_seed(0)
     data, model = images(folder), networks.mnist()
-    parameters = list(model.parameters())
-    optimizer = torch.optim.Adam(parameters, lr=rate)
-    average = [p.detach().clone() for p in parameters]
+    model.load_state_dict(load_file(weights))
+    optimizer = networks.Optimizer(model.parameters(), rate)
     scheduler = DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear")
-    order = torch.randperm(len(data))
+    epochs = -(-steps * batch // len(data))
+    order = torch.cat([torch.randperm(len(data)) for _ in range(epochs)]).split(batch)
     start = time.perf_counter()
     for k in range(1, steps + 1):
-        first = (k - 1) * batch % (len(data) - batch)
-        x0 = data[order[first:first + batch]]
+        x0 = data[order[k - 1]]
         noise, t = torch.randn_like(x0), torch.randint(0, 1000, (batch,))
         loss = ((model(scheduler.add_noise(x0, noise, t), t).sample - noise) ** 2).mean()
         progress = max(0, k - warmup) / max(1, steps - warmup)
-        for group in optimizer.param_groups:
+        for group in optimizer.adam.param_groups:
             group["lr"] = rate * min(k / warmup, 1) * 0.5 * (1 + math.cos(math.pi * progress))
-        networks.update(loss, parameters, optimizer, average, decay=min(0.999, (1 + k) / (10 + k)))
-        if k % 500 == 0:
+        optimizer.update(loss, decay=min(0.999, (1 + k) / (10 + k)))
+        if k == 1 or k % 500 == 0:
             print(f"  PyTorch: step {k}, loss {loss.item():.4f}, {(time.perf_counter() - start) / 60:.1f} min", file=sys.stderr)
     minutes = (time.perf_counter() - start) / 60
     with torch.no_grad():
-        for parameter, value in zip(parameters, average):
+        for parameter, value in zip(optimizer.parameters, optimizer.average):
             parameter.copy_(value)
     DDPMPipeline(model, scheduler).save_pretrained(out)
     return minutes
 
 
 def train_ours(folder, steps, out):
+    """The same by this program, which keeps its first weights as checkpoint 0."""
     subprocess.run(
         [command, "train", "--preset", "mnist", "--data", folder, "--steps", str(steps), "--sample-every", "0", "--checkpoint-every", str(steps),
-         "--out", out, "--force"], check=True, stdout=subprocess.DEVNULL)
+         "--initialization", arguments.initialization, "--out", out, "--force"], check=True, stdout=subprocess.DEVNULL)
     with open(os.path.join(out, "metrics.jsonl")) as lines:
         return json.loads(lines.readlines()[-1])["seconds"] / 60
 
@@ -83,6 +85,7 @@ parser.add_argument("folder")
 parser.add_argument("--steps", type=int, default=2000, help="of PyTorch")
 parser.add_argument("--ours", default="2000,8000", help="of this program, one run each")
 parser.add_argument("--limit", type=int, default=64, help="test images")
+parser.add_argument("--initialization", default="ddpm", choices=["ddpm", "diffusers"], help="first weights: the paper's, or PyTorch's")
 parser.add_argument("--out", default="runs/likelihood", help="where the models go")
 arguments = parser.parse_args()
 if arguments.limit < 2:
@@ -102,4 +105,7 @@ for steps in [int(steps) for steps in arguments.ours.split(",") if steps]:
     row("ddpm", steps, train_ours(arguments.folder, steps, model), model)
 if arguments.steps:
     model = os.path.join(arguments.out, f"pytorch-{arguments.steps}")
-    row("PyTorch", arguments.steps, train_pytorch(arguments.folder, arguments.steps, model), model)
+    first = os.path.join(arguments.out, "first")
+    train_ours(arguments.folder, 1, first)
+    weights = os.path.join(first, "checkpoints/step-00000000/weights.safetensors")
+    row("PyTorch", arguments.steps, train_pytorch(arguments.folder, arguments.steps, model, weights), model)

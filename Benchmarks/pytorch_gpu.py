@@ -10,7 +10,6 @@ import sys
 import time
 
 import torch
-from diffusers import DDIMScheduler
 
 import gate
 import networks
@@ -31,38 +30,6 @@ def timed(unit):
     return (time.perf_counter() - start) * 1e3
 
 
-def training(network, parameters, batch, narrow):
-    x0 = (torch.rand(batch, 3, 32, 32, device=device) * 2 - 1).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(parameters, lr=2e-4, fused=True)
-    average = [p.detach().clone() for p in parameters]
-    signal = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0).float().to(device)
-    t = torch.tensor([i * 999 // batch for i in range(batch)], device=device)
-
-    def unit():
-        noise = torch.randn_like(x0)
-        level = signal[t].view(-1, 1, 1, 1)
-        with torch.autocast("cuda", torch.bfloat16, enabled=narrow):
-            output = network(level.sqrt() * x0 + (1 - level).sqrt() * noise, t).sample
-        networks.update(((output.float() - noise) ** 2).mean(), parameters, optimizer, average, decay=0.9999)
-
-    return unit
-
-
-def sampling(network, batch, steps, narrow):
-    scheduler = DDIMScheduler(num_train_timesteps=1000, beta_schedule="linear")
-    scheduler.set_timesteps(steps)
-
-    @torch.no_grad()
-    def unit():
-        x = torch.randn(batch, 3, 32, 32, device=device).to(memory_format=torch.channels_last)
-        for t in scheduler.timesteps:
-            with torch.autocast("cuda", torch.bfloat16, enabled=narrow):
-                output = network(x, t.to(device)).sample
-            x = scheduler.step(output.float(), t, x).prev_sample
-
-    return unit
-
-
 prepared = []
 for precision, mode in (way.split("/") for way in sys.argv[2].split(",")):
     for work, batch, steps in ((w, int(b), int(s)) for w, b, s in (unit.split(":") for unit in sys.argv[1].split(","))):
@@ -73,10 +40,16 @@ for precision, mode in (way.split("/") for way in sys.argv[2].split(",")):
             held = torch.cuda.memory_allocated()
             model = networks.cifar10().to(device, memory_format=torch.channels_last)
             network = model if mode == "eager" else torch.compile(model, mode=mode)
+            x = (torch.rand(batch, 3, 32, 32, device=device) * 2 - 1).to(memory_format=torch.channels_last)
+
+            def predict(x, t, network=network, narrow=narrow):
+                with torch.autocast("cuda", torch.bfloat16, enabled=narrow):
+                    return network(x, t).sample.float()
+
             if work == "train":
-                unit = training(network, list(model.parameters()), batch, narrow)
+                unit = networks.training(network, x, narrow)
             else:
-                unit = sampling(network, batch, steps, narrow)
+                unit = torch.no_grad()(networks.sampling(predict, x, steps))
             start = time.perf_counter()
             for _ in range(3):
                 timed(unit)

@@ -1,13 +1,6 @@
-"""What the benchmark's Python programs have in common: a case by its name, and one unit of work for each line that asks for it."""
+"""What the benchmark's Python servers have in common: one unit of work for each line that asks for it."""
 import sys
 import time
-
-import networks
-
-
-def network(case):
-    """The network of a case such as denoise-mnist, and the side of its images."""
-    return (networks.cifar10(), 32) if case.endswith("cifar10") else (networks.mnist(), 28)
 
 
 def serve(unit):

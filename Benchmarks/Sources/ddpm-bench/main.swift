@@ -1,3 +1,4 @@
+import Cases
 import DDPM
 import Glibc
 
@@ -24,59 +25,45 @@ func milliseconds(_ body: () throws -> Void) rethrows -> Double {
   return Double(time.seconds) * 1e3 + Double(time.attoseconds) * 1e-15
 }
 
-/// The 1.1-million-parameter network of the `mnist` preset.
-var mnist: UNetConfig {
-  var config = UNetConfig.paperCIFAR10
-  config.sampleSize = .init(height: 28, width: 28)
-  (config.inChannels, config.outChannels) = (1, 1)
-  config.blockOutChannels = [32, 64, 64]
-  config.layersPerBlock = 1
-  config.downBlocks = [.plain, .plain, .attention]
-  config.upBlocks = [.attention, .plain, .plain]
-  return config
-}
-
-let arguments = CommandLine.arguments.dropFirst()
-guard (2...3).contains(arguments.count), let name = arguments.first,
-  let batch = arguments.dropFirst().first.flatMap({ Int($0) }), batch > 0,
-  let precision = CPUBackend.Precision(rawValue: arguments.dropFirst(2).first ?? "float32")
+let arguments = Array(CommandLine.arguments.dropFirst())
+let words = arguments.first?.split(separator: "-") ?? []
+guard (2...3).contains(arguments.count), words.count == 2, ["train", "denoise", "sample"].contains(words[0]),
+  let work = Case(words[1], batch: arguments[1]),
+  let precision = CPUBackend.Precision(rawValue: arguments.count > 2 ? arguments[2] : "float32")
 else {
   say(
     "usage: ddpm-bench train-|denoise-|sample- followed by cifar10|mnist, BATCH and perhaps bfloat16", to: STDERR_FILENO
   )
   exit(2)
 }
-let isCIFAR = name.hasSuffix("cifar10")
-let network = isCIFAR ? UNetConfig.paperCIFAR10 : mnist
-let size = isCIFAR ? SampleSize(height: 32, width: 32) : .init(height: 28, width: 28)
+let (network, batch) = (work.network, work.batch)
 let backend = CPUBackend(.init(precision: precision))
 let schedule = try NoiseSchedule(.linear(), T: 1000)
 let process = try ReverseProcess(schedule: schedule)
-let shape = Images.Shape(batch, network.inChannels, size.height, size.width)
-let images = (0..<shape.scalarCount).map { index in Float((index &* 2_654_435_761) & 0xffff) / 32_768 - 1 }
 
 let unit: () throws -> Void
-switch name.prefix(while: { $0 != "-" }) {
+switch words[0] {
 case "train":
   let engine = try TrainingEngine(
     TrainingProgram(
       network: network, process: process, objective: .squaredError(), adam: Adam(),
-      gradientClip: 1, batchSize: batch, size: size),
+      gradientClip: 1, batchSize: batch, size: work.size),
     seed: 0, on: backend)
   try engine.start(from: NetworkWeights(initializing: network, by: .diffusers, seed: 0))
   let t = (0..<batch).map { Timestep(1 + $0 * 999 / batch) }
+  let x0 = work.images.scalars
   var step = 0
   unit = {
     step += 1
     _ = try engine.step(
-      .init(x0: images, t: t, first: step * batch), .init(step: step, learningRate: 2e-4, emaDecay: 0.999))
+      .init(x0: x0, t: t, first: step * batch), .init(step: step, learningRate: 2e-4, emaDecay: 0.999))
   }
 default:
-  let states = try backend.makeStates(for: [network.evaluation(batchSize: batch, size: size)])
+  let states = try backend.makeStates(for: [network.evaluation(batchSize: batch, size: work.size)])
   try NetworkWeights(initializing: network, by: .diffusers, seed: 0).load(into: states)
-  let denoiser = try NetworkDenoiser(network, batchSize: batch, size: size, on: backend, states: states)
-  let xT = Images(shape: shape, scalars: images)
-  if name.hasPrefix("denoise") {
+  let denoiser = try NetworkDenoiser(network, batchSize: batch, size: work.size, on: backend, states: states)
+  let xT = work.images
+  if words[0] == "denoise" {
     unit = { _ = try denoiser.predict(xT, at: [Timestep](repeating: 501, count: batch)) }
   } else {
     let timesteps = try TimestepSpacing.leading.timesteps(50, of: 1000)

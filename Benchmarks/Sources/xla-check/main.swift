@@ -1,3 +1,4 @@
+import Cases
 import DDPM
 import Foundation
 import XLABackend
@@ -42,33 +43,16 @@ func backend(_ name: String) throws -> any Backend {
   return try XLABackend(device: parts[0], precision: precision, isRepeatable: isRepeatable, cacheFolder: folder)
 }
 
-/// A network by name, and a batch of samples for it.
-struct Case {
-  let network: UNetConfig
-  let size: SampleSize
-  let batch: Int
-
-  init(_ name: String, _ batch: String) throws {
-    guard ["cifar10", "mnist"].contains(name), let count = Int(batch), count > 0 else {
-      throw Usage(description: "\(name) \(batch): choose cifar10 or mnist, and a positive number of samples")
-    }
-    var config = UNetConfig.paperCIFAR10
-    if name == "mnist" {
-      config.sampleSize = .init(height: 28, width: 28)
-      (config.inChannels, config.outChannels) = (1, 1)
-      config.blockOutChannels = [32, 64, 64]
-      config.layersPerBlock = 1
-      config.downBlocks = [.plain, .plain, .attention]
-      config.upBlocks = [.attention, .plain, .plain]
-    }
-    network = config
-    size = config.sampleSize ?? .init(height: 32, width: 32)
-    self.batch = count
+func named(_ name: String, _ batch: String) throws -> Case {
+  guard let work = Case(name, batch: batch) else {
+    throw Usage(description: "\(name) \(batch): choose cifar10 or mnist, and a positive number of samples")
   }
+  return work
+}
 
-  var images: TensorData {
-    let shape: Shape = [batch, network.inChannels, size.height, size.width]
-    return TensorData((0..<shape.count).map { Float(($0 &* 2_654_435_761) & 0xFFFF) / 32_768 - 1 }, shape: shape)
+extension Case {
+  var tensor: TensorData {
+    TensorData(images.scalars, shape: [batch, network.inChannels, size.height, size.width])
   }
 
   func trainingStep() throws -> Program {
@@ -81,7 +65,7 @@ struct Case {
 
   func inputs(step: Int) -> [String: TensorData] {
     [
-      "x0": images,
+      "x0": tensor,
       "timestep": TensorData((0..<batch).map { Int32(1 + ($0 * 999 / batch + step * 37) % 1000) }, shape: [batch]),
       "loss_weight": TensorData([Float](repeating: 1, count: batch), shape: [batch]),
       "counters": TensorData((0..<batch).flatMap { [Int32(step * batch + $0), Int32(step)] }, shape: [batch, 2]),
@@ -124,12 +108,12 @@ func run(_ arguments: [String]) throws {
 
   case ("emit", 5):
     guard let precision = XLAPrecision(rawValue: arguments[3]) else { throw usage }
-    let text = XLABackend.text(try Case(arguments[1], arguments[2]).trainingStep(), precision: precision)
+    let text = XLABackend.text(try named(arguments[1], arguments[2]).trainingStep(), precision: precision)
     try AtomicFile.write(text, to: URL(filePath: arguments[4]))
     say("\(text.utf8.count) bytes")
 
   case ("train", 5...):
-    let work = try Case(arguments[1], arguments[2])
+    let work = try named(arguments[1], arguments[2])
     guard let steps = Int(arguments[3]), steps > 1 else { throw usage }
     say("| device | compile, s | plan, MiB | step, ms (least) | loss 1, \(steps) | norm of differences |")
     say("|---|---|---|---|---|---|")
@@ -150,7 +134,7 @@ func run(_ arguments: [String]) throws {
     }
 
   case ("repeat", 5...):
-    let work = try Case(arguments[1], arguments[2])
+    let work = try named(arguments[1], arguments[2])
     guard let steps = Int(arguments[3]), steps > 0 else { throw usage }
     for name in arguments.dropFirst(4) {
       let made = try backend(name)
@@ -164,7 +148,7 @@ func run(_ arguments: [String]) throws {
     }
 
   case ("sample", 5...):
-    let work = try Case(arguments[1], arguments[2])
+    let work = try named(arguments[1], arguments[2])
     guard let steps = Int(arguments[3]), steps > 0 else { throw usage }
     say("| device | compile, s | DDIM \(steps), s | images/s |")
     say("|---|---|---|---|")
@@ -189,8 +173,8 @@ func run(_ arguments: [String]) throws {
 /// x̂_0 = clip((x_t − √(1−ᾱ_t) ε) / √ᾱ_t),  x_s = √ᾱ_s x̂_0 + √(1−ᾱ_s) ε, with ε of the clipped x̂_0.
 func ddimUpdate(_ work: Case) throws -> Program {
   let builder = GraphBuilder()
-  let x = builder.input("x", work.images.shape)
-  let ε = builder.input("output", work.images.shape)
+  let x = builder.input("x", work.tensor.shape)
+  let ε = builder.input("output", work.tensor.shape)
   let numbers = builder.input("numbers", [4])
   func number(_ i: Int) -> Tensor { numbers.sliced(axis: 0, i..<i + 1) }
   let x0 = ((x - number(1) * ε) / number(0)).clamped(to: -1...1)
@@ -201,7 +185,7 @@ func ddimUpdate(_ work: Case) throws -> Program {
 func sample(_ work: Case, _ executables: [any Executable], steps: Int) throws -> TensorData {
   let schedule = try NoiseSchedule(.linear(), T: 1000)
   let timesteps = try TimestepSpacing.leading.timesteps(steps, of: 1000)
-  var x: any DeviceTensor = work.images
+  var x: any DeviceTensor = work.tensor
   for (t, s) in zip(timesteps, Array(timesteps.dropFirst()) + [.data]) {
     let given = TensorData([Float](repeating: Float(t.zeroBased), count: work.batch), shape: [work.batch])
     let numbers = [schedule.sqrtᾱ[t], schedule.sqrtOneMinusᾱ[t], schedule.sqrtᾱ[s], schedule.sqrtOneMinusᾱ[s]]
