@@ -105,7 +105,9 @@ let package = Package(
       path: "Tests/TestSupport", swiftSettings: strict),
     .target(
       name: "FuzzTargets",
-      dependencies: ["Platform", "Files", "Pictures", "Datasets", "Diffusers", "Diffusion", "Networks"],
+      dependencies: [
+        "Platform", "Files", "Pictures", "Datasets", "Diffusers", "Diffusion", "Networks", "DDPM",
+      ],
       path: "Tests/FuzzTargets", swiftSettings: strict),
     .testTarget(name: "CorpusTests", dependencies: ["FuzzTargets", "Files"], swiftSettings: strict),
     .testTarget(
@@ -122,7 +124,8 @@ let package = Package(
     .testTarget(name: "FilesTests", dependencies: ["Platform", "Files", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "PicturesTests", dependencies: ["Platform", "Pictures", "Datasets", "TestSupport"], swiftSettings: strict),
-    .testTarget(name: "DatasetsTests", dependencies: ["Platform", "Datasets", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "DatasetsTests", dependencies: ["Platform", "Threads", "Datasets", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "DiffusionTests", dependencies: ["Platform", "Diffusion", "TensorGraph", "TestSupport"],
       exclude: ["Golden"],

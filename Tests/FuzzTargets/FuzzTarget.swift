@@ -1,3 +1,4 @@
+import DDPM
 import Datasets
 import Diffusers
 import Diffusion
@@ -14,7 +15,8 @@ import Platform
 
 /// A parser that is fed whatever a fuzzer thinks of, or what one once found.
 package enum FuzzTarget: String, CaseIterable, Sendable {
-  case safetensors, json, yaml, png, jpeg, webp, gif, bmp, idx, cifar, npy, table, archive, unet, scheduler, manifest
+  case safetensors, json, yaml, png, jpeg, webp, gif, bmp, idx, cifar, npy, table, archive, unet, scheduler,
+    manifest, state
 
   /// A parser did something else than accept the bytes or refuse them in one of our errors, on one line.
   package struct BrokenPromise: Error, CustomStringConvertible {
@@ -45,7 +47,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
   private static func isTyped(_ error: any Error) -> Bool {
     error is DataError || error is FileError || error is JSONError || error is YAMLError || error is SafetensorsError
       || error is PipelineError || error is SchedulerConfigError || error is ScheduleError
-      || error is NetworkConfigError || error is ManifestError
+      || error is NetworkConfigError || error is ManifestError || error is TrainingError
   }
 
   private func parse(_ bytes: [UInt8]) throws {
@@ -71,6 +73,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       let config = try SchedulerConfig(json: String(decoding: bytes, as: UTF8.self))
       if config.T <= 1000 { _ = try config.schedule() }
     case .manifest: try Self.manifest(bytes)
+    case .state: try Self.state(bytes)
     }
   }
 
@@ -139,6 +142,13 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       let manifest = try Manifest(readingFrom: folder)
       try manifest.verify()
     }
+  }
+
+  private static func state(_ bytes: [UInt8]) throws {
+    let state = try TrainingState(json: bytes, checkpoint: "fuzz")
+    guard let json = try? state.json() else { throw BrokenPromise(description: "a state that cannot be written") }
+    let again = try TrainingState(json: Array(json.canonicalText.utf8), checkpoint: "fuzz")
+    try expect(again == state, "a state changes when it is written")
   }
 
   private static func data(_ bytes: [UInt8], _ name: String) throws {

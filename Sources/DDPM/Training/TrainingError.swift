@@ -18,7 +18,7 @@ public enum TrainingError: Error, CustomStringConvertible, Sendable {
       "\(path) already holds a model or a run, or files of such names (\(obstacle)): resume it, replace it, or choose another directory"
         .onOneLine
     case .nothingToResume(let path): "\(path): there is no checkpoint to resume from (looked for checkpoints/step-*)"
-    case .damagedCheckpoint(let path, let problem): "\(path): damaged checkpoint: \(problem)"
+    case .damagedCheckpoint(let path, let problem): "\(path): damaged checkpoint: \(problem)".onOneLine
     case .changed(let key, let from, let to):
       "a resumed run cannot change \(key) from \(from) to \(to): leave it out, or start a new run"
     case .notFinite(let step, let loss, let norm, let checkpoint):

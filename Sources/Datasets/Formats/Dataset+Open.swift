@@ -2,6 +2,7 @@ import CArchive
 import Files
 import Pictures
 import Platform
+import Threads
 
 extension Dataset {
   /// How data is read.
@@ -51,9 +52,13 @@ extension Dataset {
     try open(path, split: split, options: Options(imageSize: imageSize, skipBadImages: skipBadImages))
   }
 
+  /// Returned to the system by one at a time: in a process with another allocator (a sanitizer's, or one preloaded) the first who does it
+  /// sets up the system's, and two at once set it up twice.
+  private static let unusedMemory = Monitor(())
+
   /// Opens data of whatever kind is there, with all options.
   public static func open(_ path: String, split: Split = .train, options: Options) throws -> Dataset {
-    defer { return_unused_memory() }
+    defer { unusedMemory.change { _ in return_unused_memory() } }
     if let side = options.imageSize, !(1...8192).contains(side) {
       throw DataError(.unsupported, file: path, "an image size of \(side) makes no sense", remedy: "choose 8…512")
     }

@@ -41,8 +41,7 @@ enum Checkpoint {
           NamedTensor("counts", shape: [history.T], integers: history.counts),
         ], to: folder.appending(path: "timesteps.safetensors"))
     }
-    let json = try JSONValue(parsing: Array(JSONEncoder().encode(state)))
-    try AtomicFile.write(json.canonicalText, to: folder.appending(path: "state.json"))
+    try AtomicFile.write(state.json().canonicalText, to: folder.appending(path: "state.json"))
     var files = tensors.map { "\($0.file).safetensors" } + ["state.json"]
     if history != nil { files.append("timesteps.safetensors") }
     try Manifest(of: folder, files: files, identity: identity).write()
@@ -62,7 +61,8 @@ struct OpenCheckpoint {
     if FileManager.default.fileExists(atPath: folder.appending(path: Manifest.fileName).path) {
       try Manifest(readingFrom: folder).verify(identity: identity)
     }
-    state = try Self.state(in: folder)
+    let json = try FileBytes.read(folder.appending(path: "state.json").path, limit: 1 << 20)
+    state = try TrainingState(json: json, checkpoint: folder.path)
     guard state.step == step else {
       throw TrainingError.damagedCheckpoint(folder.path, "state.json: step is \(state.step)")
     }
@@ -70,26 +70,6 @@ struct OpenCheckpoint {
       let file = try SafetensorsFile(contentsOf: folder.appending(path: "\(file).safetensors"))
       return (prefix, try NetworkWeights(file, for: network))
     }
-  }
-
-  private static func state(in folder: URL) throws -> TrainingState {
-    let url = folder.appending(path: "state.json")
-    let state: TrainingState
-    do {
-      state = try JSONDecoder().decode(TrainingState.self, from: Data(FileBytes.read(url.path, limit: 1 << 20)))
-    } catch let error as DecodingError {
-      throw TrainingError.damagedCheckpoint(folder.path, "state.json: \(error)".onOneLine)
-    }
-    // Room to count on from there.
-    let counts = 0...(1 << 62)
-    for (key, value) in [("step", state.step), ("cursor", state.cursor), ("seed", state.seed)]
-    where !counts.contains(value) {
-      throw TrainingError.damagedCheckpoint(folder.path, "state.json: \(key) is \(value)")
-    }
-    guard state.window?.isWhole ?? true else {
-      throw TrainingError.damagedCheckpoint(folder.path, "state.json: window holds no sums")
-    }
-    return state
   }
 
   /// Gives the states what the folder holds, as far as they are wanted.

@@ -31,3 +31,22 @@ public struct TrainingState: Codable, Equatable, Sendable {
     case bestLoss = "best_loss"
   }
 }
+
+extension TrainingState {
+  /// A checkpoint's `state.json`.
+  package func json() throws -> JSONValue { try JSONValue(parsing: Array(JSONEncoder().encode(self))) }
+
+  /// Reads what ``json()`` made, from the checkpoint at `path`.
+  ///
+  /// - Throws: ``TrainingError/damagedCheckpoint(_:_:)``.
+  package init(json bytes: [UInt8], checkpoint path: String) throws(TrainingError) {
+    func damaged(_ problem: String) -> TrainingError { .damagedCheckpoint(path, "state.json: \(problem)") }
+    do { self = try JSONDecoder().decode(Self.self, from: Data(bytes)) } catch { throw damaged("\(error)") }
+    // Room to count on from there.
+    let counts = 0...(1 << 62)
+    for (key, value) in [("step", step), ("cursor", cursor), ("seed", seed)] where !counts.contains(value) {
+      throw damaged("\(key) is \(value)")
+    }
+    guard window?.isWhole ?? true else { throw damaged("window holds no sums") }
+  }
+}
