@@ -120,7 +120,7 @@ let package = Package(
     .testTarget(
       name: "XLABackendTests", dependencies: ["Ranks", "XLABackend", "CPJRT", "CPUBackend", "Networks", "TestSupport"],
       swiftSettings: strict),
-    .testTarget(name: "RanksTests", dependencies: ["Ranks", "Threads"], swiftSettings: strict),
+    .testTarget(name: "RanksTests", dependencies: ["Ranks", "Threads", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "FilesTests", dependencies: ["Platform", "Files", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "PicturesTests", dependencies: ["Platform", "Pictures", "Datasets", "TestSupport"], swiftSettings: strict),

@@ -1,9 +1,10 @@
 import Ranks
+import TestSupport
 import Testing
 import Threads
 
 /// What processes leave for each other, by TCP on this machine.
-@Suite("The store of rank 0", .timeLimit(.minutes(2)))
+@Suite("The store of rank 0", .mustEnd)
 struct StoreTests {
   private func made() throws -> (server: StoreServer, client: StoreClient) {
     let server = try StoreServer()
