@@ -58,35 +58,52 @@ size_t ck_bf16_direct_backward_weights_workspace(const ck_direct *conv) {
 
 // MARK: weights
 
-/// Packs w (OIhw16i16o) for ck_bf16_gemm: row tap·words(inputs) + i of words. Where `backward`, w is of the forward convolution: inputs
-/// and outputs are swapped, and the filter is turned by 180°.
-CK_BF16 static void pack(const ck_direct *conv, const float *w, ck_pair_word *packed, int backward) {
+typedef struct {
+  ck_direct conv;
+  const float *w;
+  ck_pair_word *packed;
+  int backward;  ///< w is of the forward convolution: inputs and outputs are swapped, and the filter is turned by 180°
+} pack_job;
+
+/// Packs 16 inputs × 16 outputs of w (OIhw16i16o) for ck_bf16_gemm: row tap·words(inputs) + i of words.
+CK_BF16 static void pack_block(const pack_job *job, long input_block, long output_block) {
+  const ck_direct *conv = &job->conv;
   long taps = taps_of(conv), input_blocks = conv->inputs / 16, output_blocks = conv->outputs / 16;
-  for (long output_block = 0; output_block < output_blocks; output_block++)
-    for (long input_block = 0; input_block < input_blocks; input_block++)
-      for (long tap = 0; tap < taps; tap++) {
-        float other[16][16];
-        const float *from = w + ((output_block * input_blocks + input_block) * taps + tap) * 256;
-        if (backward) {
-          from = w + ((input_block * output_blocks + output_block) * taps + taps - 1 - tap) * 256;
-          transpose16(from, 16, other[0], 16);
-          from = other[0];
-        }
-        long panel = output_block / 2, width = panel_width(panel, conv->outputs);
-        ck_pair_word *to = packed + panel_offset(panel, taps * words(conv->inputs)) + output_block % 2 * 16;
-        to += (tap * words(conv->inputs) + input_block * 8) * width;
-        for (int pair = 0; pair < 8; pair++) {
-          v16 even = load16(from + pair * 32), odd = load16(from + pair * 32 + 16);
-          store_paired(to + pair * width, &even, &odd);
-        }
-      }
+  for (long tap = 0; tap < taps; tap++) {
+    float other[16][16];
+    const float *from = job->w + ((output_block * input_blocks + input_block) * taps + tap) * 256;
+    if (job->backward) {
+      from = job->w + ((input_block * output_blocks + output_block) * taps + taps - 1 - tap) * 256;
+      transpose16(from, 16, other[0], 16);
+      from = other[0];
+    }
+    long panel = output_block / 2, width = panel_width(panel, conv->outputs);
+    ck_pair_word *to = job->packed + panel_offset(panel, taps * words(conv->inputs)) + output_block % 2 * 16;
+    to += (tap * words(conv->inputs) + input_block * 8) * width;
+    for (int pair = 0; pair < 8; pair++) {
+      v16 even = load16(from + pair * 32), odd = load16(from + pair * 32 + 16);
+      store_paired(to + pair * width, &even, &odd);
+    }
+  }
 }
 
-void ck_bf16_direct_pack(const ck_direct *conv, const float *w, void *packed) { pack(conv, w, packed, 0); }
+static void pack_body(void *context, int thread, int threads) {
+  const pack_job *job = context;
+  long input_blocks = job->conv.inputs / 16;
+  span mine = share_of(input_blocks * (job->conv.outputs / 16), thread, threads);
+  for (long item = mine.first; item < mine.last; item++) pack_block(job, item % input_blocks, item / input_blocks);
+}
+
+static void pack(pack_job job) {
+  ck_parallel_over(taps_of(&job.conv) * job.conv.inputs * job.conv.outputs, pack_body, &job);
+}
+
+void ck_bf16_direct_pack(const ck_direct *conv, const float *w, void *packed) {
+  pack((pack_job){*conv, w, packed, 0});
+}
 
 void ck_bf16_direct_pack_backward(const ck_direct *conv, const float *w, void *packed) {
-  ck_direct t = turned(conv);
-  pack(&t, w, packed, 1);
+  pack((pack_job){turned(conv), w, packed, 1});
 }
 
 // MARK: forward, backward data

@@ -18,11 +18,12 @@ static long tile_block(long inputs) {
 CK_INLINE long words(long inputs) { return inputs / 2; }
 
 /// Up to FEW tiles U, where it is not kept, would be written to memory to be read once or twice: then every thread transforms the weights as
-/// it needs them, FEW_INPUTS × FEW_OUTPUTS at a time, and takes outputs of its own.
+/// it needs them, FEW_INPUTS × FEW_OUTPUTS at a time, and takes outputs of its own, unless more threads could have tiles of their own.
 enum { FEW = 64, FEW_INPUTS = 64, FEW_OUTPUTS = CK_PANEL };
 
 static int has_few(const ck_winograd *conv, long outputs) {
-  return !conv->keeps && tiles_of(conv).all <= FEW && ceil_div(outputs, FEW_OUTPUTS) >= ck_threads();
+  long tiles = tiles_of(conv).all;
+  return !conv->keeps && tiles <= FEW && ceil_div(outputs, FEW_OUTPUTS) >= min_long(ck_threads(), tiles);
 }
 
 static size_t weights_size(const ck_winograd *conv, long inputs, long outputs) {

@@ -2,7 +2,7 @@
 //
 // The sums of all 36 points, dU, are to stay in the second-level cache. Few channels leave room for all of them: each thread takes pairs
 // of its own, and the threads' sums are added at the end. With many, all threads transform a block of pairs together and then share
-// out parts of dU, 64 inputs × 32 outputs.
+// out parts of dU, 64 inputs × 32 outputs, or the points of each where threads are more than parts.
 #include "ck_bf16_winograd.h"
 
 #pragma clang fp contract(fast)
@@ -18,6 +18,8 @@ typedef struct {
   long input_parts, output_parts;
   long part;            ///< floats of a part's 36 matrices
   int alone;            ///< whether each thread sums over pairs of its own
+  int pieces;           ///< runs of points that a part is cut into
+  int single;           ///< whether a thread is done with a part before it begins the next
   long block;           ///< pairs taken together
   long v_stride, d_stride;
   long sums;            ///< floats of dU: of all parts, or of those that exist at a time
@@ -37,14 +39,15 @@ static plan plan_of(const ck_winograd *conv) {
   p.block = ceil_div(most, ceil_div(most, fit));
   p.v_stride = point_stride(p.block, conv->inputs), p.d_stride = point_stride(p.block, conv->outputs);
   p.words = POINTS * (p.v_stride + p.d_stride);
-  // Where one block holds all pairs, a thread is done with a part before it begins the next.
-  p.sums = p.alone || p.block < pairs ? all : p.part;
+  p.pieces = p.input_parts * p.output_parts < ck_threads() ? POINTS : 1;
+  p.single = !p.alone && p.pieces == 1 && p.block >= pairs;
+  p.sums = p.single ? p.part : all;
   return p;
 }
 
 size_t ck_bf16_winograd_backward_weights_workspace(const ck_winograd *conv) {
   plan p = plan_of(conv);
-  long sums = p.alone || p.block >= pairs_of(conv) ? ck_threads() * p.sums : p.sums;
+  long sums = p.alone || p.single ? ck_threads() * p.sums : p.sums;
   return (size_t)(sums + (p.alone ? ck_threads() * p.words : p.words)) * sizeof(float);
 }
 
@@ -109,23 +112,24 @@ CK_INLINE channel_part part_of(const gradient_job *job, long item) {
     {i, min_long(i + PART_INPUTS, job->conv->inputs)}, {o, min_long(o + PART_OUTPUTS, job->conv->outputs)}};
 }
 
-/// dU of a part, [point][inputs][outputs] = or += Vᵀ·D over `depth` pairs.
+/// dU of a part at some points, [point][inputs][outputs] = or += Vᵀ·D over `depth` pairs.
 static void multiply(
-  const gradient_job *job, channel_part part, const ck_pair_word *v, const ck_pair_word *d, long depth, int accumulate,
-  float *du) {
+  const gradient_job *job, channel_part part, span points, const ck_pair_word *v, const ck_pair_word *d, long depth,
+  int accumulate, float *du) {
   const plan *p = &job->plan;
   long inputs = part.inputs.last - part.inputs.first, outputs = part.outputs.last - part.outputs.first;
-  for (int point = 0; point < POINTS; point++)
+  for (long point = points.first; point < points.last; point++)
     ck_bf16_gemm(
       inputs, outputs, depth, v + point * p->v_stride + part.inputs.first, 1, job->conv->inputs,
       d + point * p->d_stride + part.outputs.first * depth, du + point * (p->part / POINTS), outputs, accumulate);
 }
 
-/// dw of a part from the sum of `count` dU, `pitch` floats apart.
-CK_BF16 static void gradient_of_weights(const gradient_job *job, channel_part part, const float *du, long count, long pitch) {
+/// dw of some inputs of a part from the sum of `count` dU, `pitch` floats apart.
+CK_BF16 static void gradient_of_weights(
+  const gradient_job *job, channel_part part, span inputs, const float *du, long count, long pitch) {
   long stride = job->plan.part / POINTS, outputs = part.outputs.last - part.outputs.first;
   for (long output = part.outputs.first; output < part.outputs.last; output += 16)
-    for (long input = part.inputs.first; input < part.inputs.last; input++) {
+    for (long input = inputs.first; input < inputs.last; input++) {
       const float *in = du + (input - part.inputs.first) * outputs + output - part.outputs.first;
       v16 half[6][3];
       for (int j = 0; j < 6; j++) {
@@ -146,6 +150,17 @@ CK_BF16 static void gradient_of_weights(const gradient_job *job, channel_part pa
     }
 }
 
+/// This thread's share of the inputs of all parts, once all threads have made their sums.
+static void share_gradient(const gradient_job *job, int thread, int threads, const float *du, long count, long pitch) {
+  const plan *p = &job->plan;
+  long inputs = job->conv->inputs;
+  span mine = share_of(inputs * p->output_parts, thread, threads);
+  for (long row = mine.first; row < mine.last; row++) {
+    long input = row % inputs, item = row / inputs * p->input_parts + input / PART_INPUTS;
+    gradient_of_weights(job, part_of(job, item), (span){input, input + 1}, du + item * p->part, count, pitch);
+  }
+}
+
 /// Each thread its own pairs, all parts of dU.
 static void gradient_alone(void *context, int thread, int threads) {
   const gradient_job *job = context;
@@ -159,22 +174,21 @@ static void gradient_alone(void *context, int thread, int threads) {
     transform_input(job, begin, end, v, p->v_stride);
     transform_output_gradient(job, begin, end, d, p->d_stride, 0, end - begin);
     for (long item = 0; item < parts; item++)
-      multiply(job, part_of(job, item), v, d, end - begin, begin > mine.first, du + item * p->part);
+      multiply(
+        job, part_of(job, item), (span){0, POINTS}, v, d, end - begin, begin > mine.first, du + item * p->part);
   }
   ck_barrier();
-  span items = share_of(parts, thread, threads);
-  for (long item = items.first; item < items.last; item++)
-    gradient_of_weights(job, part_of(job, item), job->workspace + item * p->part, threads, p->sums);
+  share_gradient(job, thread, threads, job->workspace, threads, p->sums);
 }
 
 /// All threads together, a block of pairs at a time.
 static void gradient_together(void *context, int thread, int threads) {
   const gradient_job *job = context;
   const plan *p = &job->plan;
-  long pairs = pairs_of(job->conv), single = p->block >= pairs;
-  float *du = job->workspace + (single ? thread * p->sums : 0);
-  ck_pair_word *v = (ck_pair_word *)(job->workspace + (single ? threads : 1) * p->sums), *d = v + POINTS * p->v_stride;
-  span items = share_of(p->input_parts * p->output_parts, thread, threads);
+  long pairs = pairs_of(job->conv);
+  float *du = job->workspace + (p->single ? thread * p->sums : 0);
+  ck_pair_word *v = (ck_pair_word *)(job->workspace + (p->single ? threads : 1) * p->sums), *d = v + POINTS * p->v_stride;
+  span items = share_of(p->input_parts * p->output_parts * p->pieces, thread, threads);
   for (long begin = 0; begin < pairs; begin += p->block) {
     long depth = min_long(p->block, pairs - begin);
     span mine = share_of(depth, thread, threads);
@@ -182,12 +196,14 @@ static void gradient_together(void *context, int thread, int threads) {
     transform_output_gradient(job, begin + mine.first, begin + mine.last, d, p->d_stride, mine.first, depth);
     ck_barrier();
     for (long item = items.first; item < items.last; item++) {
-      float *sums = single ? du : du + item * p->part;
-      multiply(job, part_of(job, item), v, d, depth, begin > 0, sums);
-      if (begin + depth == pairs) gradient_of_weights(job, part_of(job, item), sums, 1, 0);
+      channel_part part = part_of(job, item / p->pieces);
+      float *sums = p->single ? du : du + item / p->pieces * p->part;
+      multiply(job, part, share_of(POINTS, item % p->pieces, p->pieces), v, d, depth, begin > 0, sums);
+      if (p->pieces == 1 && begin + depth == pairs) gradient_of_weights(job, part, part.inputs, sums, 1, 0);
     }
     ck_barrier();
   }
+  if (p->pieces > 1) share_gradient(job, thread, threads, du, 1, 0);
 }
 
 void ck_bf16_winograd_backward_weights(

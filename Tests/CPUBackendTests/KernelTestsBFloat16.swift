@@ -15,6 +15,11 @@ extension KernelTests {
       ConvCase.table + [
         ConvCase(samples: 3, inputs: 32, outputs: 48, height: 19, width: 21),
         ConvCase(samples: 1, inputs: 80, outputs: 80, height: 33, width: 33, threads: 3),
+        // More threads than tiles, and than parts of the channels; sums of every thread, one part.
+        ConvCase(samples: 1, inputs: 32, outputs: 96, height: 4, width: 4, threads: 6),
+        ConvCase(samples: 3, inputs: 32, outputs: 64, height: 4, width: 4, threads: 6),
+        ConvCase(samples: 4, inputs: 80, outputs: 48, height: 20, width: 20, threads: 7),
+        ConvCase(samples: 4, inputs: 16, outputs: 16, height: 24, width: 24, threads: 3),
       ]
 
     @Test(arguments: winogradCases, [false, true]) func winograd(_ k: ConvCase, keeps: Bool) {
@@ -76,6 +81,7 @@ extension KernelTests {
       DirectCase(samples: 3, inputs: 48, outputs: 16, height: 5, width: 1, threads: 1),
       DirectCase(samples: 1, inputs: 16, outputs: 16, height: 1, width: 1, threads: 4),
       DirectCase(samples: 1, inputs: 288, outputs: 272, height: 3, width: 9),
+      DirectCase(samples: 1, inputs: 288, outputs: 272, height: 3, width: 9, threads: 5),
       // More positions than one block of the weights' gradient has.
       DirectCase(samples: 2, inputs: 16, outputs: 16, height: 150, width: 151),
       DirectCase(samples: 2, inputs: 32, outputs: 48, height: 7, width: 9, kernel: 3, stride: 2, before: 1, after: 1),

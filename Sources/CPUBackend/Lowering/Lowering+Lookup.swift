@@ -68,17 +68,23 @@ extension Lowering {
     emit(
       Step(label: dropoutRate == nil ? "gaussianNoise" : "dropoutMask", reads: [counters, key], writes: [y]) { _ in
         let (low, high) = (UInt32(bitPattern: key.integers[0]), UInt32(bitPattern: key.integers[1]))
-        for sample in 0..<n {
-          var index = UInt32(bitPattern: counters.integers[2 * sample])
-          var random = ck_random(
-            seed: UInt64(high) << 32 | UInt64(low), step: UInt32(bitPattern: counters.integers[2 * sample + 1]),
-            stream: stream)
-          let out = y.floats + sample * width
-          if let dropoutRate {
-            ck_random_dropout_mask(&random, &index, 1, width, Float(dropoutRate), out)
-          } else {
-            ck_random_normal(&random, &index, 1, width, out)
+        func word(_ index: Int) -> UInt32 { UInt32(bitPattern: counters.integers[index]) }
+        let samples = (0..<n).map { word(2 * $0) }
+        // Samples of one step are drawn by one call, which the threads share.
+        var first = 0
+        while first < n {
+          let step = word(2 * first + 1)
+          let last = (first..<n).first { word(2 * $0 + 1) != step } ?? n
+          var random = ck_random(seed: UInt64(high) << 32 | UInt64(low), step: step, stream: stream)
+          let out = y.floats + first * width
+          samples[first..<last].withUnsafeBufferPointer { indices in
+            if let dropoutRate {
+              ck_random_dropout_mask(&random, indices.baseAddress, last - first, width, Float(dropoutRate), out)
+            } else {
+              ck_random_normal(&random, indices.baseAddress, last - first, width, out)
+            }
           }
+          first = last
         }
       })
   }
