@@ -52,6 +52,49 @@ struct ExecutableTests {
     #expect(w.allSatisfy { $0.isFinite })
   }
 
+  /// y = w₂ ∗ (w₁ x) of 16 channels, 4×4: w₁ a linear layer at every pixel, whose weights are held in another layout than convolutions read.
+  private func constantWeights(samples: Int) throws -> Program {
+    let builder = GraphBuilder()
+    let x = builder.input("x", [samples, 16, 4, 4])
+    let (w1, w2) = (builder.state("w1", [16, 16]), builder.state("w2", [16, 16, 3, 3]))
+    builder.output("y", x.convolved(w1.reshaped([16, 16, 1, 1])).convolved(w2, padding: .init(1)))
+    return try builder.finish()
+  }
+
+  @Test(arguments: CPUBackend.Precision.allCases)
+  func whatIsDerivedFromConstantWeightsFollowsThem(_ precision: CPUBackend.Precision) throws {
+    let program = try constantWeights(samples: 1)
+    let fixed = CPUBackend(.init(threads: 2, precision: precision, tuning: .fixed, cacheFolder: nil))
+    let (ours, reference) = (try fixed.compile(program), try ReferenceBackend().compile(program))
+    let x = ["x": TensorData((0..<256).map { Float($0 % 13) / 6 - 1 }, shape: [1, 16, 4, 4])]
+    for value in [Float(1), -2] {
+      for states in [ours.states, reference.states] {
+        try states.write("w1", TensorData((0..<256).map { value * Float($0 % 7 - 3) / 8 }, shape: [16, 16]))
+        try states.write("w2", TensorData((0..<2304).map { value + Float($0 % 11) / 4 }, shape: [16, 16, 3, 3]))
+      }
+      let expected = try #require(try reference.run(x)["y"])
+      for _ in 0..<2 {
+        #expect(relativeError(try #require(try ours.run(x)["y"]), expected) < (precision == .float32 ? 1e-5 : 2e-2))
+      }
+    }
+  }
+
+  @Test(arguments: CPUBackend.Precision.allCases)
+  func aSampleDoesNotDependOnItsBatch(_ precision: CPUBackend.Precision) throws {
+    let fixed = CPUBackend(.init(threads: 2, precision: precision, tuning: .fixed, cacheFolder: nil))
+    let pixels = (0..<256).map { Float($0 % 13) / 6 - 1 }
+    let results = try [1, 3, 20].map { samples in
+      let executable = try fixed.compile(try constantWeights(samples: samples))
+      try executable.states.write("w1", TensorData((0..<256).map { Float($0 % 7 - 3) / 8 }, shape: [16, 16]))
+      try executable.states.write("w2", TensorData((0..<2304).map { Float($0 % 11) / 4 }, shape: [16, 16, 3, 3]))
+      let x = TensorData([[Float]](repeating: pixels, count: samples).flatMap { $0 }, shape: [samples, 16, 4, 4])
+      return try #require(try executable.run(["x": x])["y"]).floats
+    }
+    for result in results {
+      for sample in 0..<result.count / 256 { #expect(Array(result[sample * 256..<(sample + 1) * 256]) == results[0]) }
+    }
+  }
+
   @Test func refusesWhatDoesNotFitBeforeAllocating() throws {
     let builder = GraphBuilder()
     // 8 GiB each; more of them than any test machine has.
