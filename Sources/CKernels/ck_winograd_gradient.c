@@ -80,37 +80,35 @@ CK_CLONES static void transform_output_gradient(
   }
 }
 
-/// dw of one 16 × 16 block of channels from dU[point] (inputs × outputs), the sum of `count`, `pitch` floats apart.
+/// dw of one input and 16 outputs from dU[point] (inputs × outputs), the sum of `count`, `pitch` floats apart.
 CK_CLONES static void gradient_of_weights(
-  const gradient_job *job, long input_block, long output_block, const float *du, long stride, long count, long pitch) {
+  const gradient_job *job, long input, long output_block, const float *du, long stride, long count, long pitch) {
   long inputs = job->conv->inputs, outputs = job->conv->outputs;
-  float *dw = job->dw + (output_block * (inputs / 16) + input_block) * 9 * 256;
-  for (int input = 0; input < 16; input++) {
-    const float *in = du + (input_block * 16 + input) * outputs + output_block * 16;
-    v16 half[6][3];
-    for (int j = 0; j < 6; j++) {
-      v16 column[6];
-      for (int i = 0; i < 6; i++) {
-        column[i] = load16(in + (i * 6 + j) * stride);
-        for (long other = 1; other < count; other++) column[i] += load16(in + (i * 6 + j) * stride + other * pitch);
-      }
-      filter_map_transposed(column, half[j]);
+  float *dw = job->dw + (output_block * (inputs / 16) + input / 16) * 9 * 256 + input % 16 * 16;
+  const float *in = du + input * outputs + output_block * 16;
+  v16 half[6][3];
+  for (int j = 0; j < 6; j++) {
+    v16 column[6];
+    for (int i = 0; i < 6; i++) {
+      column[i] = load16(in + (i * 6 + j) * stride);
+      for (long other = 1; other < count; other++) column[i] += load16(in + (i * 6 + j) * stride + other * pitch);
     }
-    for (int i = 0; i < 3; i++) {
-      v16 row[6] = {half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]}, out[3];
-      filter_map_transposed(row, out);
-      for (int j = 0; j < 3; j++) store16(dw + (i * 3 + j) * 256 + input * 16, out[j]);
-    }
+    filter_map_transposed(column, half[j]);
+  }
+  for (int i = 0; i < 3; i++) {
+    v16 row[6] = {half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]}, out[3];
+    filter_map_transposed(row, out);
+    for (int j = 0; j < 3; j++) store16(dw + (i * 3 + j) * 256, out[j]);
   }
 }
 
 /// This thread's share of dw, from `count` dU.
 static void gradient_of_share(
   const gradient_job *job, int thread, int threads, const float *du, long stride, long count, long pitch) {
-  long input_blocks = job->conv->inputs / 16;
-  span mine = share_of(input_blocks * (job->conv->outputs / 16), thread, threads);
+  long inputs = job->conv->inputs;
+  span mine = share_of(inputs * (job->conv->outputs / 16), thread, threads);
   for (long item = mine.first; item < mine.last; item++)
-    gradient_of_weights(job, item % input_blocks, item / input_blocks, du, stride, count, pitch);
+    gradient_of_weights(job, item % inputs, item / inputs, du, stride, count, pitch);
 }
 
 static void alone_body(void *context, int thread, int threads) {

@@ -25,7 +25,8 @@ extension KernelTests {
     @Test(arguments: winogradCases, [false, true]) func winograd(_ k: ConvCase, keeps: Bool) {
       let o = ConvOracle(k)
       var conv = ck_winograd(
-        samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width, keeps: keeps ? 1 : 0)
+        samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width, keeps: keeps ? 1 : 0
+      )
       withThreads(k.threads) {
         // Few tiles take the weights as they are, unless transformed ones serve many runs.
         let packs = ck_bf16_winograd_weights(&conv) > 0

@@ -79,7 +79,8 @@ struct ConvOracle {
 extension KernelTests {
   @Test(arguments: ConvCase.table) func winograd(_ k: ConvCase) {
     let o = ConvOracle(k)
-    var conv = ck_winograd(samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width, keeps: 0)
+    var conv = ck_winograd(
+      samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width, keeps: 0)
     withThreads(k.threads) {
       let transformed = Guarded(empty: ck_winograd_weights(&conv))
       ck_winograd_transform(&conv, o.weights(o.w), transformed.pointer)

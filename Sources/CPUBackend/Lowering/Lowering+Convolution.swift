@@ -129,7 +129,8 @@ extension Lowering {
     let master = form(w, problem.kernelLayout, constant: state)
     guard kernel.packedByteCount > 0 else { return master }
     let packed = Buffer(byteCount: kernel.packedByteCount, home: state == nil ? .arena : .persistent)
-    let step = Step(label: "pack weights", reads: [master], writes: [packed], scratch: kernel.scratchByteCount) { scratch in
+    let step = Step(label: "pack weights", reads: [master], writes: [packed], scratch: kernel.scratchByteCount) {
+      scratch in
       try kernel.pack(master.floats, packed.raw, scratch)
     }
     emit(step, keeping: packed, of: state)
