@@ -74,7 +74,7 @@ import Threads
     #expect(image.shape.images(x0: image.x0 + image.x0) == [image, image])
   }
 
-  /// Alone in its process, under AddressSanitizer, it once ended one run in ten: glibc's allocator, which nobody had used, was set up twice.
+  /// Of processes under AddressSanitizer that do only what this guards, one in ten once broke: glibc's allocator, unused so far, was set up twice.
   @Test func threadsMayOpenDataAtOnce() {
     let (ready, refused) = (Monitor(0), Monitor(0))
     let threads = (0..<2).compactMap { _ in
