@@ -6,16 +6,12 @@ extension ConvolutionKernel {
   /// tile; the gradient of the input of a strided convolution is nil.
   static func bfloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel? {
     guard ck_bf16_available() != 0, problem.isBlocked, problem.kernel[2] == problem.kernel[3] else { return nil }
-    if problem.kernel[2] == 3, problem.convolution == Convolution(stride: 1, padding: .init(1)), !problem.isOneTile {
-      return winogradBFloat16(problem)
-    }
+    if let conv = problem.winogradDescription, !problem.isOneTile { return winogradBFloat16(problem, conv) }
     return directBFloat16(problem)
   }
 
-  private static func winogradBFloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel {
-    var conv = ck_winograd(
-      samples: problem.input[0], inputs: problem.kernel[1], outputs: problem.kernel[0], height: problem.input[2],
-      width: problem.input[3], keeps: problem.constantWeights ? 1 : 0)
+  private static func winogradBFloat16(_ problem: ConvolutionProblem, _ conv: ck_winograd) -> ConvolutionKernel {
+    var conv = conv
     return rounding(
       problem, "winograd bfloat16", conv,
       forward: .init(

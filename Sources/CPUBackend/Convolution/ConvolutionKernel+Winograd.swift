@@ -4,12 +4,7 @@ import TensorGraph
 extension ConvolutionKernel {
   /// Our Winograd F(4×4, 3×3): 3×3, stride 1, padding 1, blocked channels.
   static func winograd(_ problem: ConvolutionProblem) -> ConvolutionKernel? {
-    guard problem.isBlocked, problem.kernel.dimensions.suffix(2) == [3, 3],
-      problem.convolution == Convolution(stride: 1, padding: .init(1))
-    else { return nil }
-    var description = ck_winograd(
-      samples: problem.input[0], inputs: problem.kernel[1], outputs: problem.kernel[0], height: problem.input[2],
-      width: problem.input[3], keeps: problem.constantWeights ? 1 : 0)
+    guard var description = problem.winogradDescription else { return nil }
     let float = MemoryLayout<Float>.stride
     let weights = ck_winograd_weights(&description) * float
     let conv = description
@@ -52,5 +47,16 @@ extension ConvolutionKernel {
           }
         })
     }
+  }
+}
+
+extension ConvolutionProblem {
+  /// The kernels' form of the problem; nil where Winograd does not serve.
+  var winogradDescription: ck_winograd? {
+    guard isBlocked, kernel.dimensions.suffix(2) == [3, 3], convolution == Convolution(stride: 1, padding: .init(1))
+    else { return nil }
+    return ck_winograd(
+      samples: input[0], inputs: kernel[1], outputs: kernel[0], height: input[2], width: input[3],
+      keeps: constantWeights ? 1 : 0)
   }
 }

@@ -128,13 +128,11 @@ extension Lowering {
     let state = constantState(w)
     let master = form(w, problem.kernelLayout, constant: state)
     guard kernel.packedByteCount > 0 else { return master }
-    let packed = Buffer(byteCount: kernel.packedByteCount, home: state == nil ? .arena : .persistent)
-    let step = Step(label: "pack weights", reads: [master], writes: [packed], scratch: kernel.scratchByteCount) {
-      scratch in
-      try kernel.pack(master.floats, packed.raw, scratch)
+    return derive(byteCount: kernel.packedByteCount, from: state) { packed in
+      Step(label: "pack weights", reads: [master], writes: [packed], scratch: kernel.scratchByteCount) { scratch in
+        try kernel.pack(master.floats, packed.raw, scratch)
+      }
     }
-    emit(step, keeping: packed, of: state)
-    return packed
   }
 }
 

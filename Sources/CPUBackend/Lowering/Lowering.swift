@@ -124,8 +124,9 @@ final class Lowering {
     guard let source = known.first else { preconditionFailure("value %\(id) is used before it is lowered") }
     // Between two blocked forms the way leads through the plain one; in practice there is only ever one of them.
     let from = source.layout == .plain || layout == .plain ? source.buffer : form(id, .plain)
-    let target = Buffer(byteCount: source.buffer.byteCount, home: state == nil ? .arena : .persistent)
-    emit(conversion(of: shape(id), from: from, source.layout, to: target, layout), keeping: target, of: state)
+    let target = derive(byteCount: source.buffer.byteCount, from: state) { target in
+      conversion(of: shape(id), from: from, source.layout, to: target, layout)
+    }
     forms[id, default: []].append((layout, target))
     return target
   }
@@ -160,11 +161,13 @@ final class Lowering {
 
   func keep(_ buffer: Buffer) { constants.append(buffer) }
 
-  /// A step that fills `target`, in every run or, where it depends on a constant state alone, once.
-  func emit(_ step: Step, keeping target: Buffer, of state: StateStorage?) {
-    guard let state else { return emit(step) }
-    keep(target)
-    emit(step.afterChanges(of: state))
+  /// Memory that `step` fills, in every run or, where it depends on a constant state alone, once.
+  func derive(byteCount: Int, from state: StateStorage?, by step: (Buffer) -> Step) -> Buffer {
+    let target = Buffer(byteCount: byteCount, home: state == nil ? .arena : .persistent)
+    let step = step(target)
+    if state != nil { keep(target) }
+    emit(state.map(step.afterChanges) ?? step)
+    return target
   }
 
   /// Whether a tensor of this shape can be blocked.
