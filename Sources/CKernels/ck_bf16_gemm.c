@@ -3,9 +3,6 @@
 #if defined(__x86_64__)
 #include "ck_gemm.h"
 
-/// Words of B by which it is fetched ahead: 2 KiB.
-enum { AHEAD = 512 };
-
 /// As `tile` of ck_gemm.c: C tile (rows × 16·columns) = or += A·B over k words.
 CK_BF16_INLINE void tile(
   const int rows, const int columns, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b,
@@ -25,8 +22,8 @@ CK_BF16_INLINE void tile(
       sum[i][0] = _mm512_dpbf16_ps(sum[i][0], b0, s);
       if (columns > 1) sum[i][1] = _mm512_dpbf16_ps(sum[i][1], b1, s);
     }
-    __builtin_prefetch(b + AHEAD);
-    if (columns > 1) __builtin_prefetch(b + AHEAD + 16);
+    __builtin_prefetch(b + CK_AHEAD);
+    if (columns > 1) __builtin_prefetch(b + CK_AHEAD + 16);
     a += a_column;
     b += b_row;
   }

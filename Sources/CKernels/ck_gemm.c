@@ -2,9 +2,6 @@
 
 #pragma clang fp contract(fast)
 
-/// Floats of B by which it is fetched ahead: 2 KiB.
-enum { AHEAD = 512 };
-
 /// C tile (rows × 16·columns) = or += A·B over k; `rows` ≤ 12 and `columns` ≤ 2 are constants where this is inlined, so
 /// that the accumulators live in registers: 12 × 2 of AVX-512's 32 leave room for two of B and the broadcast of A.
 CK_INLINE void tile(
@@ -24,8 +21,8 @@ CK_INLINE void tile(
       sum[i][0] += s * b0;
       if (columns > 1) sum[i][1] += s * b1;
     }
-    __builtin_prefetch(b + AHEAD);
-    if (columns > 1) __builtin_prefetch(b + AHEAD + 16);
+    __builtin_prefetch(b + CK_AHEAD);
+    if (columns > 1) __builtin_prefetch(b + CK_AHEAD + 16);
     a += a_column;
     b += b_row;
   }

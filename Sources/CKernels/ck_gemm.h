@@ -5,6 +5,9 @@
 /// Columns of one packed panel.
 enum { CK_PANEL = 32 };
 
+/// Numbers of 32 bits of B by which a product fetches it ahead: 2 KiB.
+enum { CK_AHEAD = 512 };
+
 /// C (m × n) = A (m × k) · B (k × n), or C += with `accumulate`; n % 16 = 0.
 ///   A: element (i, l) at a[i·a_row + l·a_column];  C: rows of c_row floats;
 ///   B packed in panels: column j of row l at b[(j / 32)·32·k + l·w + j % 32], w = the panel's width, 32 or, for the

@@ -121,17 +121,11 @@ CK_CLONES static void transform_output(const forward_job *job, long first, long 
         if (i >= rows) break;
         float *y = job->y + corner + i * width * 16;
         const float *residual = job->residual ? job->residual + corner + i * width * 16 : NULL;
-        if (columns == 4) {
-          for (int j = 0; j < 4; j++) {
-            v16 value = out[j] + bias;
-            if (residual) value += load16(residual + j * 16);
-            put(y + j * 16, &value, job->streams);
-          }
-        } else {
-          for (int j = 0; j < columns; j++) {
-            v16 value = out[j] + bias;
-            store16(y + j * 16, residual ? value + load16(residual + j * 16) : value);
-          }
+        for (int j = 0; j < 4; j++) {
+          if (j >= columns) break;
+          v16 value = out[j] + bias;
+          if (residual) value += load16(residual + j * 16);
+          put(y + j * 16, &value, job->streams);
         }
       }
     }
