@@ -131,22 +131,8 @@ CK_BF16 static void gradient_of_weights(
   for (long output = part.outputs.first; output < part.outputs.last; output += 16)
     for (long input = inputs.first; input < inputs.last; input++) {
       const float *in = du + (input - part.inputs.first) * outputs + output - part.outputs.first;
-      v16 half[6][3];
-      for (int j = 0; j < 6; j++) {
-        v16 column[6];
-        for (int i = 0; i < 6; i++) {
-          column[i] = load16(in + (i * 6 + j) * stride);
-          for (long other = 1; other < count; other++) column[i] += load16(in + (i * 6 + j) * stride + other * pitch);
-        }
-        filter_map_transposed(column, half[j]);
-      }
       float *dw = job->dw + (output / 16 * (job->conv->inputs / 16) + input / 16) * 9 * 256 + input % 16 * 16;
-      for (int i = 0; i < 3; i++) {
-        v16 row[6], out[3];
-        for (int j = 0; j < 6; j++) row[j] = half[j][i];
-        filter_map_transposed(row, out);
-        for (int j = 0; j < 3; j++) store16(dw + (i * 3 + j) * 256, out[j]);
-      }
+      gradient_of_taps(in, stride, count, pitch, dw);
     }
 }
 

@@ -42,9 +42,7 @@ typedef struct {
   const ck_winograd *conv;
   const float *x, *dy;
   float *dw, *workspace;
-  long block;    ///< tiles taken together
-  long pitch;    ///< floats from one thread's sums to the next, where each has its own
-  strides stride;
+  long block;  ///< tiles taken together
 } gradient_job;
 
 /// D[point] (tiles × outputs), packed for ck_gemm with `depth` rows, of the tiles first..<last of dy; tile `first` is
@@ -80,43 +78,25 @@ CK_CLONES static void transform_output_gradient(
   }
 }
 
-/// dw of one input and 16 outputs from dU[point] (inputs × outputs), the sum of `count`, `pitch` floats apart.
-CK_CLONES static void gradient_of_weights(
-  const gradient_job *job, long input, long output_block, const float *du, long stride, long count, long pitch) {
-  long inputs = job->conv->inputs, outputs = job->conv->outputs;
-  float *dw = job->dw + (output_block * (inputs / 16) + input / 16) * 9 * 256 + input % 16 * 16;
-  const float *in = du + input * outputs + output_block * 16;
-  v16 half[6][3];
-  for (int j = 0; j < 6; j++) {
-    v16 column[6];
-    for (int i = 0; i < 6; i++) {
-      column[i] = load16(in + (i * 6 + j) * stride);
-      for (long other = 1; other < count; other++) column[i] += load16(in + (i * 6 + j) * stride + other * pitch);
-    }
-    filter_map_transposed(column, half[j]);
-  }
-  for (int i = 0; i < 3; i++) {
-    v16 row[6] = {half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]}, out[3];
-    filter_map_transposed(row, out);
-    for (int j = 0; j < 3; j++) store16(dw + (i * 3 + j) * 256, out[j]);
-  }
-}
-
-/// This thread's share of dw, from `count` dU.
-static void gradient_of_share(
+/// This thread's share of dw, from the sum of `count` dU[point] (inputs × outputs), `pitch` floats apart.
+CK_CLONES static void gradient_of_share(
   const gradient_job *job, int thread, int threads, const float *du, long stride, long count, long pitch) {
-  long inputs = job->conv->inputs;
-  span mine = share_of(inputs * (job->conv->outputs / 16), thread, threads);
-  for (long item = mine.first; item < mine.last; item++)
-    gradient_of_weights(job, item % inputs, item / inputs, du, stride, count, pitch);
+  long inputs = job->conv->inputs, outputs = job->conv->outputs;
+  span mine = share_of(inputs * (outputs / 16), thread, threads);
+  for (long item = mine.first; item < mine.last; item++) {
+    long input = item % inputs, block = item / inputs;
+    float *dw = job->dw + (block * (inputs / 16) + input / 16) * 9 * 256 + input % 16 * 16;
+    gradient_of_taps(du + input * outputs + block * 16, stride, count, pitch, dw);
+  }
 }
 
 static void alone_body(void *context, int thread, int threads) {
   const gradient_job *job = context;
   const ck_winograd *conv = job->conv;
   long inputs = conv->inputs, outputs = conv->outputs, block = job->block;
-  strides stride = job->stride;
-  float *du = job->workspace + thread * job->pitch, *v = du + POINTS * stride.u, *d = v + POINTS * stride.v;
+  strides stride = strides_of(conv, block);
+  long pitch = workspace_size(stride);
+  float *du = job->workspace + thread * pitch, *v = du + POINTS * stride.u, *d = v + POINTS * stride.v;
   span mine = share_of(tiles_of(conv).all, thread, threads);
   for (long begin = mine.first; begin < mine.last; begin += block) {
     long end = min_long(begin + block, mine.last), depth = end - begin;
@@ -128,14 +108,14 @@ static void alone_body(void *context, int thread, int threads) {
         begin > mine.first);
   }
   ck_barrier();
-  gradient_of_share(job, thread, threads, job->workspace, stride.u, threads, job->pitch);
+  gradient_of_share(job, thread, threads, job->workspace, stride.u, threads, pitch);
 }
 
 static void together_body(void *context, int thread, int threads) {
   const gradient_job *job = context;
   const ck_winograd *conv = job->conv;
   long inputs = conv->inputs, outputs = conv->outputs, block = job->block, tiles = tiles_of(conv).all;
-  strides stride = job->stride;
+  strides stride = strides_of(conv, block);
   float *du = job->workspace, *v = du + POINTS * stride.u, *d = v + POINTS * stride.v;
   // A thread's products: points × halves of the inputs, the halves only where 36 points do not divide evenly.
   long parts = POINTS % threads == 0 || inputs < 64 ? 1 : 2;
@@ -161,7 +141,5 @@ static void together_body(void *context, int thread, int threads) {
 void ck_winograd_backward_weights(
   const ck_winograd *conv, const float *x, const float *dy, float *dw, float *workspace) {
   gradient_job job = {conv, x, dy, dw, workspace, gradient_block(conv)};
-  job.stride = strides_of(conv, job.block);
-  job.pitch = workspace_size(job.stride);
   ck_parallel(is_alone(conv) ? alone_body : together_body, &job);
 }

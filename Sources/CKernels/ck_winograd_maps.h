@@ -79,6 +79,25 @@ CK_INLINE void output_map_transposed(const v16 y[4], v16 out[6]) {
   out[5] = y[3];
 }
 
+/// dw (3×3 taps, 256 floats apart) of one input and 16 outputs: Gᵀ dU G, dU the sum of `count` whose 36 points are `stride` floats apart and
+/// which are `pitch` floats apart.
+CK_INLINE void gradient_of_taps(const float *du, long stride, long count, long pitch, float *dw) {
+  v16 half[6][3];
+  for (int j = 0; j < 6; j++) {
+    v16 column[6];
+    for (int i = 0; i < 6; i++) {
+      column[i] = load16(du + (i * 6 + j) * stride);
+      for (long other = 1; other < count; other++) column[i] += load16(du + (i * 6 + j) * stride + other * pitch);
+    }
+    filter_map_transposed(column, half[j]);
+  }
+  for (int i = 0; i < 3; i++) {
+    v16 row[6] = {half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]}, out[3];
+    filter_map_transposed(row, out);
+    for (int j = 0; j < 3; j++) store16(dw + (i * 3 + j) * 256, out[j]);
+  }
+}
+
 // MARK: tiles
 
 /// Floats from one point's matrix to the next: five cache lines more than its size, so that the 36 do not share cache
