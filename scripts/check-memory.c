@@ -94,10 +94,11 @@ static void winograd(long samples, long inputs, long outputs, long height, long 
   long pixels = samples * height * width;
   float *x = floats(pixels * inputs), *y = floats(pixels * outputs), *bias = floats(outputs);
   float *w = floats(9 * inputs * outputs);
-  float *transformed = floats(ck_winograd_weights(&conv));
-  ck_winograd_transform(&conv, w, transformed);
+  long packed = ck_winograd_weights(&conv);
+  float *transformed = packed > 0 ? floats(packed) : w;
+  if (packed > 0) ck_winograd_transform(&conv, w, transformed);
   ck_winograd_forward(&conv, x, transformed, bias, y, y, workspace_of(ck_winograd_forward_workspace(&conv)));
-  ck_winograd_transform_backward(&conv, w, transformed);
+  if (packed > 0) ck_winograd_transform_backward(&conv, w, transformed);
   ck_winograd_backward_data(&conv, y, transformed, NULL, x, workspace_of(ck_winograd_backward_data_workspace(&conv)));
   ck_winograd_backward_weights(&conv, x, y, w, workspace_of(ck_winograd_backward_weights_workspace(&conv)));
   release("winograd");
@@ -313,6 +314,9 @@ int main(int count, char **arguments) {
     winograd(1, 16, 16, 1, 1);
     winograd(3, 48, 32, 8, 8);
     winograd(1, 16, 64, 28, 5);
+    winograd(1, 80, 96, 7, 8);
+    winograd(2, 288, 48, 9, 13);
+    winograd(3, 96, 80, 25, 20);
     if (rounds_too) {
       bf16(2, 32, 48, 7, 9);
       bf16(1, 16, 16, 1, 1);

@@ -55,14 +55,11 @@ CK_INLINE void strip(
 #undef TILE
 }
 
-/// Rows of B taken together: 32 columns of them, 32 KiB, stay in the first-level cache while the rows of A pass.
-enum { DEPTH = 256 };
-
 CK_CLONES static void gemm_wide(
   long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
   int accumulate) {
-  for (long l = 0; l < k; l += DEPTH) {
-    long depth = min_long(DEPTH, k - l);
+  for (long l = 0; l < k; l += CK_DEPTH) {
+    long depth = min_long(CK_DEPTH, k - l);
     int add = accumulate || l > 0;
     for (long panel = 0; panel * CK_PANEL < n; panel++) {
       long width = panel_width(panel, n);
@@ -81,8 +78,8 @@ CK_CLONES static void gemm_wide(
 CK_CLONES static void gemm_narrow(
   long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
   int accumulate) {
-  for (long l = 0; l < k; l += DEPTH) {
-    long depth = min_long(DEPTH, k - l);
+  for (long l = 0; l < k; l += CK_DEPTH) {
+    long depth = min_long(CK_DEPTH, k - l);
     int add = accumulate || l > 0;
     for (long column = 0; column < n; column += 16) {
       long panel = column / CK_PANEL, width = panel_width(panel, n);
@@ -90,14 +87,6 @@ CK_CLONES static void gemm_narrow(
       strip(6, 1, m, depth, a + l * a_column, a_row, a_column, bp, width, c + column, c_row, add);
     }
   }
-}
-
-static int has_wide_registers(void) {
-#if defined(__x86_64__) && !defined(CK_NARROW)
-  return __builtin_cpu_supports("avx512f") != 0;
-#else
-  return 0;
-#endif
 }
 
 void ck_gemm(

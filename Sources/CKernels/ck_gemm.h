@@ -8,6 +8,10 @@ enum { CK_PANEL = 32 };
 /// Numbers of 32 bits of B by which a product fetches it ahead: 2 KiB.
 enum { CK_AHEAD = 512 };
 
+/// Rows of B taken together, whose products are summed from zero: 32 columns of them, 32 KiB, stay in the first-level cache while the rows
+/// of A pass.
+enum { CK_DEPTH = 256 };
+
 /// C (m × n) = A (m × k) · B (k × n), or C += with `accumulate`; n % 16 = 0.
 ///   A: element (i, l) at a[i·a_row + l·a_column];  C: rows of c_row floats;
 ///   B packed in panels: column j of row l at b[(j / 32)·32·k + l·w + j % 32], w = the panel's width, 32 or, for the
@@ -20,3 +24,12 @@ void ck_gemm(
 /// Where panel `panel` of a packed (k × n) matrix begins, and its width.
 CK_INLINE long panel_offset(long panel, long k) { return panel * CK_PANEL * k; }
 CK_INLINE long panel_width(long panel, long n) { return min_long(CK_PANEL, n - panel * CK_PANEL); }
+
+/// Whether vectors of 16 floats are registers, of which there are 32.
+CK_INLINE int has_wide_registers(void) {
+#if defined(__x86_64__) && !defined(CK_NARROW)
+  return __builtin_cpu_supports("avx512f") != 0;
+#else
+  return 0;
+#endif
+}

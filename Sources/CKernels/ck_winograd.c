@@ -1,29 +1,39 @@
-#include "ck_winograd_input.h"
+#include "ck_winograd_forward.h"
 
 #pragma clang fp contract(fast)
 
 // MARK: sizes
 
-/// Tiles taken together by one thread: V and M of half a megabyte stay in the second-level cache beside what is fetched ahead; with many
-/// channels at least 24, so that U, which then comes from beyond that cache, is used often enough.
+/// Whether U is made beforehand: as long as it stays in the second-level cache.
+static int packs(const ck_winograd *conv) {
+  enum { KEPT = 1 << 18 };
+  return POINTS * conv->inputs * conv->outputs <= KEPT;
+}
+
+/// Tiles taken together by one thread: V and M of half a megabyte stay in the second-level cache beside what is fetched ahead.
 static long tile_block(long inputs, long outputs) {
   long fit = (2L << 18) / (POINTS * (long)sizeof(float) * (inputs + outputs));
   return max_long(24, min_long(fit / 12 * 12, 192));
 }
 
-long ck_winograd_weights(const ck_winograd *conv) { return POINTS * point_stride(conv->inputs, conv->outputs); }
+long ck_winograd_weights(const ck_winograd *conv) {
+  return packs(conv) ? POINTS * point_stride(conv->inputs, conv->outputs) : 0;
+}
 
-static long forward_workspace_per_thread(long inputs, long outputs) {
+static long workspace_per_thread(long inputs, long outputs) {
   long block = tile_block(inputs, outputs);
   return POINTS * (point_stride(block, inputs) + point_stride(block, outputs));
 }
 
-long ck_winograd_forward_workspace(const ck_winograd *conv) {
-  return ck_threads() * forward_workspace_per_thread(conv->inputs, conv->outputs);
+static long workspace(const ck_winograd *conv, long inputs, long outputs, int backward) {
+  if (!packs(conv)) return winograd_panels_workspace(conv, inputs, outputs, backward);
+  return ck_threads() * workspace_per_thread(inputs, outputs);
 }
 
+long ck_winograd_forward_workspace(const ck_winograd *conv) { return workspace(conv, conv->inputs, conv->outputs, 0); }
+
 long ck_winograd_backward_data_workspace(const ck_winograd *conv) {
-  return ck_threads() * forward_workspace_per_thread(conv->outputs, conv->inputs);
+  return workspace(conv, conv->outputs, conv->inputs, 1);
 }
 
 // MARK: weights
@@ -33,7 +43,6 @@ typedef struct {
   float *transformed;
   long inputs, outputs;  ///< of the convolution that will use the result
   int backward;          ///< w is of the forward convolution: swap inputs and outputs, turn the filter by 180°
-  int streams;           ///< whether the result is written past the caches
 } weight_job;
 
 /// Transforms 16 inputs × one panel of outputs: 16 rows of each of the 36 points.
@@ -60,7 +69,7 @@ CK_CLONES static void transform_weight_block(const weight_job *job, long input_b
       for (int i = 0; i < 6; i++) {
         v16 row[3] = {columns[0][i], columns[1][i], columns[2][i]}, out[6];
         filter_map(row, out);
-        for (int j = 0; j < 6; j++) put(to + (i * 6 + j) * stride, &out[j], job->streams);
+        for (int j = 0; j < 6; j++) store16(to + (i * 6 + j) * stride, out[j]);
       }
     }
   }
@@ -72,101 +81,57 @@ static void weight_body(void *context, int thread, int threads) {
   span mine = share_of(input_blocks * panels, thread, threads);
   for (long item = mine.first; item < mine.last; item++)
     transform_weight_block(job, item % input_blocks, item / input_blocks);
-  if (job->streams) end_of_stream();
-}
-
-static void transform_weights(weight_job job) {
-  job.streams = streams(job.transformed, POINTS * point_stride(job.inputs, job.outputs));
-  ck_parallel(weight_body, &job);
 }
 
 void ck_winograd_transform(const ck_winograd *conv, const float *w, float *transformed) {
-  transform_weights((weight_job){w, transformed, conv->inputs, conv->outputs, 0});
+  weight_job job = {w, transformed, conv->inputs, conv->outputs, 0};
+  ck_parallel(weight_body, &job);
 }
 
 void ck_winograd_transform_backward(const ck_winograd *conv, const float *w, float *transformed) {
-  transform_weights((weight_job){w, transformed, conv->outputs, conv->inputs, 1});
+  weight_job job = {w, transformed, conv->outputs, conv->inputs, 1};
+  ck_parallel(weight_body, &job);
 }
 
 // MARK: forward, backward data
 
-typedef struct {
-  const ck_winograd *conv;
-  long inputs, outputs;
-  const float *x, *transformed, *bias, *residual;
-  float *y, *workspace;
-  int streams;  ///< whether y is written past the caches
-} forward_job;
-
-/// y of the tiles first..<last from M[point][tile][outputs].
-CK_CLONES static void transform_output(const forward_job *job, long first, long last, const float *m, long stride) {
-  long height = job->conv->height, width = job->conv->width, channels = job->outputs, blocks = channels / 16;
-  tile_grid grid = tiles_of(job->conv);
-  for (long tile = first; tile < last; tile++) {
-    long n = tile / grid.per_image, top = tile % grid.per_image / grid.across * 4, left = tile % grid.across * 4;
-    long rows = min_long(4, height - top), columns = min_long(4, width - left);
-    for (long block = 0; block < blocks; block++) {
-      const float *in = m + (tile - first) * channels + block * 16;
-      v16 half[6][4];
-      for (int j = 0; j < 6; j++) {
-        v16 column[6];
-        for (int i = 0; i < 6; i++) column[i] = load16(in + (i * 6 + j) * stride);
-        output_map(column, half[j]);
-      }
-      v16 bias = job->bias ? load16(job->bias + block * 16) : (v16){0};
-      long corner = (((n * blocks + block) * height + top) * width + left) * 16;
-      for (int i = 0; i < 4; i++) {
-        v16 row[6] = {half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]}, out[4];
-        output_map(row, out);
-        if (i >= rows) break;
-        float *y = job->y + corner + i * width * 16;
-        const float *residual = job->residual ? job->residual + corner + i * width * 16 : NULL;
-        for (int j = 0; j < 4; j++) {
-          if (j >= columns) break;
-          v16 value = out[j] + bias;
-          if (residual) value += load16(residual + j * 16);
-          put(y + j * 16, &value, job->streams);
-        }
-      }
-    }
-  }
-}
-
 static void forward_body(void *context, int thread, int threads) {
-  const forward_job *job = context;
+  const winograd_job *job = context;
   long inputs = job->inputs, outputs = job->outputs, block = tile_block(inputs, outputs);
   long v_stride = point_stride(block, inputs), m_stride = point_stride(block, outputs);
   long u_stride = point_stride(inputs, outputs);
-  float *v = job->workspace + thread * forward_workspace_per_thread(inputs, outputs), *m = v + POINTS * v_stride;
+  float *v = job->workspace + thread * workspace_per_thread(inputs, outputs), *m = v + POINTS * v_stride;
   span mine = share_of(tiles_of(job->conv).all, thread, threads);
   // Blocks of equal size, so that none is left with a few tiles.
   long count = (mine.last - mine.first + block - 1) / block;
   for (long index = 0; index < count; index++) {
     long first = mine.first + (mine.last - mine.first) * index / count;
     long last = mine.first + (mine.last - mine.first) * (index + 1) / count;
-    transform_input(job->x, job->conv, inputs, first, last, v, v_stride);
+    transform_input(job->x, job->conv, inputs, first, last, (span){0, inputs / 16}, v, v_stride);
     for (int point = 0; point < POINTS; point++)
       ck_gemm(
-        last - first, outputs, inputs, v + point * v_stride, inputs, 1, job->transformed + point * u_stride,
+        last - first, outputs, inputs, v + point * v_stride, inputs, 1, job->weights + point * u_stride,
         m + point * m_stride, outputs, 0);
-    transform_output(job, first, last, m, m_stride);
+    transform_output(job, first, last, (span){0, outputs / 16}, m, m_stride);
   }
   if (job->streams) end_of_stream();
 }
 
-static void run(forward_job job) {
+static void run(winograd_job job) {
   job.streams = streams(job.y, job.conv->samples * job.outputs * job.conv->height * job.conv->width);
-  ck_parallel(forward_body, &job);
+  if (packs(job.conv))
+    ck_parallel(forward_body, &job);
+  else
+    winograd_panels(&job);
 }
 
 void ck_winograd_forward(
-  const ck_winograd *conv, const float *x, const float *transformed, const float *bias, const float *residual, float *y,
+  const ck_winograd *conv, const float *x, const float *weights, const float *bias, const float *residual, float *y,
   float *workspace) {
-  run((forward_job){conv, conv->inputs, conv->outputs, x, transformed, bias, residual, y, workspace});
+  run((winograd_job){conv, conv->inputs, conv->outputs, 0, x, weights, bias, residual, y, workspace});
 }
 
 void ck_winograd_backward_data(
-  const ck_winograd *conv, const float *dy, const float *transformed, const float *residual, float *dx,
-  float *workspace) {
-  run((forward_job){conv, conv->outputs, conv->inputs, dy, transformed, NULL, residual, dx, workspace});
+  const ck_winograd *conv, const float *dy, const float *weights, const float *residual, float *dx, float *workspace) {
+  run((winograd_job){conv, conv->outputs, conv->inputs, 1, dy, weights, NULL, residual, dx, workspace});
 }

@@ -100,7 +100,7 @@ static void alone_body(void *context, int thread, int threads) {
   span mine = share_of(tiles_of(conv).all, thread, threads);
   for (long begin = mine.first; begin < mine.last; begin += block) {
     long end = min_long(begin + block, mine.last), depth = end - begin;
-    transform_input(job->x, conv, inputs, begin, end, v, stride.v);
+    transform_input(job->x, conv, inputs, begin, end, (span){0, inputs / 16}, v, stride.v);
     transform_output_gradient(job, begin, end, d, stride.d, 0, depth);
     for (int point = 0; point < POINTS; point++)
       ck_gemm(
@@ -123,7 +123,7 @@ static void together_body(void *context, int thread, int threads) {
   for (long begin = 0; begin < tiles; begin += block) {
     long depth = min_long(block, tiles - begin);
     span mine = share_of(depth, thread, threads);
-    transform_input(job->x, conv, inputs, begin + mine.first, begin + mine.last, v + mine.first * inputs, stride.v);
+    transform_input(job->x, conv, inputs, begin + mine.first, begin + mine.last, (span){0, inputs / 16}, v + mine.first * inputs, stride.v);
     transform_output_gradient(job, begin + mine.first, begin + mine.last, d, stride.d, mine.first, depth);
     ck_barrier();
     for (long item = products.first; item < products.last; item++) {

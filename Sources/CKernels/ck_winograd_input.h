@@ -4,9 +4,9 @@
 
 #pragma clang fp contract(fast)
 
-/// V[point][tile][inputs] of the tiles first..<last of x, tile first being row 0.
+/// Blocks `those` of V[point][tile][inputs] of the tiles first..<last of x, tile first being row 0.
 CK_CLONES static void transform_input(
-  const float *x, const ck_winograd *conv, long channels, long first, long last, float *v, long stride) {
+  const float *x, const ck_winograd *conv, long channels, long first, long last, span those, float *v, long stride) {
   long height = conv->height, width = conv->width, blocks = channels / 16;
   tile_grid grid = tiles_of(conv);
   for (long tile = first; tile < last; tile++) {
@@ -14,7 +14,7 @@ CK_CLONES static void transform_input(
     long left = tile % grid.across * 4 - 1;
     int inside = top >= 0 && left >= 0 && top + 6 <= height && left + 6 <= width;
     const float *ahead = pixels_ahead(conv, x, channels, tile, 1);
-    for (long block = 0; block < blocks; block++) {
+    for (long block = those.first; block < those.last; block++) {
       fetch_ahead(conv, ahead, block);
       const float *plane = x + (n * blocks + block) * height * width * 16;
       v16 columns[6][6];

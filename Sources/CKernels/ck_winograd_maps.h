@@ -25,16 +25,22 @@ enum { POINTS = 36 };
 
 // MARK: one-dimensional maps, on vectors of 16 channels
 
+/// *out = row `i` of G g, i a constant where this is inlined. No sum has two products, of which a compiler might round either: a row has the
+/// same bits wherever it is computed.
+CK_INLINE void filter_row(const int i, const v16 g[3], v16 *out) {
+  v16 even_a = g[0] + g[2] * A2, even_b = g[0] + g[2] * B2;
+  if (i == 0) *out = g[0] * G0;
+  if (i == 1) *out = (even_a + g[1] * PA) * GA;
+  if (i == 2) *out = (even_a - g[1] * PA) * GA;
+  if (i == 3) *out = (even_b + g[1] * PB) * GB;
+  if (i == 4) *out = (even_b - g[1] * PB) * GB;
+  if (i == 5) *out = g[2];
+}
+
 /// out = G g: 3 → 6.
 CK_INLINE void filter_map(const v16 g[3], v16 out[6]) {
-  v16 even_a = (g[0] + g[2] * A2) * GA, odd_a = g[1] * (PA * GA);
-  v16 even_b = (g[0] + g[2] * B2) * GB, odd_b = g[1] * (PB * GB);
-  out[0] = g[0] * G0;
-  out[1] = even_a + odd_a;
-  out[2] = even_a - odd_a;
-  out[3] = even_b + odd_b;
-  out[4] = even_b - odd_b;
-  out[5] = g[2];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 6; i++) filter_row(i, g, &out[i]);
 }
 
 /// out = Gᵀ m: 6 → 3.

@@ -77,13 +77,27 @@ struct ConvOracle {
 }
 
 extension KernelTests {
-  @Test(arguments: ConvCase.table) func winograd(_ k: ConvCase) {
+  /// And with more weights than are transformed beforehand: up to four tiles, whose sums are in registers; tiles that threads share, with fewer
+  /// and with more threads than panels; two rounds of tiles of their own; sums of more than 256 inputs.
+  static let winogradCases =
+    ConvCase.table + [
+      ConvCase(samples: 1, inputs: 80, outputs: 96, height: 4, width: 4),
+      ConvCase(samples: 1, inputs: 96, outputs: 80, height: 4, width: 6, threads: 1),
+      ConvCase(samples: 3, inputs: 288, outputs: 48, height: 3, width: 4),
+      ConvCase(samples: 1, inputs: 112, outputs: 80, height: 8, width: 7, threads: 3),
+      ConvCase(samples: 2, inputs: 80, outputs: 96, height: 9, width: 11, threads: 7),
+      ConvCase(samples: 3, inputs: 272, outputs: 48, height: 11, width: 8),
+      ConvCase(samples: 3, inputs: 80, outputs: 112, height: 33, width: 34),
+    ]
+
+  @Test(arguments: winogradCases) func winograd(_ k: ConvCase) {
     let o = ConvOracle(k)
     var conv = ck_winograd(
       samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width, keeps: 0)
     withThreads(k.threads) {
-      let transformed = Guarded(empty: ck_winograd_weights(&conv))
-      ck_winograd_transform(&conv, o.weights(o.w), transformed.pointer)
+      let packs = ck_winograd_weights(&conv) > 0
+      let transformed = packs ? Guarded(empty: ck_winograd_weights(&conv)) : Guarded(o.weights(o.w))
+      if packs { ck_winograd_transform(&conv, o.weights(o.w), transformed.pointer) }
       let workspace = Guarded(empty: ck_winograd_forward_workspace(&conv))
       let found = Guarded(o.output(o.residual))
       ck_winograd_forward(
@@ -93,8 +107,8 @@ extension KernelTests {
       ck_winograd_forward(&conv, o.input(o.x), transformed.pointer, nil, nil, unfused.pointer, workspace.pointer)
       #expect(relativeError(unfused.values, o.output(o.plainY)) < 1e-5)
 
-      let turned = Guarded(empty: ck_winograd_weights(&conv))
-      ck_winograd_transform_backward(&conv, o.weights(o.w), turned.pointer)
+      let turned = packs ? Guarded(empty: ck_winograd_weights(&conv)) : Guarded(o.weights(o.w))
+      if packs { ck_winograd_transform_backward(&conv, o.weights(o.w), turned.pointer) }
       let dataWorkspace = Guarded(empty: ck_winograd_backward_data_workspace(&conv))
       let foundDx = Guarded(empty: o.input(o.x).count)
       ck_winograd_backward_data(&conv, o.output(o.dy), turned.pointer, nil, foundDx.pointer, dataWorkspace.pointer)

@@ -8,7 +8,8 @@ typedef struct {
   int keeps;  ///< whether transformed weights serve many runs; only the kernels of ck_bf16.h ask
 } ck_winograd;
 
-/// Floats that transformed weights take, for either direction.
+/// Floats that transformed weights take, for either direction; 0 where they are so many that they are transformed anew in every run: then
+/// the passes take w itself.
 long ck_winograd_weights(const ck_winograd *conv);
 
 /// Floats of workspace for forward, backward data and backward weights.
@@ -22,17 +23,16 @@ void ck_winograd_transform(const ck_winograd *conv, const float *w, float *trans
 /// Transforms the same forward weights w (OIhw16i16o) for `ck_winograd_backward_data`.
 void ck_winograd_transform_backward(const ck_winograd *conv, const float *w, float *transformed);
 
-/// y = conv(x, w) + bias + residual.
+/// y = conv(x, w) + bias + residual, `weights` w or what `ck_winograd_transform` made of it.
 ///   x (N, inputs, H, W) blocked;  bias (outputs) or NULL;  residual like y or NULL, may be y;  y (N, outputs, H, W)
 ///   blocked.
 void ck_winograd_forward(
-  const ck_winograd *conv, const float *x, const float *transformed, const float *bias, const float *residual, float *y,
+  const ck_winograd *conv, const float *x, const float *weights, const float *bias, const float *residual, float *y,
   float *workspace);
 
-/// dx = convᵀ(dy, w) + residual, `transformed` from `ck_winograd_transform_backward`. residual like dx or NULL, may be
-/// dx.
+/// dx = convᵀ(dy, w) + residual, `weights` w or what `ck_winograd_transform_backward` made of it. residual like dx or NULL, may be dx.
 void ck_winograd_backward_data(
-  const ck_winograd *conv, const float *dy, const float *transformed, const float *residual, float *dx,
+  const ck_winograd *conv, const float *dy, const float *weights, const float *residual, float *dx,
   float *workspace);
 
 /// dw (OIhw16i16o) = Σ over samples and pixels of x·dy, overwritten.

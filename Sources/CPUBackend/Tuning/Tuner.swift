@@ -35,9 +35,7 @@ final class Tuner {
       return kernel
     }
     var candidates: [ConvolutionKernel] = []
-    let order: [ConvolutionAlgorithm] =
-      problem.isOneTile ? [.direct, .winograd, .dnnlWinograd] : [.winograd, .direct, .dnnlWinograd]
-    for algorithm in order where options.allows(algorithm) {
+    for algorithm in [ConvolutionAlgorithm.winograd, .direct, .dnnlWinograd] where options.allows(algorithm) {
       guard let kernel = try ConvolutionKernel.make(problem, algorithm) else { continue }
       candidates.append(kernel)
       // The order is that of preference.

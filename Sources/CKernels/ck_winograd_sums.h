@@ -1,0 +1,79 @@
+/// Products with weights that are transformed in registers, for up to four tiles: U is written nowhere.
+#pragma once
+#include "ck_winograd_maps.h"
+
+#pragma clang fp contract(fast)
+
+/// The sums over all inputs of one block of outputs.
+typedef struct {
+  const float *w;  ///< [inputs/16][tap][16 i][16 o]
+  const float *v;  ///< [point][tile][inputs]
+  float *m;        ///< [point][tile][m_row]
+  long inputs, v_stride, m_stride, m_row;
+} winograd_sums;
+
+/// Fetches what row `row` of points, a constant, has to fetch of the taps at `w` that come next: the six rows fetch all nine.
+CK_INLINE void fetch_taps(const int row, const float *w) {
+  __builtin_prefetch(w + row * 256);
+  if (row < 3) __builtin_prefetch(w + (row + 6) * 256);
+}
+
+/// U at the six points of row `row`, a constant, of 16 outputs and one input, whose taps are 256 floats apart.
+CK_INLINE void transform_taps(const int row, const float *w, v16 u[6]) {
+  v16 half[3];
+#pragma clang loop unroll(full)
+  for (int j = 0; j < 3; j++) {
+    v16 g[3] = {load16(w + j * 256), load16(w + (3 + j) * 256), load16(w + (6 + j) * 256)};
+    filter_row(row, g, &half[j]);
+  }
+  filter_map(half, u);
+}
+
+/// M at the six points of row `row` for `tiles` ≤ 4 tiles, both constants where this is inlined. Sums are added in the order of `ck_gemm`.
+CK_INLINE void sum_row(const int row, const int tiles, const winograd_sums *s) {
+  const float *v = s->v + row * 6 * s->v_stride, *w = s->w;
+  float *m = s->m + row * 6 * s->m_stride;
+  long next = s->inputs * 9 * 16;
+  for (long begin = 0; begin < s->inputs; begin += CK_DEPTH) {
+    long end = min_long(begin + CK_DEPTH, s->inputs);
+    v16 sum[6][4];
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 6; j++)
+#pragma clang loop unroll(full)
+      for (int t = 0; t < tiles; t++) sum[j][t] = (v16){0};
+    for (long block = begin; block < end; block += 16, w += 9 * 256)
+#pragma clang loop unroll(disable)
+      for (int i = 0; i < 16; i++) {
+        v16 u[6];
+        transform_taps(row, w + i * 16, u);
+        fetch_taps(row, w + next + i * 16);
+#pragma clang loop unroll(full)
+        for (int j = 0; j < 6; j++)
+#pragma clang loop unroll(full)
+          for (int t = 0; t < tiles; t++) {
+            float a = v[j * s->v_stride + t * s->inputs + block + i];
+            sum[j][t] += a * u[j];
+          }
+      }
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 6; j++)
+#pragma clang loop unroll(full)
+      for (int t = 0; t < tiles; t++) {
+        float *to = m + j * s->m_stride + t * s->m_row;
+        store16(to, begin > 0 ? load16(to) + sum[j][t] : sum[j][t]);
+      }
+  }
+}
+
+CK_CLONES static void sum_rows(long tiles, winograd_sums s) {
+#define ROWS(count)                                                                             \
+  sum_row(0, count, &s), sum_row(1, count, &s), sum_row(2, count, &s), sum_row(3, count, &s), \
+    sum_row(4, count, &s), sum_row(5, count, &s)
+  switch (tiles) {
+    case 1: ROWS(1); break;
+    case 2: ROWS(2); break;
+    case 3: ROWS(3); break;
+    case 4: ROWS(4); break;
+  }
+#undef ROWS
+}
