@@ -323,6 +323,7 @@ int main(int count, char **arguments) {
       bf16(3, 80, 112, 8, 8);
       bf16(2, 32, 48, 27, 25);
       bf16(1, 16, 64, 28, 5);
+      bf16(2, 128, 144, 9, 7);
     }
     elementwise(1);
     elementwise(64);

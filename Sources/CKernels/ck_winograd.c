@@ -1,4 +1,6 @@
-#include "ck_winograd_forward.h"
+#include "ck_gemm.h"
+#include "ck_winograd_panels.h"
+#include "ck_winograd_sums.h"
 
 #pragma clang fp contract(fast)
 
@@ -16,6 +18,8 @@ static long tile_block(long inputs, long outputs) {
   return max_long(24, min_long(fit / 12 * 12, 192));
 }
 
+static const winograd_arithmetic *arithmetic(void);
+
 long ck_winograd_weights(const ck_winograd *conv) {
   return packs(conv) ? POINTS * point_stride(conv->inputs, conv->outputs) : 0;
 }
@@ -26,7 +30,7 @@ static long workspace_per_thread(long inputs, long outputs) {
 }
 
 static long workspace(const ck_winograd *conv, long inputs, long outputs, int backward) {
-  if (!packs(conv)) return winograd_panels_workspace(conv, inputs, outputs, backward);
+  if (!packs(conv)) return winograd_panels_workspace(arithmetic(), conv, inputs, outputs, backward);
   return ck_threads() * workspace_per_thread(inputs, outputs);
 }
 
@@ -117,12 +121,27 @@ static void forward_body(void *context, int thread, int threads) {
   if (job->streams) end_of_stream();
 }
 
+static void transform_block_input(
+  const winograd_job *job, long first, long last, span those, float *v, long stride) {
+  transform_input(job->x, job->conv, job->inputs, first, last, those, v, stride);
+}
+
+static void multiply(long m, long n, long k, const float *a, const float *b, float *c) {
+  ck_gemm(m, n, k, a, k, 1, b, c, n, 0);
+}
+
+static const winograd_arithmetic *arithmetic(void) {
+  static const winograd_arithmetic narrow = {1, transform_block_input, transform_points, multiply};
+  static const winograd_arithmetic wide = {1, transform_block_input, transform_points, multiply, sum_few, 4};
+  return has_wide_registers() ? &wide : &narrow;
+}
+
 static void run(winograd_job job) {
   job.streams = streams(job.y, job.conv->samples * job.outputs * job.conv->height * job.conv->width);
   if (packs(job.conv))
     ck_parallel(forward_body, &job);
   else
-    winograd_panels(&job);
+    winograd_panels(arithmetic(), &job);
 }
 
 void ck_winograd_forward(

@@ -8,7 +8,7 @@ typedef struct {
   const ck_winograd *conv;
   long inputs, outputs;  ///< of this direction
   int backward;          ///< the weights are of the forward convolution: swap inputs and outputs, turn the filter by 180°
-  const float *x, *weights;  ///< the weights transformed, where `winograd_packs`
+  const float *x, *weights;  ///< the weights transformed, or as they are where they are transformed in panels
   const float *bias, *residual;
   float *y, *workspace;
   int streams;  ///< whether y is written past the caches
@@ -49,10 +49,3 @@ CK_CLONES static void transform_output(
     }
   }
 }
-
-// MARK: weights too many to be transformed beforehand (ck_winograd_panels.c)
-
-/// Floats of workspace for this direction.
-long winograd_panels_workspace(const ck_winograd *conv, long inputs, long outputs, int backward);
-
-void winograd_panels(const winograd_job *job);

@@ -2,10 +2,9 @@
 //
 // Transformed they are four times as many numbers. Where those do not stay in a cache, reading them takes longer than computing them anew
 // for every block of tiles, and keeping them takes four times the memory of the weights.
-#include "ck_winograd_forward.h"
-#include "ck_winograd_sums.h"
+#include "ck_winograd_panels.h"
 
-#pragma clang fp contract(fast)
+#include "ck_gemm.h"
 
 // MARK: how the work is divided
 
@@ -13,19 +12,21 @@
 enum { BLOCK = 128 };
 /// Tiles from which a thread takes blocks of its own, with all panels; below, threads share blocks and take panels.
 enum { OWN = 32 };
-/// Tiles that `sum_rows` takes.
-enum { IN_REGISTERS = 4 };
 
 /// Rounds of some blocks of tiles. In each all threads transform the input, and then share its items: a block and a panel of outputs each.
 typedef struct {
-  long tiles, inputs, panels;
+  long tiles, panels;
+  long depth;                         ///< numbers of a row of V
   long blocks, round;                 ///< in all, and at a time
   long v_stride, m_stride, u_stride;  ///< from one point to the next
   long v, own, turned;  ///< floats of V of one block, of what each thread has, and of its turned weights
 } panel_plan;
 
-static panel_plan plan_of(const ck_winograd *conv, long inputs, long outputs, int backward, long threads) {
-  panel_plan plan = {.tiles = tiles_of(conv).all, .inputs = inputs, .panels = ceil_div(outputs, CK_PANEL)};
+static panel_plan plan_of(
+  const winograd_arithmetic *arithmetic, const ck_winograd *conv, long inputs, long outputs, int backward) {
+  panel_plan plan = {
+    .tiles = tiles_of(conv).all, .panels = ceil_div(outputs, CK_PANEL), .depth = inputs / arithmetic->inputs};
+  long threads = ck_threads();
   plan.blocks = ceil_div(plan.tiles, BLOCK);
   if (plan.tiles >= threads * OWN) {
     plan.blocks = round_up(plan.blocks, threads);
@@ -35,44 +36,24 @@ static panel_plan plan_of(const ck_winograd *conv, long inputs, long outputs, in
     plan.blocks = plan.round = max_long(plan.blocks, min_long(ceil_div(threads, plan.panels), plan.tiles));
   }
   long block = ceil_div(plan.tiles, plan.blocks);
-  plan.v_stride = point_stride(block, inputs);
+  plan.v_stride = point_stride(block, plan.depth);
   plan.m_stride = point_stride(block, CK_PANEL);
-  plan.u_stride = point_stride(inputs, CK_PANEL);
+  plan.u_stride = point_stride(plan.depth, CK_PANEL);
   plan.v = POINTS * plan.v_stride;
   plan.turned = backward ? inputs * 9 * CK_PANEL : 0;
   plan.own = POINTS * plan.m_stride + 6 * plan.u_stride + plan.turned;
   return plan;
 }
 
-long winograd_panels_workspace(const ck_winograd *conv, long inputs, long outputs, int backward) {
-  panel_plan plan = plan_of(conv, inputs, outputs, backward, ck_threads());
+long winograd_panels_workspace(
+  const winograd_arithmetic *arithmetic, const ck_winograd *conv, long inputs, long outputs, int backward) {
+  panel_plan plan = plan_of(arithmetic, conv, inputs, outputs, backward);
   return plan.round * plan.v + ck_threads() * plan.own;
 }
 
 CK_INLINE span block_of(const panel_plan *plan, long index) { return share_of(plan->tiles, index, plan->blocks); }
 
 // MARK: weights
-
-/// U at the six points of row `row`, a constant where this is inlined: [6][inputs][width].
-CK_INLINE void transform_row(const int row, const float *w, long inputs, long width, float *u, long stride) {
-  long next = inputs * 9 * width;
-  for (long half = 0; half < width; half += 16)
-    for (long block = 0; block < inputs; block += 16, w += 9 * 256)
-#pragma clang loop unroll(disable)
-      for (int i = 0; i < 16; i++) {
-        v16 points[6];
-        transform_taps(row, w + i * 16, points);
-        fetch_taps(row, w + next + i * 16);
-        for (int j = 0; j < 6; j++) store16(u + j * stride + (block + i) * width + half, points[j]);
-      }
-}
-
-CK_CLONES static void transform_points(int row, const float *w, long inputs, long width, float *u, long stride) {
-#define ROW(index) \
-  case index: transform_row(index, w, inputs, width, u, stride); break
-  switch (row) { ROW(0); ROW(1); ROW(2); ROW(3); ROW(4); ROW(5); }
-#undef ROW
-}
 
 /// The weights of block `block` of the inputs' gradient, [inputs/16][tap][16 i][16 o] as those of the forward pass are.
 CK_CLONES static void turn_weights(const winograd_job *job, long block, float *turned) {
@@ -90,6 +71,7 @@ CK_CLONES static void turn_weights(const winograd_job *job, long block, float *t
 // MARK: forward, backward data
 
 typedef struct {
+  const winograd_arithmetic *arithmetic;
   const winograd_job *job;
   panel_plan plan;
 } panel_job;
@@ -97,6 +79,7 @@ typedef struct {
 /// One panel of the outputs of the tiles of a block, whose V is `v`.
 static void run_item(const panel_job *panels, span tiles, long panel, const float *v, float *own) {
   const winograd_job *job = panels->job;
+  const winograd_arithmetic *arithmetic = panels->arithmetic;
   const panel_plan *plan = &panels->plan;
   long count = tiles.last - tiles.first, width = panel_width(panel, job->outputs), column = job->inputs * 9 * 16;
   span blocks = {panel * CK_PANEL / 16, (panel * CK_PANEL + width) / 16};
@@ -106,18 +89,17 @@ static void run_item(const panel_job *panels, span tiles, long panel, const floa
     for (long half = 0; half < width / 16; half++) turn_weights(job, blocks.first + half, turned + half * column);
     w = turned;
   }
-  if (count <= IN_REGISTERS && has_wide_registers()) {
+  if (arithmetic->sum_few && count <= arithmetic->few) {
     for (long half = 0; half < width / 16; half++)
-      sum_rows(
-        count,
-        (winograd_sums){w + half * column, v, m + half * 16, job->inputs, plan->v_stride, plan->m_stride, width});
+      arithmetic->sum_few(
+        count, w + half * column, v, m + half * 16, job->inputs, plan->v_stride, plan->m_stride, width);
   } else {
     for (int row = 0; row < 6; row++) {
-      transform_points(row, w, job->inputs, width, u, plan->u_stride);
+      arithmetic->transform_points(row, w, job->inputs, width, u, plan->u_stride);
       for (int j = 0; j < 6; j++)
-        ck_gemm(
-          count, width, job->inputs, v + (row * 6 + j) * plan->v_stride, job->inputs, 1, u + j * plan->u_stride,
-          m + (row * 6 + j) * plan->m_stride, width, 0);
+        arithmetic->multiply(
+          count, width, plan->depth, v + (row * 6 + j) * plan->v_stride, u + j * plan->u_stride,
+          m + (row * 6 + j) * plan->m_stride);
     }
   }
   transform_output(job, tiles.first, tiles.last, blocks, m, plan->m_stride);
@@ -135,8 +117,8 @@ static void transform_blocks(const panel_job *panels, long first, long last, flo
       long before = (tile - start) * channels;
       span those = {max_long(mine.first - before, 0), min_long(mine.last - before, channels)};
       if (those.first >= those.last) continue;
-      transform_input(
-        job->x, job->conv, job->inputs, tile, tile + 1, those, v + (tile - tiles.first) * job->inputs, plan->v_stride);
+      panels->arithmetic->transform_input(
+        job, tile, tile + 1, those, v + (tile - tiles.first) * plan->depth, plan->v_stride);
     }
   }
 }
@@ -159,7 +141,8 @@ static void panel_body(void *context, int thread, int threads) {
   if (panels->job->streams) end_of_stream();
 }
 
-void winograd_panels(const winograd_job *job) {
-  panel_job panels = {job, plan_of(job->conv, job->inputs, job->outputs, job->backward, ck_threads())};
+void winograd_panels(const winograd_arithmetic *arithmetic, const winograd_job *job) {
+  panel_job panels = {
+    arithmetic, job, plan_of(arithmetic, job->conv, job->inputs, job->outputs, job->backward)};
   ck_parallel(panel_body, &panels);
 }

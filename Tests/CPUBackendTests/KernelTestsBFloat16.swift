@@ -10,7 +10,8 @@ extension KernelTests {
     /// Of white noise, which Winograd's maps serve worst: it measures 1.1e-2; a pixel of 400 that is missing shows as 5e-2.
     static let winogradBound = 1.6e-2
 
-    /// And of more tiles than those whose weights are transformed as they are needed.
+    /// And with more tiles; and with more weights than are transformed beforehand: tiles that threads share, fewer and more than panels, and
+    /// tiles of their own.
     static let winogradCases =
       ConvCase.table + [
         ConvCase(samples: 3, inputs: 32, outputs: 48, height: 19, width: 21),
@@ -20,15 +21,16 @@ extension KernelTests {
         ConvCase(samples: 3, inputs: 32, outputs: 64, height: 4, width: 4, threads: 6),
         ConvCase(samples: 4, inputs: 80, outputs: 48, height: 20, width: 20, threads: 7),
         ConvCase(samples: 4, inputs: 16, outputs: 16, height: 24, width: 24, threads: 3),
+        ConvCase(samples: 1, inputs: 128, outputs: 144, height: 4, width: 5, threads: 7),
+        ConvCase(samples: 2, inputs: 144, outputs: 112, height: 9, width: 11, threads: 3),
+        ConvCase(samples: 3, inputs: 288, outputs: 80, height: 20, width: 21),
       ]
 
-    @Test(arguments: winogradCases, [false, true]) func winograd(_ k: ConvCase, keeps: Bool) {
+    @Test(arguments: winogradCases) func winograd(_ k: ConvCase) {
       let o = ConvOracle(k)
       var conv = ck_winograd(
-        samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width, keeps: keeps ? 1 : 0
-      )
+        samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width)
       withThreads(k.threads) {
-        // Few tiles take the weights as they are, unless transformed ones serve many runs.
         let packs = ck_bf16_winograd_weights(&conv) > 0
         let transformed = packs ? Guarded(bytes: ck_bf16_winograd_weights(&conv)) : Guarded(o.weights(o.w))
         if packs { ck_bf16_winograd_transform(&conv, o.weights(o.w), transformed.pointer) }

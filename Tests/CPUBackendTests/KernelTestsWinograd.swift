@@ -93,7 +93,7 @@ extension KernelTests {
   @Test(arguments: winogradCases) func winograd(_ k: ConvCase) {
     let o = ConvOracle(k)
     var conv = ck_winograd(
-      samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width, keeps: 0)
+      samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width)
     withThreads(k.threads) {
       let packs = ck_winograd_weights(&conv) > 0
       let transformed = packs ? Guarded(empty: ck_winograd_weights(&conv)) : Guarded(o.weights(o.w))

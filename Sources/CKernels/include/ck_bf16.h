@@ -6,8 +6,7 @@
 /// 1 where the processor has what the functions of this header need. None may be called where it is 0.
 int ck_bf16_available(void);
 
-/// As their namesakes in ck_winograd.h, with the products of the transformed operands in bfloat16. Sizes are bytes. Transformed weights
-/// of no size are none, where tiles are few and the weights change: then `weights` are w itself.
+/// As their namesakes in ck_winograd.h, with the products of the transformed operands in bfloat16. Sizes are bytes.
 size_t ck_bf16_winograd_weights(const ck_winograd *conv);
 size_t ck_bf16_winograd_weights_backward(const ck_winograd *conv);
 size_t ck_bf16_winograd_forward_workspace(const ck_winograd *conv);

@@ -5,7 +5,6 @@
 
 typedef struct {
   long samples, inputs, outputs, height, width;  ///< inputs % 16 = outputs % 16 = 0; any height and width
-  int keeps;  ///< whether transformed weights serve many runs; only the kernels of ck_bf16.h ask
 } ck_winograd;
 
 /// Floats that transformed weights take, for either direction; 0 where they are so many that they are transformed anew in every run: then

@@ -56,7 +56,6 @@ extension ConvolutionProblem {
     guard isBlocked, kernel.dimensions.suffix(2) == [3, 3], convolution == Convolution(stride: 1, padding: .init(1))
     else { return nil }
     return ck_winograd(
-      samples: input[0], inputs: kernel[1], outputs: kernel[0], height: input[2], width: input[3],
-      keeps: constantWeights ? 1 : 0)
+      samples: input[0], inputs: kernel[1], outputs: kernel[0], height: input[2], width: input[3])
   }
 }

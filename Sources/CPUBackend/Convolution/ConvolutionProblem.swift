@@ -40,8 +40,8 @@ struct ConvolutionProblem: Hashable {
   /// Whether both channel counts fill whole blocks.
   var isBlocked: Bool { kernel[0] % Layout.block == 0 && kernel[1] % Layout.block == 0 }
 
-  /// Whether an image is so small that constant weights are read for one tile of Winograd's: it would read four times as many numbers as a
-  /// direct algorithm. By the image alone, so that a sample does not depend on its batch.
+  /// Whether an image is so small that weights are read for one tile of it: constant ones, packed to 16 bits for a direct algorithm, are half
+  /// of what Winograd reads. By the image alone, so that a sample does not depend on its batch.
   var isOneTile: Bool { constantWeights && input[2] <= 4 && input[3] <= 4 }
 
   var inputLayout: Layout { kernel[1] % Layout.block == 0 ? .blocked : .plain }
