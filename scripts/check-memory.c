@@ -104,6 +104,21 @@ static void winograd(long samples, long inputs, long outputs, long height, long 
   release("winograd");
 }
 
+static void thin(long samples, long inputs, long outputs, long height, long width) {
+  ck_thin conv = {samples, inputs, outputs, height, width};
+  long pixels = samples * height * width;
+  float *x = floats(pixels * inputs), *y = floats(pixels * outputs), *bias = floats(outputs);
+  float *w = floats(9 * inputs * outputs), *packed = floats(ck_thin_weights(&conv));
+  ck_thin_pack(&conv, w, packed);
+  ck_thin_forward(&conv, x, packed, bias, y, y, workspace_of(ck_thin_workspace(&conv)));
+  release("thin");
+}
+
+static void linear(long m, long n, long k) {
+  ck_linear(floats(m * k), floats(n * k), floats(m * n), m, n, k);
+  release("linear");
+}
+
 static float *bytes(size_t size) { return workspace_of((long)((size + 3) / 4)); }
 
 static void bf16_direct(
@@ -317,6 +332,12 @@ int main(int count, char **arguments) {
     winograd(1, 80, 96, 7, 8);
     winograd(2, 288, 48, 9, 13);
     winograd(3, 96, 80, 25, 20);
+    thin(2, 32, 1, 28, 28);
+    thin(1, 16, 3, 5, 7);
+    thin(1, 48, 2, 3, 1500);
+    linear(1, 64, 128);
+    linear(5, 37, 45);
+    linear(64, 100, 129);
     if (rounds_too) {
       bf16(2, 32, 48, 7, 9);
       bf16(1, 16, 16, 1, 1);

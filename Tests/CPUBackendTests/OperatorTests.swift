@@ -15,10 +15,10 @@ struct OperatorTests {
       let algorithms: Set<ConvolutionAlgorithm> =
         switch self {
         case .amx: [.amx, .direct]
-        case .winograd: [.winograd, .direct]
+        case .winograd: [.winograd, .thin, .direct]
         case .direct: [.direct]
         case .dnnlWinograd: [.dnnlWinograd]
-        case .bfloat16: [.amx, .bfloat16, .direct]
+        case .bfloat16: [.amx, .bfloat16, .thin, .direct]
         }
       return CPUBackend(
         .init(

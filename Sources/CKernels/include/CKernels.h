@@ -16,6 +16,8 @@
 #include "ck_elementwise.h"
 #include "ck_norm.h"
 #include "ck_winograd.h"
+#include "ck_linear.h"
+#include "ck_thin.h"
 #include "ck_attention.h"
 #include "ck_bf16.h"
 #include "ck_optimizer.h"

@@ -53,8 +53,7 @@ extension ConvolutionKernel {
 extension ConvolutionProblem {
   /// The kernels' form of the problem; nil where Winograd does not serve.
   var winogradDescription: ck_winograd? {
-    guard isBlocked, kernel.dimensions.suffix(2) == [3, 3], convolution == Convolution(stride: 1, padding: .init(1))
-    else { return nil }
+    guard isBlocked, isUnitThreeByThree else { return nil }
     return ck_winograd(
       samples: input[0], inputs: kernel[1], outputs: kernel[0], height: input[2], width: input[3])
   }

@@ -40,6 +40,11 @@ struct ConvolutionProblem: Hashable {
   /// Whether both channel counts fill whole blocks.
   var isBlocked: Bool { kernel[0] % Layout.block == 0 && kernel[1] % Layout.block == 0 }
 
+  /// Whether it is 3×3, of stride 1 and padding 1.
+  var isUnitThreeByThree: Bool {
+    kernel.dimensions.suffix(2) == [3, 3] && convolution == Convolution(stride: 1, padding: .init(1))
+  }
+
   /// Whether an image is so small that weights are read for one tile of it: constant ones, packed to 16 bits for a direct algorithm, are half
   /// of what Winograd reads. By the image alone, so that a sample does not depend on its batch.
   var isOneTile: Bool { constantWeights && input[2] <= 4 && input[3] <= 4 }
@@ -67,6 +72,8 @@ public enum ConvolutionAlgorithm: String, CaseIterable, Sendable {
   case bfloat16
   /// Our Winograd F(4×4, 3×3) in FP32; errors near 1e-6.
   case winograd
+  /// Our product for 3×3 kernels with at most three outputs, forward; errors near 1e-7.
+  case thin
   /// oneDNN's direct algorithm: every shape.
   case direct
   /// oneDNN's Winograd: AVX-512, version 2 only; errors near 1e-5.

@@ -11,10 +11,18 @@ extension Lowering {
     let n = yShape[yShape.rank - 1]
     let k = transposeA ? aShape[aShape.rank - 2] : aShape[aShape.rank - 1]
     var batch = yShape.count / (m * n)
+    // Libraries sum a row differently by how many rows there are. Row by row, an image does not depend on its batch.
+    let oneByOne = options.tuning == .fixed && bShape.rank == 2 && !transposeA
     // One matrix for the whole batch: the batch is just more rows.
     if bShape.rank == 2, !transposeA { (m, batch) = (m * batch, 1) }
-    // Libraries sum a row differently by how many rows there are. Row by row, an image does not depend on its batch.
-    if options.tuning == .fixed, bShape.rank == 2, !transposeA { (m, batch) = (1, m) }
+    if bShape.rank == 2, !transposeA, transposeB, oneByOne || m <= Matmul.fewRows {
+      emit(
+        Step(label: "linear", reads: [a, b], writes: [y], flops: 2 * Double(m) * Double(n) * Double(k)) { _ in
+          ck_linear(a.floats, b.floats, y.floats, m, n, k)
+        })
+      return
+    }
+    if oneByOne { (m, batch) = (1, m) }
     let (aStep, bStep) = (aShape.rank == 2 && bShape.rank > 2 ? 0 : m * k, bShape.rank == 2 ? 0 : k * n)
     let gemm = Matmul(
       transposeA: transposeA, transposeB: transposeB, m: m, n: n, k: k, useAMX: options.allows(.amx),
@@ -45,6 +53,9 @@ struct Matmul {
   var useAMX: Bool
   /// Whether AMX rounds operands to bfloat16 instead of splitting them.
   var rounds: Bool
+
+  /// Rows up to which `ck_linear`, which packs nothing, is faster than a library.
+  static let fewRows = 16
 
   /// Splitting and packing the operands pays where each of their numbers is used often enough.
   private var splits: Bool { useAMX && min(m, n, k) >= 64 }

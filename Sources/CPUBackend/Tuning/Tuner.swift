@@ -35,7 +35,7 @@ final class Tuner {
       return kernel
     }
     var candidates: [ConvolutionKernel] = []
-    for algorithm in [ConvolutionAlgorithm.winograd, .direct, .dnnlWinograd] where options.allows(algorithm) {
+    for algorithm in [ConvolutionAlgorithm.winograd, .thin, .direct, .dnnlWinograd] where options.allows(algorithm) {
       guard let kernel = try ConvolutionKernel.make(problem, algorithm) else { continue }
       candidates.append(kernel)
       // The order is that of preference.

@@ -8,7 +8,7 @@ import CKernels
 
 /// The convolution algorithms that timing chose on this machine: one line each, `algorithm<tab>problem`.
 ///
-/// The file's name says for which processor, library and thread count the choices hold.
+/// The file's name says for which processor, library, kernels and thread count the choices hold.
 final class TuningCache {
   private let url: URL?
   private var choices: [String: ConvolutionAlgorithm]
@@ -16,10 +16,14 @@ final class TuningCache {
   private let seeds: [String: ConvolutionAlgorithm]
   private var isDirty = false
 
+  /// Grows when a kernel becomes faster or slower: what was chosen before is timed anew.
+  private static let kernels = 2
+
   init?(_ options: CPUBackend.Options) {
     guard options.cacheFolder != nil || options.givenChoices != nil else { return nil }
     let features = "\(ck_amx_available() != 0 ? "amx" : "vector")-\(options.threads)"
-    let name = "tuning-\(TuningCache.processor)-dnnl\(DNNLEngine.version)-\(features).txt"
+    let name =
+      "tuning-\(TuningCache.processor)-dnnl\(DNNLEngine.version)-kernels\(TuningCache.kernels)-\(features).txt"
     url = options.cacheFolder?.appending(path: name)
     choices = options.givenChoices.map(Self.parse) ?? url.map(Self.read) ?? [:]
     seedURL = options.seedFolder?.appending(path: name)
