@@ -6,7 +6,7 @@
 /// As `tile` of ck_gemm.c: C tile (rows × 16·columns) = or += A·B over k words.
 CK_BF16_INLINE void tile(
   const int rows, const int columns, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b,
-  long b_row, float *c, long c_row, int accumulate) {
+  long b_row, float *c, long c_row, int accumulate, const float *next, long step) {
   __m512 sum[12][2];
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
@@ -22,10 +22,11 @@ CK_BF16_INLINE void tile(
       sum[i][0] = _mm512_dpbf16_ps(sum[i][0], b0, s);
       if (columns > 1) sum[i][1] = _mm512_dpbf16_ps(sum[i][1], b1, s);
     }
-    __builtin_prefetch(b + CK_AHEAD);
-    if (columns > 1) __builtin_prefetch(b + CK_AHEAD + 16);
+    __builtin_prefetch(next);
+    if (columns > 1) __builtin_prefetch(next + 16);
     a += a_column;
     b += b_row;
+    next += step;
   }
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
@@ -36,9 +37,9 @@ CK_BF16_INLINE void tile(
 /// All m rows of one strip of `columns`·16 columns.
 CK_BF16_INLINE void strip(
   const int columns, long m, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b,
-  long b_row, float *c, long c_row, int accumulate) {
-#define TILE(rows)                                                                                    \
-  tile(rows, columns, k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate), \
+  long b_row, float *c, long c_row, int accumulate, const float *next, long step) {
+#define TILE(rows)                                                                                                  \
+  tile(rows, columns, k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate, next, step), \
     i += rows
   long i = 0;
   while (m - i >= 12 && m - i != 16) TILE(12);
@@ -52,9 +53,9 @@ CK_BF16_INLINE void strip(
 /// Rows of B taken together: 32 columns of them, 16 KiB, stay in the first-level cache while the rows of A pass.
 enum { DEPTH = 128 };
 
-CK_BF16 void ck_bf16_gemm(
+CK_BF16 void ck_bf16_gemm_fetching(
   long m, long n, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b, float *c, long c_row,
-  int accumulate) {
+  int accumulate, const float *next, long step) {
   for (long l = 0; l < k; l += DEPTH) {
     long depth = min_long(DEPTH, k - l);
     int add = accumulate || l > 0;
@@ -62,13 +63,22 @@ CK_BF16 void ck_bf16_gemm(
       long width = panel_width(panel, n);
       const ck_pair_word *bp = b + panel_offset(panel, k) + l * width, *ap = a + l * a_column;
       float *cp = c + panel * CK_PANEL;
+      const float *fetched = next ? next + l * step : (const float *)(bp + CK_AHEAD);
+      long pace = next ? step : width;
       if (width == CK_PANEL)
-        strip(2, m, depth, ap, a_row, a_column, bp, width, cp, c_row, add);
+        strip(2, m, depth, ap, a_row, a_column, bp, width, cp, c_row, add, fetched, pace);
       else
-        strip(1, m, depth, ap, a_row, a_column, bp, width, cp, c_row, add);
+        strip(1, m, depth, ap, a_row, a_column, bp, width, cp, c_row, add, fetched, pace);
     }
   }
 }
+
+void ck_bf16_gemm(
+  long m, long n, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b, float *c, long c_row,
+  int accumulate) {
+  ck_bf16_gemm_fetching(m, n, k, a, a_row, a_column, b, c, c_row, accumulate, NULL, 0);
+}
+
 // MARK: operands of 32 bits
 
 /// 16 floats at p of which `n` exist, the others zero.

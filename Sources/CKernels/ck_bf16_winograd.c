@@ -1,7 +1,6 @@
 // Winograd's F(4×4, 3×3) with its products in bfloat16: forward, and the gradient of the input.
 #include "ck_bf16_winograd.h"
 #include "ck_winograd_panels.h"
-#include "ck_winograd_sums.h"
 
 #pragma clang fp contract(fast)
 
@@ -170,7 +169,6 @@ static void forward_body(void *context, int thread, int threads) {
 
 /// U at the six points of row `row`, a constant where this is inlined: [6][inputs/2][width].
 CK_BF16_INLINE void transform_row_rounded(const int row, const float *w, long inputs, long width, ck_pair_word *u, long stride) {
-  long next = inputs * 9 * width;
   for (long half = 0; half < width; half += 16)
     for (long block = 0; block < inputs; block += 16, w += 9 * 256)
 #pragma clang loop unroll(disable)
@@ -179,8 +177,6 @@ CK_BF16_INLINE void transform_row_rounded(const int row, const float *w, long in
         transform_taps(row, w + i * 16, even);
         transform_taps(row, w + i * 16 + 16, odd);
         for (int j = 0; j < 6; j++) store_paired(u + j * stride + (block + i) / 2 * width + half, &even[j], &odd[j]);
-        fetch_taps(row, w + next + i * 16);
-        fetch_taps(row, w + next + i * 16 + 16);
       }
 }
 
@@ -191,8 +187,9 @@ CK_BF16 static void transform_points_rounded(int row, const float *w, long input
 #undef ROW
 }
 
-static void multiply_rounded(long m, long n, long k, const float *a, const float *b, float *c) {
-  ck_bf16_gemm(m, n, k, (const ck_pair_word *)a, k, 1, (const ck_pair_word *)b, c, n, 0);
+static void multiply_rounded(
+  long m, long n, long k, const float *a, const float *b, float *c, const float *next, long step) {
+  ck_bf16_gemm_fetching(m, n, k, (const ck_pair_word *)a, k, 1, (const ck_pair_word *)b, c, n, 0, next, step);
 }
 
 static const winograd_arithmetic arithmetic = {

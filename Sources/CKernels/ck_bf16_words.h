@@ -31,6 +31,11 @@ void ck_bf16_gemm(
   long m, long n, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b, float *c, long c_row,
   int accumulate);
 
+/// As `ck_gemm_fetching`.
+void ck_bf16_gemm_fetching(
+  long m, long n, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b, float *c, long c_row,
+  int accumulate, const float *next, long step);
+
 /// As `ck_gemm` on A and B rounded to bfloat16; a_row or a_column is 1. `scratch` has `rounded_words(m, n, k)`.
 void ck_bf16_rounded_gemm(
   long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,

@@ -3,10 +3,11 @@
 #pragma clang fp contract(fast)
 
 /// C tile (rows × 16·columns) = or += A·B over k; `rows` ≤ 12 and `columns` ≤ 2 are constants where this is inlined, so
-/// that the accumulators live in registers: 12 × 2 of AVX-512's 32 leave room for two of B and the broadcast of A.
+/// that the accumulators live in registers: 12 × 2 of AVX-512's 32 leave room for two of B and the broadcast of A. With every row of B
+/// `step` floats of what comes next are fetched.
 CK_INLINE void tile(
   const int rows, const int columns, long k, const float *a, long a_row, long a_column, const float *b, long b_row,
-  float *c, long c_row, int accumulate) {
+  float *c, long c_row, int accumulate, const float *next, long step) {
   v16 sum[12][2];
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
@@ -21,10 +22,11 @@ CK_INLINE void tile(
       sum[i][0] += s * b0;
       if (columns > 1) sum[i][1] += s * b1;
     }
-    __builtin_prefetch(b + CK_AHEAD);
-    if (columns > 1) __builtin_prefetch(b + CK_AHEAD + 16);
+    __builtin_prefetch(next);
+    if (columns > 1) __builtin_prefetch(next + 16);
     a += a_column;
     b += b_row;
+    next += step;
   }
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
@@ -38,9 +40,9 @@ CK_INLINE void tile(
 /// All m rows of one strip of `columns`·16 columns.
 CK_INLINE void strip(
   const int tallest, const int columns, long m, long k, const float *a, long a_row, long a_column, const float *b,
-  long b_row, float *c, long c_row, int accumulate) {
-#define TILE(rows)                                                                                      \
-  tile(rows, columns, k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate), \
+  long b_row, float *c, long c_row, int accumulate, const float *next, long step) {
+#define TILE(rows)                                                                                                  \
+  tile(rows, columns, k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate, next, step), \
     i += rows
   long i = 0;
   if (tallest == 12)
@@ -57,7 +59,7 @@ CK_INLINE void strip(
 
 CK_CLONES static void gemm_wide(
   long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
-  int accumulate) {
+  int accumulate, const float *next, long step) {
   for (long l = 0; l < k; l += CK_DEPTH) {
     long depth = min_long(CK_DEPTH, k - l);
     int add = accumulate || l > 0;
@@ -65,10 +67,12 @@ CK_CLONES static void gemm_wide(
       long width = panel_width(panel, n);
       const float *bp = b + panel_offset(panel, k) + l * width;
       float *cp = c + panel * CK_PANEL;
+      const float *fetched = next ? next + l * step : bp + CK_AHEAD;
+      long pace = next ? step : width;
       if (width == 32)
-        strip(12, 2, m, depth, a + l * a_column, a_row, a_column, bp, width, cp, c_row, add);
+        strip(12, 2, m, depth, a + l * a_column, a_row, a_column, bp, width, cp, c_row, add, fetched, pace);
       else
-        strip(12, 1, m, depth, a + l * a_column, a_row, a_column, bp, width, cp, c_row, add);
+        strip(12, 1, m, depth, a + l * a_column, a_row, a_column, bp, width, cp, c_row, add, fetched, pace);
     }
   }
 }
@@ -77,25 +81,34 @@ CK_CLONES static void gemm_wide(
 /// to test it.
 CK_CLONES static void gemm_narrow(
   long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
-  int accumulate) {
+  int accumulate, const float *next, long step) {
   for (long l = 0; l < k; l += CK_DEPTH) {
     long depth = min_long(CK_DEPTH, k - l);
     int add = accumulate || l > 0;
     for (long column = 0; column < n; column += 16) {
       long panel = column / CK_PANEL, width = panel_width(panel, n);
       const float *bp = b + panel_offset(panel, k) + l * width + column % CK_PANEL;
-      strip(6, 1, m, depth, a + l * a_column, a_row, a_column, bp, width, c + column, c_row, add);
+      const float *fetched = next ? next + l * step : bp + CK_AHEAD;
+      long pace = next ? step : width;
+      strip(6, 1, m, depth, a + l * a_column, a_row, a_column, bp, width, c + column, c_row, add, fetched, pace);
     }
   }
 }
 
-void ck_gemm(
+void ck_gemm_fetching(
   long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
-  int accumulate) {
+  int accumulate, const float *next, long step) {
   if (k == 0) {
     if (!accumulate)
       for (long i = 0; i < m; i++) memset(c + i * c_row, 0, (size_t)n * sizeof(float));
     return;
   }
-  (has_wide_registers() ? gemm_wide : gemm_narrow)(m, n, k, a, a_row, a_column, b, c, c_row, accumulate);
+  (has_wide_registers() ? gemm_wide : gemm_narrow)(
+    m, n, k, a, a_row, a_column, b, c, c_row, accumulate, next, step);
+}
+
+void ck_gemm(
+  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
+  int accumulate) {
+  ck_gemm_fetching(m, n, k, a, a_row, a_column, b, c, c_row, accumulate, NULL, 0);
 }

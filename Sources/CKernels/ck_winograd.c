@@ -1,4 +1,4 @@
-#include "ck_gemm.h"
+#include "ck_winograd_input.h"
 #include "ck_winograd_panels.h"
 #include "ck_winograd_sums.h"
 
@@ -126,8 +126,9 @@ static void transform_block_input(
   transform_input(job->x, job->conv, job->inputs, first, last, those, v, stride);
 }
 
-static void multiply(long m, long n, long k, const float *a, const float *b, float *c) {
-  ck_gemm(m, n, k, a, k, 1, b, c, n, 0);
+static void multiply(
+  long m, long n, long k, const float *a, const float *b, float *c, const float *next, long step) {
+  ck_gemm_fetching(m, n, k, a, k, 1, b, c, n, 0, next, step);
 }
 
 static const winograd_arithmetic *arithmetic(void) {

@@ -1,6 +1,6 @@
 /// What the forward pass and the gradient of the input have in common, however their weights are transformed.
 #pragma once
-#include "ck_winograd_input.h"
+#include "ck_winograd_maps.h"
 
 #pragma clang fp contract(fast)
 

@@ -43,6 +43,17 @@ CK_INLINE void filter_map(const v16 g[3], v16 out[6]) {
   for (int i = 0; i < 6; i++) filter_row(i, g, &out[i]);
 }
 
+/// U at the six points of row `row`, a constant, of 16 outputs and one input, whose taps are 256 floats apart.
+CK_INLINE void transform_taps(const int row, const float *w, v16 u[6]) {
+  v16 half[3];
+#pragma clang loop unroll(full)
+  for (int j = 0; j < 3; j++) {
+    v16 g[3] = {load16(w + j * 256), load16(w + (3 + j) * 256), load16(w + (6 + j) * 256)};
+    filter_row(row, g, &half[j]);
+  }
+  filter_map(half, u);
+}
+
 /// out = Gᵀ m: 6 → 3.
 CK_INLINE void filter_map_transposed(const v16 m[6], v16 out[3]) {
   v16 sum_a = (m[1] + m[2]) * GA, difference_a = (m[1] - m[2]) * (GA * PA);

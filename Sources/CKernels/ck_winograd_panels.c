@@ -13,11 +13,13 @@ enum { BLOCK = 128 };
 /// Tiles from which a thread takes blocks of its own, with all panels; below, threads share blocks and take panels.
 enum { OWN = 32 };
 
-/// Rounds of some blocks of tiles. In each all threads transform the input, and then share its items: a block and a panel of outputs each.
+/// Blocks of tiles, each for one thread; or, where tiles are few, for all threads, which transform the input together and then share items:
+/// a block and a panel of outputs each.
 typedef struct {
   long tiles, panels;
   long depth;                         ///< numbers of a row of V
-  long blocks, round;                 ///< in all, and at a time
+  long blocks;
+  int shared;
   long v_stride, m_stride, u_stride;  ///< from one point to the next
   long v, own, turned;  ///< floats of V of one block, of what each thread has, and of its turned weights
 } panel_plan;
@@ -28,13 +30,10 @@ static panel_plan plan_of(
     .tiles = tiles_of(conv).all, .panels = ceil_div(outputs, CK_PANEL), .depth = inputs / arithmetic->inputs};
   long threads = ck_threads();
   plan.blocks = ceil_div(plan.tiles, BLOCK);
-  if (plan.tiles >= threads * OWN) {
-    plan.blocks = round_up(plan.blocks, threads);
-    plan.round = threads;
-  } else {
-    // With more threads than panels, blocks enough that each has an item.
-    plan.blocks = plan.round = max_long(plan.blocks, min_long(ceil_div(threads, plan.panels), plan.tiles));
-  }
+  plan.shared = plan.tiles < threads * OWN;
+  // Shared, where threads are more than panels, blocks enough that each has an item.
+  plan.blocks = plan.shared ? max_long(plan.blocks, min_long(ceil_div(threads, plan.panels), plan.tiles))
+                            : round_up(plan.blocks, threads);
   long block = ceil_div(plan.tiles, plan.blocks);
   plan.v_stride = point_stride(block, plan.depth);
   plan.m_stride = point_stride(block, CK_PANEL);
@@ -48,7 +47,7 @@ static panel_plan plan_of(
 long winograd_panels_workspace(
   const winograd_arithmetic *arithmetic, const ck_winograd *conv, long inputs, long outputs, int backward) {
   panel_plan plan = plan_of(arithmetic, conv, inputs, outputs, backward);
-  return plan.round * plan.v + ck_threads() * plan.own;
+  return (plan.shared ? plan.blocks : ck_threads()) * plan.v + ck_threads() * plan.own;
 }
 
 CK_INLINE span block_of(const panel_plan *plan, long index) { return share_of(plan->tiles, index, plan->blocks); }
@@ -94,51 +93,58 @@ static void run_item(const panel_job *panels, span tiles, long panel, const floa
       arithmetic->sum_few(
         count, w + half * column, v, m + half * 16, job->inputs, plan->v_stride, plan->m_stride, width);
   } else {
-    for (int row = 0; row < 6; row++) {
-      arithmetic->transform_points(row, w, job->inputs, width, u, plan->u_stride);
-      for (int j = 0; j < 6; j++)
-        arithmetic->multiply(
-          count, width, plan->depth, v + (row * 6 + j) * plan->v_stride, u + j * plan->u_stride,
-          m + (row * 6 + j) * plan->m_stride);
+    // Each product fetches a 36th of the next panel's weights, which follow unless they are turned.
+    long share = width / 16 * column / POINTS;
+    for (int point = 0; point < POINTS; point++) {
+      if (point % 6 == 0) arithmetic->transform_points(point / 6, w, job->inputs, width, u, plan->u_stride);
+      arithmetic->multiply(
+        count, width, plan->depth, v + point * plan->v_stride, u + point % 6 * plan->u_stride,
+        m + point * plan->m_stride, w + width / 16 * column + point * share, share / plan->depth);
     }
   }
   transform_output(job, tiles.first, tiles.last, blocks, m, plan->m_stride);
 }
 
-/// This thread's share of V of the blocks first..<last.
-static void transform_blocks(const panel_job *panels, long first, long last, float *v, int thread, int threads) {
-  const winograd_job *job = panels->job;
+/// This thread's share of V of all blocks.
+static void transform_together(const panel_job *panels, float *v, int thread, int threads) {
   const panel_plan *plan = &panels->plan;
-  long channels = job->inputs / 16, start = block_of(plan, first).first;
-  span mine = share_of((block_of(plan, last - 1).last - start) * channels, thread, threads);
-  for (long block = first; block < last; block++, v += plan->v) {
+  long channels = panels->job->inputs / 16;
+  span mine = share_of(plan->tiles * channels, thread, threads);
+  for (long block = 0; block < plan->blocks; block++, v += plan->v) {
     span tiles = block_of(plan, block);
     for (long tile = tiles.first; tile < tiles.last; tile++) {
-      long before = (tile - start) * channels;
-      span those = {max_long(mine.first - before, 0), min_long(mine.last - before, channels)};
-      if (those.first >= those.last) continue;
-      panels->arithmetic->transform_input(
-        job, tile, tile + 1, those, v + (tile - tiles.first) * plan->depth, plan->v_stride);
+      span those = {max_long(mine.first - tile * channels, 0), min_long(mine.last - tile * channels, channels)};
+      if (those.first < those.last)
+        panels->arithmetic->transform_input(
+          panels->job, tile, tile + 1, those, v + (tile - tiles.first) * plan->depth, plan->v_stride);
     }
   }
 }
 
 static void panel_body(void *context, int thread, int threads) {
   const panel_job *panels = context;
+  const winograd_job *job = panels->job;
   const panel_plan *plan = &panels->plan;
-  float *v = panels->job->workspace, *own = v + plan->round * plan->v + thread * plan->own;
-  for (long first = 0; first < plan->blocks; first += plan->round) {
-    long last = min_long(first + plan->round, plan->blocks);
-    if (first > 0) ck_barrier();
-    transform_blocks(panels, first, last, v, thread, threads);
+  float *own = job->workspace + thread * plan->own, *v = job->workspace + threads * plan->own;
+  if (plan->shared) {
+    transform_together(panels, v, thread, threads);
     ck_barrier();
-    span items = share_of((last - first) * plan->panels, thread, threads);
+    span items = share_of(plan->blocks * plan->panels, thread, threads);
     for (long item = items.first; item < items.last; item++) {
       long block = item / plan->panels;
-      run_item(panels, block_of(plan, first + block), item % plan->panels, v + block * plan->v, own);
+      run_item(panels, block_of(plan, block), item % plan->panels, v + block * plan->v, own);
+    }
+  } else {
+    v += thread * plan->v;
+    span blocks = share_of(plan->blocks, thread, threads);
+    for (long block = blocks.first; block < blocks.last; block++) {
+      span tiles = block_of(plan, block);
+      panels->arithmetic->transform_input(
+        job, tiles.first, tiles.last, (span){0, job->inputs / 16}, v, plan->v_stride);
+      for (long panel = 0; panel < plan->panels; panel++) run_item(panels, tiles, panel, v, own);
     }
   }
-  if (panels->job->streams) end_of_stream();
+  if (job->streams) end_of_stream();
 }
 
 void winograd_panels(const winograd_arithmetic *arithmetic, const winograd_job *job) {

@@ -9,8 +9,8 @@ typedef struct {
   void (*transform_input)(const winograd_job *job, long first, long last, span those, float *v, long stride);
   /// U[6][depth][width] at the six points of row `row`, of one panel of outputs: w is [width/16][inputs/16][tap][16 i][16 o].
   void (*transform_points)(int row, const float *w, long inputs, long width, float *u, long stride);
-  /// C (m × n) = A (m × k) · B (k × n): rows of A of k numbers, of B and C of n.
-  void (*multiply)(long m, long n, long k, const float *a, const float *b, float *c);
+  /// C (m × n) = A (m × k) · B (k × n): rows of A of k numbers, of B and C of n; with each row of B `step` floats at `next` are fetched.
+  void (*multiply)(long m, long n, long k, const float *a, const float *b, float *c, const float *next, long step);
   /// M[point][tile][m_row] of 16 outputs from V and w, without U, for up to `few` tiles: the same sums as by the others; NULL where there is
   /// none.
   void (*sum_few)(

@@ -1,36 +1,18 @@
 /// Weights that are transformed where they are used: into U of a panel of outputs, or, for up to four tiles, in registers alone.
 #pragma once
+#include "ck_gemm.h"
 #include "ck_winograd_maps.h"
 
 #pragma clang fp contract(fast)
 
-/// Fetches what row `row` of points, a constant, has to fetch of the taps at `w` that come next: the six rows fetch all nine.
-CK_INLINE void fetch_taps(const int row, const float *w) {
-  __builtin_prefetch(w + row * 256);
-  if (row < 3) __builtin_prefetch(w + (row + 6) * 256);
-}
-
-/// U at the six points of row `row`, a constant, of 16 outputs and one input, whose taps are 256 floats apart.
-CK_INLINE void transform_taps(const int row, const float *w, v16 u[6]) {
-  v16 half[3];
-#pragma clang loop unroll(full)
-  for (int j = 0; j < 3; j++) {
-    v16 g[3] = {load16(w + j * 256), load16(w + (3 + j) * 256), load16(w + (6 + j) * 256)};
-    filter_row(row, g, &half[j]);
-  }
-  filter_map(half, u);
-}
-
 /// U[6][inputs][width] at the six points of row `row`, a constant where this is inlined.
 CK_INLINE void transform_row(const int row, const float *w, long inputs, long width, float *u, long stride) {
-  long next = inputs * 9 * width;
   for (long half = 0; half < width; half += 16)
     for (long block = 0; block < inputs; block += 16, w += 9 * 256)
 #pragma clang loop unroll(disable)
       for (int i = 0; i < 16; i++) {
         v16 points[6];
         transform_taps(row, w + i * 16, points);
-        fetch_taps(row, w + next + i * 16);
         for (int j = 0; j < 6; j++) store16(u + j * stride + (block + i) * width + half, points[j]);
       }
 }
@@ -51,6 +33,12 @@ typedef struct {
   float *m;        ///< [point][tile][m_row]
   long inputs, v_stride, m_stride, m_row;
 } winograd_sums;
+
+/// Fetches what row `row` of points, a constant, has to fetch of the taps at `w` that come next: the six rows fetch all nine.
+CK_INLINE void fetch_taps(const int row, const float *w) {
+  __builtin_prefetch(w + row * 256);
+  if (row < 3) __builtin_prefetch(w + (row + 6) * 256);
+}
 
 /// M at the six points of row `row` for `tiles` ≤ 4 tiles, both constants where this is inlined. Sums are added in the order of `ck_gemm`.
 CK_INLINE void sum_row(const int row, const int tiles, const winograd_sums *s) {

@@ -37,7 +37,8 @@ else {
   exit(2)
 }
 let (network, batch) = (work.network, work.batch)
-let backend = CPUBackend(.init(precision: precision))
+// As the command does: sampling takes algorithms by a fixed rule.
+let backend = CPUBackend(.init(precision: precision, tuning: words[0] == "train" ? .timed : .fixed))
 let schedule = try NoiseSchedule(.linear(), T: 1000)
 let process = try ReverseProcess(schedule: schedule)
 
