@@ -214,6 +214,8 @@ void ck_bf16_winograd_backward_data(
   run((winograd_job){conv, conv->outputs, conv->inputs, 1, dy, weights, NULL, residual, dx, workspace});
 }
 #else
+static const winograd_arithmetic arithmetic = {2};
+
 void ck_bf16_winograd_transform(const ck_winograd *conv, const float *w, void *transformed) {}
 void ck_bf16_winograd_transform_backward(const ck_winograd *conv, const float *w, void *transformed) {}
 void ck_bf16_winograd_forward(
