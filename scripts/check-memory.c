@@ -148,11 +148,7 @@ static void bf16(long samples, long inputs, long outputs, long height, long widt
     ck_bf16_winograd_transform(&conv, w, transformed);
   }
   ck_bf16_winograd_forward(&conv, x, transformed, bias, y, y, bytes(ck_bf16_winograd_forward_workspace(&conv)));
-  transformed = w;
-  if (ck_bf16_winograd_weights_backward(&conv)) {
-    transformed = bytes(ck_bf16_winograd_weights_backward(&conv));
-    ck_bf16_winograd_transform_backward(&conv, w, transformed);
-  }
+  if (transformed != w) ck_bf16_winograd_transform_backward(&conv, w, transformed);
   ck_bf16_winograd_backward_data(
     &conv, y, transformed, NULL, x, bytes(ck_bf16_winograd_backward_data_workspace(&conv)));
   ck_bf16_winograd_backward_weights(&conv, x, y, w, bytes(ck_bf16_winograd_backward_weights_workspace(&conv)));

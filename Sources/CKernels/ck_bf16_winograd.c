@@ -18,22 +18,13 @@ static long tile_block(long inputs) {
 /// Words of the inputs of one tile at one point.
 CK_INLINE long words(long inputs) { return inputs / 2; }
 
-/// Whether U is made beforehand: as long as it stays in the second-level cache.
-static int packs(const ck_winograd *conv) {
-  enum { KEPT = 1 << 18 };
-  return POINTS * words(conv->inputs) * conv->outputs <= KEPT;
-}
+static int packs(const ck_winograd *conv) { return is_made_beforehand(words(conv->inputs) * conv->outputs); }
 
 static const winograd_arithmetic arithmetic;
 
-static size_t weights_size(const ck_winograd *conv, long inputs, long outputs) {
+size_t ck_bf16_winograd_weights(const ck_winograd *conv) {
   if (!packs(conv)) return 0;
-  return (size_t)(POINTS * point_stride(words(inputs), outputs)) * sizeof(ck_pair_word);
-}
-
-size_t ck_bf16_winograd_weights(const ck_winograd *conv) { return weights_size(conv, conv->inputs, conv->outputs); }
-size_t ck_bf16_winograd_weights_backward(const ck_winograd *conv) {
-  return weights_size(conv, conv->outputs, conv->inputs);
+  return (size_t)(POINTS * point_stride(words(conv->inputs), conv->outputs)) * sizeof(ck_pair_word);
 }
 
 static long workspace_per_thread(long inputs) {
@@ -66,33 +57,27 @@ typedef struct {
   int backward;          ///< w is of the forward convolution: swap inputs and outputs, turn the filter by 180°
 } weight_job;
 
+/// U at the six points of row `row`, a constant where this is inlined, of 16 outputs and two inputs: words, `stride` from point to point.
+CK_BF16_INLINE void transform_pair(const int row, const float *w, ck_pair_word *u, long stride) {
+  v16 even[6], odd[6];
+  transform_taps(row, w, even);
+  transform_taps(row, w + 16, odd);
+  for (int j = 0; j < 6; j++) store_paired(u + j * stride, &even[j], &odd[j]);
+}
+
 /// Transforms 16 inputs × 16 outputs of w: 8 rows of pairs of inputs, `row` words apart, at each of the 36 points, `stride` words apart.
 CK_BF16 static void transform_weight_block(
   const weight_job *job, long input_block, long output_block, ck_pair_word *to, long row, long stride) {
-  float turned[9][16][16];
+  float turned[9 * 256];
   long input_blocks = job->inputs / 16, output_blocks = job->outputs / 16;
   const float *taps = job->w + (output_block * input_blocks + input_block) * 9 * 256;
   if (job->backward) {
-    taps = job->w + (input_block * output_blocks + output_block) * 9 * 256;
-    for (int tap = 0; tap < 9; tap++) transpose16(taps + tap * 256, 16, turned[8 - tap][0], 16);
-    taps = turned[0][0];
+    turn_taps(job->w + (input_block * output_blocks + output_block) * 9 * 256, turned);
+    taps = turned;
   }
-  for (int pair = 0; pair < 8; pair++, to += row) {
-    v16 points[2][POINTS];
-    for (int odd = 0; odd < 2; odd++) {
-      v16 columns[3][6];
-      for (int j = 0; j < 3; j++) {
-        v16 g[3];
-        for (int i = 0; i < 3; i++) g[i] = load16(taps + (i * 3 + j) * 256 + (pair * 2 + odd) * 16);
-        filter_map(g, columns[j]);
-      }
-      for (int i = 0; i < 6; i++) {
-        v16 row[3] = {columns[0][i], columns[1][i], columns[2][i]};
-        filter_map(row, points[odd] + i * 6);
-      }
-    }
-    for (int point = 0; point < POINTS; point++) store_paired(to + point * stride, &points[0][point], &points[1][point]);
-  }
+  for (int pair = 0; pair < 8; pair++, taps += 32, to += row)
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 6; i++) transform_pair(i, taps, to + i * 6 * stride, stride);
 }
 
 static void weight_body(void *context, int thread, int threads) {
@@ -172,12 +157,7 @@ CK_BF16_INLINE void transform_row_rounded(const int row, const float *w, long in
   for (long half = 0; half < width; half += 16)
     for (long block = 0; block < inputs; block += 16, w += 9 * 256)
 #pragma clang loop unroll(disable)
-      for (int i = 0; i < 16; i += 2) {
-        v16 even[6], odd[6];
-        transform_taps(row, w + i * 16, even);
-        transform_taps(row, w + i * 16 + 16, odd);
-        for (int j = 0; j < 6; j++) store_paired(u + j * stride + (block + i) / 2 * width + half, &even[j], &odd[j]);
-      }
+      for (int i = 0; i < 16; i += 2) transform_pair(row, w + i * 16, u + (block + i) / 2 * width + half, stride);
 }
 
 CK_BF16 static void transform_points_rounded(int row, const float *w, long inputs, long width, float *u, long stride) {

@@ -6,11 +6,7 @@
 
 // MARK: sizes
 
-/// Whether U is made beforehand: as long as it stays in the second-level cache.
-static int packs(const ck_winograd *conv) {
-  enum { KEPT = 1 << 18 };
-  return POINTS * conv->inputs * conv->outputs <= KEPT;
-}
+static int packs(const ck_winograd *conv) { return is_made_beforehand(conv->inputs * conv->outputs); }
 
 /// Tiles taken together by one thread: V and M of half a megabyte stay in the second-level cache beside what is fetched ahead.
 static long tile_block(long inputs, long outputs) {
@@ -51,37 +47,30 @@ typedef struct {
 
 /// Transforms 16 inputs × one panel of outputs: 16 rows of each of the 36 points.
 CK_CLONES static void transform_weight_block(const weight_job *job, long input_block, long panel) {
-  float turned[9][16][16];
+  float turned[9 * 256];
   long input_blocks = job->inputs / 16, output_blocks = job->outputs / 16, width = panel_width(panel, job->outputs);
   long stride = point_stride(job->inputs, job->outputs);
   for (long half = 0; half < width / 16; half++) {
     long output_block = panel * 2 + half;
     const float *taps = job->w + (output_block * input_blocks + input_block) * 9 * 256;
     if (job->backward) {
-      taps = job->w + (input_block * output_blocks + output_block) * 9 * 256;
-      for (int tap = 0; tap < 9; tap++) transpose16(taps + tap * 256, 16, turned[8 - tap][0], 16);
-      taps = turned[0][0];
+      turn_taps(job->w + (input_block * output_blocks + output_block) * 9 * 256, turned);
+      taps = turned;
     }
     float *to = job->transformed + panel_offset(panel, job->inputs) + input_block * 16 * width + half * 16;
-    for (int input = 0; input < 16; input++, taps += 16, to += width) {
-      v16 columns[3][6];
-      for (int j = 0; j < 3; j++) {
-        v16 g[3];
-        for (int i = 0; i < 3; i++) g[i] = load16(taps + (i * 3 + j) * 256);
-        filter_map(g, columns[j]);
-      }
+    for (int input = 0; input < 16; input++, taps += 16, to += width)
+#pragma clang loop unroll(full)
       for (int i = 0; i < 6; i++) {
-        v16 row[3] = {columns[0][i], columns[1][i], columns[2][i]}, out[6];
-        filter_map(row, out);
-        for (int j = 0; j < 6; j++) store16(to + (i * 6 + j) * stride, out[j]);
+        v16 points[6];
+        transform_taps(i, taps, points);
+        for (int j = 0; j < 6; j++) store16(to + (i * 6 + j) * stride, points[j]);
       }
-    }
   }
 }
 
 static void weight_body(void *context, int thread, int threads) {
   const weight_job *job = context;
-  long input_blocks = job->inputs / 16, panels = (job->outputs + CK_PANEL - 1) / CK_PANEL;
+  long input_blocks = job->inputs / 16, panels = ceil_div(job->outputs, CK_PANEL);
   span mine = share_of(input_blocks * panels, thread, threads);
   for (long item = mine.first; item < mine.last; item++)
     transform_weight_block(job, item % input_blocks, item / input_blocks);
@@ -107,10 +96,10 @@ static void forward_body(void *context, int thread, int threads) {
   float *v = job->workspace + thread * workspace_per_thread(inputs, outputs), *m = v + POINTS * v_stride;
   span mine = share_of(tiles_of(job->conv).all, thread, threads);
   // Blocks of equal size, so that none is left with a few tiles.
-  long count = (mine.last - mine.first + block - 1) / block;
+  long count = ceil_div(mine.last - mine.first, block);
   for (long index = 0; index < count; index++) {
-    long first = mine.first + (mine.last - mine.first) * index / count;
-    long last = mine.first + (mine.last - mine.first) * (index + 1) / count;
+    span tiles = share_of(mine.last - mine.first, index, count);
+    long first = mine.first + tiles.first, last = mine.first + tiles.last;
     transform_input(job->x, job->conv, inputs, first, last, (span){0, inputs / 16}, v, v_stride);
     for (int point = 0; point < POINTS; point++)
       ck_gemm(

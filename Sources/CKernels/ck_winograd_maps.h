@@ -54,6 +54,11 @@ CK_INLINE void transform_taps(const int row, const float *w, v16 u[6]) {
   filter_map(half, u);
 }
 
+/// 16 inputs × 16 outputs of w, 9 taps, for the gradient of the input: both exchanged, the filter turned by 180°.
+CK_INLINE void turn_taps(const float *taps, float *turned) {
+  for (int tap = 0; tap < 9; tap++) transpose16(taps + tap * 256, 16, turned + (8 - tap) * 256, 16);
+}
+
 /// out = Gᵀ m: 6 → 3.
 CK_INLINE void filter_map_transposed(const v16 m[6], v16 out[3]) {
   v16 sum_a = (m[1] + m[2]) * GA, difference_a = (m[1] - m[2]) * (GA * PA);

@@ -59,11 +59,9 @@ CK_CLONES static void turn_weights(const winograd_job *job, long block, float *t
   long blocks = job->outputs / 16;
   for (long input = 0; input < job->inputs / 16; input++) {
     const float *taps = job->weights + (input * blocks + block) * 9 * 256;
-    for (int tap = 0; tap < 9; tap++) {
-      // No processor foresees where the next inputs' are.
-      for (int line = 0; line < 16; line++) __builtin_prefetch(taps + (2 * blocks * 9 + tap) * 256 + line * 16);
-      transpose16(taps + tap * 256, 16, turned + (input * 9 + 8 - tap) * 256, 16);
-    }
+    // No processor foresees where the next inputs' are.
+    for (int line = 0; line < 9 * 16; line++) __builtin_prefetch(taps + 2 * blocks * 9 * 256 + line * 16);
+    turn_taps(taps, turned + input * 9 * 256);
   }
 }
 

@@ -18,6 +18,9 @@ typedef struct {
   long few;
 } winograd_arithmetic;
 
+/// Whether U of so many numbers of 32 bits at each point is made beforehand: as long as it stays in the second-level cache.
+CK_INLINE int is_made_beforehand(long numbers) { return POINTS * numbers <= 1 << 18; }
+
 /// Floats of workspace for this direction.
 long winograd_panels_workspace(
   const winograd_arithmetic *arithmetic, const ck_winograd *conv, long inputs, long outputs, int backward);

@@ -44,9 +44,8 @@ extension KernelTests {
           &conv, o.input(o.x), transformed.pointer, nil, nil, unfused.pointer, workspace.pointer)
         #expect(relativeError(unfused.values, o.output(o.plainY)) < Self.winogradBound)
 
-        let turns = ck_bf16_winograd_weights_backward(&conv) > 0
-        let turned = turns ? Guarded(bytes: ck_bf16_winograd_weights_backward(&conv)) : Guarded(o.weights(o.w))
-        if turns { ck_bf16_winograd_transform_backward(&conv, o.weights(o.w), turned.pointer) }
+        let turned = packs ? Guarded(bytes: ck_bf16_winograd_weights(&conv)) : Guarded(o.weights(o.w))
+        if packs { ck_bf16_winograd_transform_backward(&conv, o.weights(o.w), turned.pointer) }
         let dataWorkspace = Guarded(bytes: ck_bf16_winograd_backward_data_workspace(&conv))
         let foundDx = Guarded(empty: o.x.count)
         ck_bf16_winograd_backward_data(

@@ -8,7 +8,6 @@ int ck_bf16_available(void);
 
 /// As their namesakes in ck_winograd.h, with the products of the transformed operands in bfloat16. Sizes are bytes.
 size_t ck_bf16_winograd_weights(const ck_winograd *conv);
-size_t ck_bf16_winograd_weights_backward(const ck_winograd *conv);
 size_t ck_bf16_winograd_forward_workspace(const ck_winograd *conv);
 size_t ck_bf16_winograd_backward_data_workspace(const ck_winograd *conv);
 size_t ck_bf16_winograd_backward_weights_workspace(const ck_winograd *conv);

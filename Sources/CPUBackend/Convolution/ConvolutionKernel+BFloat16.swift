@@ -19,7 +19,7 @@ extension ConvolutionKernel {
         pack: ck_bf16_winograd_transform,
         run: ck_bf16_winograd_forward),
       inputGradient: .init(
-        weights: ck_bf16_winograd_weights_backward(&conv), scratch: ck_bf16_winograd_backward_data_workspace(&conv),
+        weights: ck_bf16_winograd_weights(&conv), scratch: ck_bf16_winograd_backward_data_workspace(&conv),
         pack: ck_bf16_winograd_transform_backward,
         run: { ck_bf16_winograd_backward_data($0, $1, $2, $4, $5, $6) }),
       weightGradient: .init(
