@@ -91,7 +91,7 @@ def run_case(name, batch, rounds, precision, names):
     """A row of ours and the others in turn; None where no other does this work."""
     # Alone, while it times its algorithms; the others choose theirs without a stopwatch and start all at once.
     ours = ready(name, str(batch), precision)
-    programs = {mode: "engines.py" if mode in engines else "pytorch.py" for mode in names if mode not in engines or name.startswith("denoise")}
+    programs = {mode: "engines.py" if mode in engines else "pytorch_cpu.py" for mode in names if mode not in engines or name.startswith("denoise")}
     theirs = {mode: Server(sys.executable, os.path.join(here, program), name, str(batch), mode) for mode, program in programs.items()}
     theirs = {mode: server for mode, server in theirs.items() if server.starts()}
     if not theirs:

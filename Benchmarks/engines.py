@@ -14,6 +14,7 @@ import numpy as np
 import serving
 
 case, batch, engine = sys.argv[1:]
+threads = len(os.sched_getaffinity(0))  # the engines count a machine's, also where this process may use but some of them
 with tempfile.TemporaryDirectory() as folder:
     # By another process, whose memory is not the engine's.
     subprocess.run([sys.executable, os.path.join(os.path.dirname(__file__), "export.py"), case, batch, folder], check=True, stdout=sys.stderr)
@@ -24,7 +25,8 @@ with tempfile.TemporaryDirectory() as folder:
         import openvino
 
         hint = "bf16" if engine.endswith("bf16") else "f32"
-        compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"})
+        compiled = openvino.Core().compile_model(file, "CPU", {
+            "INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads})
         request = compiled.create_infer_request()
 
         def unit():
@@ -33,7 +35,9 @@ with tempfile.TemporaryDirectory() as folder:
     else:
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
         def unit():
             return session.run(None, inputs)[0]

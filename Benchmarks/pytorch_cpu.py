@@ -1,6 +1,6 @@
 """One case of the benchmark in PyTorch and diffusers, as a server like ddpm-bench.
 
-usage: pytorch.py CASE BATCH MODE
+usage: pytorch_cpu.py CASE BATCH MODE
 
 MODE: eager, channels_last or compile; followed by -bf16, training is under autocast to bfloat16, and else the network is held in it.
 Prints `ready`, then for each line on standard input does one unit of work and prints its milliseconds.
