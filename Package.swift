@@ -115,7 +115,7 @@ let package = Package(
       swiftSettings: strict
     ),
     .testTarget(
-      name: "CPUBackendTests", dependencies: ["Platform", "CPUBackend", "CKernels", "TestSupport"],
+      name: "CPUBackendTests", dependencies: ["Platform", "Threads", "CPUBackend", "CKernels", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "XLABackendTests", dependencies: ["Ranks", "XLABackend", "CPJRT", "CPUBackend", "Networks", "TestSupport"],

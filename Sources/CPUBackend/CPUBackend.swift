@@ -103,8 +103,8 @@ public struct CPUBackend: Backend {
   /// Whether this processor multiplies bfloat16: by matrix tiles, or by AVX512-BF16.
   public static var hasBFloat16: Bool { hasAMX || ck_bf16_available() != 0 }
 
-  /// The processors on which this process may run.
-  public static var processorCount: Int { max(1, ProcessInfo.processInfo.activeProcessorCount) }
+  /// The processors that this process may use: those that it is bound to, and no more than its control groups' quotas of time amount to.
+  public static var processorCount: Int { Processors.count }
 
   /// `$XDG_CACHE_HOME/swift-ddpm`, or `~/.cache/swift-ddpm`.
   public static var defaultCacheFolder: URL? {

@@ -75,16 +75,13 @@ package struct WorkerThread: @unchecked Sendable {
 
   /// Whether the caller runs on this thread.
   package var isCurrent: Bool { pthread_equal(identity, pthread_self()) != 0 }
-
-  /// The number of processors at work.
-  package static var processors: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 }
 
 /// Does `body(0) … body(count − 1)` on all processors; the order is free, so each must stand alone.
 package func concurrently(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
   let next = Monitor(0)
   // A few at a time, so that the lock costs nothing.
-  let chunk = max(1, min(64, count / (8 * WorkerThread.processors)))
+  let chunk = max(1, min(64, count / (8 * Processors.count)))
   @Sendable func work() {
     while true {
       let start = next.change { next in
@@ -95,7 +92,7 @@ package func concurrently(_ count: Int, _ body: @escaping @Sendable (Int) -> Voi
       for i in start..<min(start + chunk, count) { body(i) }
     }
   }
-  let helpers = count > 1 ? (1..<WorkerThread.processors).compactMap { _ in WorkerThread(work) } : []
+  let helpers = count > 1 ? (1..<Processors.count).compactMap { _ in WorkerThread(work) } : []
   work()
   for helper in helpers { helper.join() }
 }

@@ -68,11 +68,8 @@ import Testing
 
   @Test(arguments: cases) func groupsLimitWhatThereIs(_ test: Case) throws {
     try withTemporaryFolder { folder in
-      for (path, text) in test.files.merging(["/proc/meminfo": Self.meminfo], uniquingKeysWith: { $1 }) {
-        let url = folder.appending(path: path)
-        try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
-        try Data(text.utf8).write(to: url)
-      }
+      try folder.write(["/proc/meminfo": Self.meminfo])
+      try folder.write(test.files)
       #expect(MemoryLimits(root: folder.path).physicalByteCount >> 20 == test.mebibytes)
     }
   }

@@ -26,3 +26,14 @@ public func withTemporaryFolder<Result>(_ body: (URL) throws -> Result) throws -
 package func names(in folder: URL) throws -> [String] {
   try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
 }
+
+extension URL {
+  /// Writes texts into files below this folder, by their paths, which may begin with a slash.
+  public func write(_ files: [String: String]) throws {
+    for (path, text) in files {
+      let file = appending(path: path)
+      try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+      try Data(text.utf8).write(to: file)
+    }
+  }
+}

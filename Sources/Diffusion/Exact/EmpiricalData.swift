@@ -49,7 +49,7 @@ public struct EmpiricalData: KnownData {
       xt.count == classes.count * dimension, "\(xt.count) values for \(classes.count) points of ℝ^\(dimension)")
     for case let label? in classes { precondition(classCounts.indices.contains(label), "no point of class \(label)") }
     // Processors share the x_t, neighbours together: a block of points serves all of a share from the cache.
-    let shares = classes.count * count * dimension > 1 << 20 ? min(WorkerThread.processors, classes.count) : 1
+    let shares = classes.count * count * dimension > 1 << 20 ? min(Processors.count, classes.count) : 1
     let found = Monitor([[ExactPosterior]](repeating: [], count: shares))
     concurrently(shares) { share in
       let range = share * classes.count / shares..<(share + 1) * classes.count / shares
