@@ -22,18 +22,20 @@ CK_CLONES static void moments(const float *x, long count, double mean[16], doubl
   for (long begin = 0; begin < count; begin += CHUNK) {
     long n = min_long(CHUNK, count - begin), i = 0;
     const float *chunk = x + 16 * begin;
-    v16 s0 = {0}, s1 = {0}, q0 = {0}, q1 = {0};
-    for (; i + 2 <= n; i += 2) {
-      v16 d0 = load16(chunk + 16 * i) - center, d1 = load16(chunk + 16 * i + 16) - center;
-      s0 += d0, s1 += d1;
-      q0 += d0 * d0, q1 += d1 * d1;
-    }
-    if (i < n) {
-      v16 d0 = load16(chunk + 16 * i) - center;
-      s0 += d0, q0 += d0 * d0;
+    // Four sums of each, which need not wait for one another.
+    v16 sum[4] = {0}, square[4] = {0};
+    for (; i + 4 <= n; i += 4)
+      for (int k = 0; k < 4; k++) {
+        v16 d = load16(chunk + 16 * (i + k)) - center;
+        sum[k] += d, square[k] += d * d;
+      }
+    for (; i < n; i++) {
+      v16 d = load16(chunk + 16 * i) - center;
+      sum[0] += d, square[0] += d * d;
     }
     float centers[16], s[16], q[16];
-    store16(centers, center), store16(s, s0 + s1), store16(q, q0 + q1);
+    store16(centers, center), store16(s, (sum[0] + sum[1]) + (sum[2] + sum[3]));
+    store16(q, (square[0] + square[1]) + (square[2] + square[3]));
     double part = 1.0 / n, weight = (double)n / (double)(begin + n);
     for (int lane = 0; lane < 16; lane++) {
       double offset = s[lane] * part, chunk_mean = centers[lane] + offset, distance = chunk_mean - mean[lane];
@@ -108,9 +110,9 @@ CK_CLONES static void affine(
   if (silu) {
     for (long i = 0; i < count; i++) {
       v16 u = (load16(x + 16 * i) - middle) * a + b;
-      v16 s = u;
-      sigmoid_in_place(&s);
-      store16(y + 16 * i, u * s);
+      v16 d = u;
+      inverse_sigmoid_in_place(&d);
+      store16(y + 16 * i, u / d);
     }
   } else {
     for (long i = 0; i < count; i++) store16(y + 16 * i, (load16(x + 16 * i) - middle) * a + b);
@@ -120,9 +122,9 @@ CK_CLONES static void affine(
     load_part(&u, x + 16 * count, rest, 0);
     u = (u - middle) * a + b;
     if (silu) {
-      v16 s = u;
-      sigmoid_in_place(&s);
-      u *= s;
+      v16 d = u;
+      inverse_sigmoid_in_place(&d);
+      u /= d;
     }
     store_part(y + 16 * count, rest, &u);
   }
