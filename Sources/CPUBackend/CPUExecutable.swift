@@ -29,7 +29,8 @@ public final class CPUExecutable: Executable, @unchecked Sendable {
     exchange = Exchange()
 
     let tuner = Tuner(options)
-    let lowering = Lowering(program, options: options, tuner: tuner, states: states.storages, exchange: exchange)
+    let lowering = Lowering(
+      try program.joiningProjections(), options: options, tuner: tuner, states: states.storages, exchange: exchange)
     try lowering.lower()
     tuner.save()
     steps = lowering.steps

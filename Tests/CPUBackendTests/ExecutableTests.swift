@@ -81,6 +81,30 @@ struct ExecutableTests {
     }
   }
 
+  /// What is computed from several states is computed anew when any of them was written.
+  @Test func whatIsMadeOfConstantWeightsFollowsEach() throws {
+    let builder = GraphBuilder()
+    let (a, b) = (builder.state("a", [16, 16]), builder.state("b", [16, 16]))
+    let x = builder.input("x", [1, 16, 2, 2])
+    let both = builder.applyAll(.concat(axis: 0), [a, b * 3])[0].sum([1]).sliced(axis: 0, 8..<24)
+    let weights = a.matmul(b, transposeA: true) + b.matmul(a, transposeB: true)
+    builder.output("y", x.convolved(weights.reshaped([16, 16, 1, 1]), bias: both))
+    let program = try builder.finish()
+    let executables = try [backend, ReferenceBackend()].map { (backend: any Backend) in try backend.compile(program) }
+    let image = TensorData((0..<64).map { Float($0 % 13) / 6 - 1 }, shape: [1, 16, 2, 2])
+    var results: [TensorData] = []
+    for (name, value) in [("a", Float(1)), ("b", 2), ("a", -1), ("b", 5)] {
+      let weights = TensorData((0..<256).map { value * Float($0 % 7 - 3) / 8 + 0.25 }, shape: [16, 16])
+      for executable in executables { try executable.states.write(name, weights) }
+      for _ in 0..<2 {
+        let found = try executables.map { try #require(try $0.run(["x": image])["y"]) }
+        #expect(relativeError(found[0], found[1]) < 1e-4)
+        results.append(found[0])
+      }
+    }
+    #expect(Set(results.map(\.floats)).count == 4)
+  }
+
   /// Few channels and many, for which Winograd's weights are transformed once or as they are used; a tile an image, and four.
   @Test(arguments: CPUBackend.Precision.allCases, [(16, 4), (96, 4), (96, 7), (272, 4)])
   func aSampleDoesNotDependOnItsBatch(_ precision: CPUBackend.Precision, _ size: (channels: Int, side: Int)) throws {

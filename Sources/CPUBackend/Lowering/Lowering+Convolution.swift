@@ -8,7 +8,7 @@ extension Lowering {
     let (x, w) = (node.operands[0], node.operands[1])
     let problem = ConvolutionProblem(
       .forward, input: shape(x), kernel: shape(w), output: shape(node.results[0]), convolution,
-      constantWeights: constantState(w) != nil)
+      constantWeights: isFrozen(w))
     let kernel = try tuner.kernel(for: problem)
     let weights = packedWeights(w, problem, kernel)
     let source = operand(x, problem.inputLayout, kernel)
@@ -34,7 +34,7 @@ extension Lowering {
     let (dy, w) = (node.operands[0], node.operands[1])
     let problem = ConvolutionProblem(
       .inputGradient, input: shape(node.results[0]), kernel: shape(w), output: shape(dy), convolution,
-      constantWeights: constantState(w) != nil)
+      constantWeights: isFrozen(w))
     let kernel = try tuner.kernel(for: problem)
     let weights = packedWeights(w, problem, kernel)
     let source = form(dy, problem.outputLayout)
@@ -98,7 +98,7 @@ extension Lowering {
     case .convolution(let c):
       problem = ConvolutionProblem(
         .forward, input: shape(id), kernel: shape(node.operands[1]), output: shape(node.results[0]), c,
-        constantWeights: constantState(node.operands[1]) != nil)
+        constantWeights: isFrozen(node.operands[1]))
     case .convolutionWeightGradient(let c, let kernel, _):
       problem = ConvolutionProblem(
         .weightGradient, input: shape(id), kernel: kernel, output: shape(node.operands[1]), c)
@@ -109,29 +109,18 @@ extension Lowering {
 
   // MARK: Packed weights
 
-  /// The state behind a convolution's weights, if this program never changes it; seen through a reshape, as 1×1 kernels
-  /// of linear layers are.
-  private func constantState(_ w: Program.ValueID) -> StateStorage? {
-    var node = program.nodes[lifetimes.producers[w]]
-    while true {
-      switch node.op {
-      case .reshape, .detach: node = program.nodes[lifetimes.producers[node.operands[0]]]
-      case .state(let name): return updates[name] == nil ? states[name] : nil
-      default: return nil
-      }
-    }
-  }
-
   /// The weights in the kernel's own form. Packed in every run, or once where they do not change.
   private func packedWeights(_ w: Program.ValueID, _ problem: ConvolutionProblem, _ kernel: ConvolutionKernel) -> Buffer
   {
-    let state = constantState(w)
-    let master = form(w, problem.kernelLayout, constant: state)
+    let master = form(w, problem.kernelLayout)
     guard kernel.packedByteCount > 0 else { return master }
-    return derive(byteCount: kernel.packedByteCount, from: state) { packed in
-      Step(label: "pack weights", reads: [master], writes: [packed], scratch: kernel.scratchByteCount) { scratch in
-        try kernel.pack(master.floats, packed.raw, scratch)
-      }
+    return computing(from: w) {
+      let packed = memory(byteCount: kernel.packedByteCount)
+      emit(
+        Step(label: "pack weights", reads: [master], writes: [packed], scratch: kernel.scratchByteCount) { scratch in
+          try kernel.pack(master.floats, packed.raw, scratch)
+        })
+      return packed
     }
   }
 }

@@ -7,6 +7,10 @@ extension Lowering {
     let (aShape, bShape, yShape) = (shape(node.operands[0]), shape(node.operands[1]), shape(node.results[0]))
     let (a, b) = (plain(node.operands[0]), plain(node.operands[1]))
     let y = result(node.results[0])
+    // Once, of weights alone: in 32 bits, and without a library's code and memory.
+    if isFrozen(node.results[0]), yShape.rank == 2 {
+      return emit(productOfWeights((a, aShape, turn: transposeA), (b, bShape, turn: !transposeB), y, yShape))
+    }
     var m = yShape[yShape.rank - 2]
     let n = yShape[yShape.rank - 1]
     let k = transposeA ? aShape[aShape.rank - 2] : aShape[aShape.rank - 1]
@@ -40,6 +44,29 @@ extension Lowering {
           try gemm(a.floats + item * aStep, b.floats + item * bStep, y.floats + item * m * n, scratch)
         }
       })
+  }
+
+  /// y (m, n) = dot products of the rows of a and b, which are turned first where it says so.
+  private func productOfWeights(
+    _ a: (buffer: Buffer, shape: Shape, turn: Bool), _ b: (buffer: Buffer, shape: Shape, turn: Bool), _ y: Buffer,
+    _ shape: Shape
+  ) -> Step {
+    let (m, n) = (shape[0], shape[1])
+    let k = a.shape.count / m
+    return Step(
+      label: "product of weights", reads: [a.buffer, b.buffer], writes: [y],
+      scratch: (m * k + n * k) * MemoryLayout<Float>.stride, flops: 2 * Double(m) * Double(n) * Double(k)
+    ) { scratch in
+      let scratch = scratch.assumingMemoryBound(to: Float.self)
+      func rows(_ x: (buffer: Buffer, shape: Shape, turn: Bool), at place: UnsafeMutablePointer<Float>)
+        -> UnsafePointer<Float>
+      {
+        guard x.turn else { return UnsafePointer(x.buffer.floats) }
+        ck_transpose(x.buffer.floats, place, 2, x.shape.dimensions, [1, 0])
+        return UnsafePointer(place)
+      }
+      ck_linear(rows(a, at: scratch), rows(b, at: scratch + m * k), y.floats, m, n, k)
+    }
   }
 }
 

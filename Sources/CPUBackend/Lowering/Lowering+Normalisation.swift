@@ -60,7 +60,7 @@ extension Lowering {
     let shift = node.operands.count == 4 ? plain(node.operands[3]) : nil
     let (mean, rstd) = (result(node.results[1]), result(node.results[2]))
     let coefficientBytes = input[0] * input[1] * MemoryLayout<Float>.stride
-    let (scale, offset) = (Buffer(byteCount: coefficientBytes), Buffer(byteCount: coefficientBytes))
+    let (scale, offset) = (memory(byteCount: coefficientBytes), memory(byteCount: coefficientBytes))
     emit(
       Step(
         label: "groupNorm statistics", reads: [x, gamma, beta] + (shift.map { [$0] } ?? []),

@@ -51,7 +51,7 @@ extension Lowering {
       && node.operands.allSatisfy { canBlock(shape($0)) } && axis <= 1
     let layout: Layout = blocked ? .blocked : .plain
     let (count, inner) = rows(whole, axis)
-    let target = Buffer(byteCount: whole.count * MemoryLayout<Float>.stride)
+    let target = memory(byteCount: whole.count * MemoryLayout<Float>.stride)
     let parts = node.operands.map { (buffer: form($0, layout), width: shape($0)[axis] * inner) }
     define(y, layout, target)
     let width = whole[axis] * inner

@@ -23,6 +23,10 @@ final class Lowering {
   private(set) var constants: [Buffer] = []
   /// The forms in which each value exists so far; the first is the one in which it was computed.
   private var forms: [Program.ValueID: [(layout: Layout, buffer: Buffer)]] = [:]
+  /// The states that alone determine each value, where no run changes them.
+  private var frozen: [[StateStorage]?]
+  /// Those that determine what is lowered now: then it is computed once, and anew only after they were written.
+  private var deriving: [StateStorage]?
   /// The norms that their readers apply.
   private var deferredNorms: [Program.ValueID: DeferredNorm] = [:]
   /// The states whose new value has been written in place.
@@ -40,10 +44,25 @@ final class Lowering {
     fusion = Fusion(program, lifetimes)
     updates = Dictionary(uniqueKeysWithValues: program.updates.map { ($0.name, $0.value) })
     statesThatBecome = Dictionary(grouping: program.updates, by: \.value).mapValues { $0.map(\.name) }
+    frozen = Array(repeating: nil, count: program.types.count)
+    for node in program.nodes {
+      let states: [StateStorage]? =
+        switch node.op {
+        case .input: nil
+        case .state(let name): updates[name] == nil ? states[name].map { [$0] } : nil
+        default:
+          node.operands.reduce([StateStorage]?([])) { known, operand in
+            known.flatMap { known in frozen[operand].map { known + $0 } }
+          }
+        }
+      for result in node.results { frozen[result] = states }
+    }
   }
 
   func lower() throws {
-    for index in program.nodes.indices where fusion.host(of: index) == nil { try lower(at: index) }
+    for index in program.nodes.indices where fusion.host(of: index) == nil {
+      try computing(from: frozen[program.nodes[index].results[0]]) { try lower(at: index) }
+    }
     // First what the run gives back, which may be a state's old value.
     for output in program.outputs { lowerOutput(output) }
     lowerUpdates()
@@ -116,16 +135,16 @@ final class Lowering {
   }
 
   /// The value in `layout`, converted if it does not exist so yet.
-  ///
-  /// - Parameter constant: the state that the value is, where no run changes it: then it is converted once and kept.
-  func form(_ id: Program.ValueID, _ layout: Layout, constant state: StateStorage? = nil) -> Buffer {
+  func form(_ id: Program.ValueID, _ layout: Layout) -> Buffer {
     let known = forms[id] ?? []
     if let buffer = known.first(where: { $0.layout == layout })?.buffer { return buffer }
     guard let source = known.first else { preconditionFailure("value %\(id) is used before it is lowered") }
     // Between two blocked forms the way leads through the plain one; in practice there is only ever one of them.
     let from = source.layout == .plain || layout == .plain ? source.buffer : form(id, .plain)
-    let target = derive(byteCount: source.buffer.byteCount, from: state) { target in
-      conversion(of: shape(id), from: from, source.layout, to: target, layout)
+    let target = computing(from: frozen[id]) {
+      let target = memory(byteCount: source.buffer.byteCount)
+      emit(conversion(of: shape(id), from: from, source.layout, to: target, layout))
+      return target
     }
     forms[id, default: []].append((layout, target))
     return target
@@ -135,7 +154,7 @@ final class Lowering {
 
   /// Memory for the value, which the next step computes in `layout`.
   func result(_ id: Program.ValueID, _ layout: Layout = .plain) -> Buffer {
-    let buffer = Buffer(byteCount: shape(id).count * MemoryLayout<Float>.stride)
+    let buffer = memory(byteCount: shape(id).count * MemoryLayout<Float>.stride)
     define(id, layout, buffer)
     return buffer
   }
@@ -157,17 +176,32 @@ final class Lowering {
   func deferNorm(_ id: Program.ValueID, _ norm: DeferredNorm) { deferredNorms[id] = norm }
   func deferredNorm(_ id: Program.ValueID) -> DeferredNorm? { deferredNorms[id] }
 
-  func emit(_ step: Step) { steps.append(step) }
+  // MARK: Steps and their memory
 
-  func keep(_ buffer: Buffer) { constants.append(buffer) }
+  func emit(_ step: Step) { steps.append(deriving.map(step.afterChanges) ?? step) }
 
-  /// Memory that `step` fills, in every run or, where it depends on a constant state alone, once.
-  func derive(byteCount: Int, from state: StateStorage?, by step: (Buffer) -> Step) -> Buffer {
-    let target = Buffer(byteCount: byteCount, home: state == nil ? .arena : .persistent)
-    let step = step(target)
-    if state != nil { keep(target) }
-    emit(state.map(step.afterChanges) ?? step)
-    return target
+  /// Memory for what the next step computes: until its last reader, or where it is derived from states alone, for good.
+  func memory(byteCount: Int) -> Buffer {
+    guard deriving != nil else { return Buffer(byteCount: byteCount) }
+    let buffer = Buffer(byteCount: byteCount, home: .persistent)
+    constants.append(buffer)
+    return buffer
+  }
+
+  /// Whether the value depends on nothing but states that no run changes.
+  func isFrozen(_ id: Program.ValueID) -> Bool { frozen[id] != nil }
+
+  /// Lowers what depends on `states` alone; on anything else if nil.
+  func computing<Result>(from states: [StateStorage]?, _ body: () throws -> Result) rethrows -> Result {
+    let outer = deriving
+    deriving = states
+    defer { deriving = outer }
+    return try body()
+  }
+
+  /// Lowers what depends on `id` alone.
+  func computing<Result>(from id: Program.ValueID, _ body: () throws -> Result) rethrows -> Result {
+    try computing(from: frozen[id], body)
   }
 
   /// Whether a tensor of this shape can be blocked.
@@ -183,7 +217,7 @@ final class Lowering {
 
   private func lowerConstant(_ scalars: [Float], _ node: Program.Node) {
     let buffer = Buffer(byteCount: scalars.count * MemoryLayout<Float>.stride, home: .persistent)
-    keep(buffer)
+    constants.append(buffer)
     exchange.constants.append((buffer, scalars))
     define(node.results[0], .plain, buffer)
   }

@@ -67,14 +67,15 @@ struct Step {
   var inPlace: (result: Buffer, operand: Buffer)?
   var run: (_ scratch: UnsafeMutableRawPointer) throws -> Void
 
-  /// The same, but only in runs before which `state` has changed: for what is derived from it and kept.
-  func afterChanges(of state: StateStorage) -> Step {
+  /// The same, but only in runs before which one of `states` has changed: for what is derived from them and kept.
+  func afterChanges(of states: [StateStorage]) -> Step {
     var step = self
-    var seen = -1
+    var seen: [Int]?
     step.run = { [run] scratch in
-      guard seen != state.version else { return }
+      let versions = states.map(\.version)
+      guard seen != versions else { return }
       try run(scratch)
-      seen = state.version
+      seen = versions
     }
     return step
   }
