@@ -25,9 +25,10 @@ size_t ck_bf16_direct_weights(const ck_direct *conv) {
   return (size_t)(taps_of(conv) * words(conv->inputs) * conv->outputs) * sizeof(ck_pair_word);
 }
 
-/// Bytes a thread uses: a block of positions in words, and a group of their sums.
+/// Bytes a thread uses: a group of sums of a block of positions, where their taps begin, and the positions in words.
 static size_t workspace_per_thread(const ck_direct *conv) {
-  return (size_t)(ROWS * (taps_of(conv) * words(conv->inputs) + GROUP)) * sizeof(float);
+  size_t words_and_sums = (size_t)(ROWS * (taps_of(conv) * words(conv->inputs) + GROUP)) * sizeof(float);
+  return words_and_sums + (size_t)(ROWS * taps_of(conv)) * sizeof(const float *);
 }
 
 size_t ck_bf16_direct_forward_workspace(const ck_direct *conv) {
@@ -142,37 +143,39 @@ CK_INLINE const float *input_at(const ck_direct *conv, const float *x, place at,
   return x + (at.image * conv->inputs * conv->height + row * 16) * conv->width + column * 16;
 }
 
-/// Positions first..<last of x in rows of words.
-CK_BF16 static void read_rows(const forward_job *job, long first, long last, ck_pair_word *rows) {
+/// Positions first..<last of x in rows of words. `taps` is room for where their taps begin.
+CK_BF16 static void read_rows(const forward_job *job, long first, long last, const float **taps, ck_pair_word *rows) {
   const ck_direct *conv = &job->conv;
-  long plane = conv->height * conv->width * 16, size = words(conv->inputs);
+  long plane = conv->height * conv->width * 16, size = words(conv->inputs), count = 0;
   place at = place_of(conv, first);
   for (long position = first; position < last; position++, advance(conv, &at))
     for (long i = 0; i < conv->kernel; i++)
-      for (long j = 0; j < conv->kernel; j++, rows += size) {
-        const float *x = input_at(conv, job->x, at, i, j);
-        if (!x) {
-          memset(rows, 0, (size_t)size * sizeof *rows);
-          continue;
-        }
-        for (long block = 0; block < conv->inputs / 16; block++) {
-          v16 values = load16(x + block * plane);
-          store_rounded(rows + block * 8, &values);
-        }
+      for (long j = 0; j < conv->kernel; j++) taps[count++] = input_at(conv, job->x, at, i, j);
+  // Plane by plane: neighbours in memory one after the other, those of the next block of positions on their way.
+  for (long block = 0; block < conv->inputs / 16; block++)
+    for (long tap = 0; tap < count; tap++) {
+      v16 values = {0};
+      if (taps[tap]) {
+        const float *x = taps[tap] + block * plane;
+        values = load16(x);
+        __builtin_prefetch(x + ROWS * conv->stride * 16);
       }
+      store_rounded(rows + tap * size + block * 8, &values);
+    }
 }
 
 /// Channels begin..<end of y at positions first..<last, from rows of GROUP sums.
 CK_BF16 static void write_rows(const forward_job *job, long first, long last, long begin, long end, const float *sums) {
   const ck_direct *conv = &job->conv;
-  long plane = conv->out_height * conv->out_width * 16;
+  long plane = conv->out_height * conv->out_width * 16, corners[ROWS], count = last - first;
   place at = place_of(conv, first);
-  for (long position = first; position < last; position++, sums += GROUP, advance(conv, &at)) {
-    long corner = at.image * conv->outputs / 16 * plane + (at.row * conv->out_width + at.column) * 16;
-    for (long channel = begin; channel < end; channel += 16) {
-      long to = corner + channel / 16 * plane;
-      v16 value = load16(sums + channel - begin);
-      if (job->bias) value += load16(job->bias + channel);
+  for (long i = 0; i < count; i++, advance(conv, &at))
+    corners[i] = at.image * conv->outputs / 16 * plane + (at.row * conv->out_width + at.column) * 16;
+  for (long channel = begin; channel < end; channel += 16) {
+    v16 bias = job->bias ? load16(job->bias + channel) : (v16){0};
+    for (long i = 0; i < count; i++) {
+      long to = corners[i] + channel / 16 * plane;
+      v16 value = load16(sums + i * GROUP + channel - begin) + bias;
       if (job->residual) value += load16(job->residual + to);
       store16(job->y + to, value);
     }
@@ -182,12 +185,13 @@ CK_BF16 static void write_rows(const forward_job *job, long first, long last, lo
 static void forward_body(void *context, int thread, int threads) {
   const forward_job *job = context;
   float *sums = (float *)(job->workspace + (size_t)thread * workspace_per_thread(&job->conv));
-  ck_pair_word *rows = (ck_pair_word *)(sums + ROWS * GROUP);
+  const float **taps = (const float **)(sums + ROWS * GROUP);
+  ck_pair_word *rows = (ck_pair_word *)(taps + ROWS * taps_of(&job->conv));
   long depth = taps_of(&job->conv) * words(job->conv.inputs), outputs = job->conv.outputs;
   span mine = share_in_grains(positions_of(&job->conv), 4, thread, threads);
   for (long first = mine.first; first < mine.last; first += ROWS) {
     long last = min_long(first + ROWS, mine.last);
-    read_rows(job, first, last, rows);
+    read_rows(job, first, last, taps, rows);
     for (long begin = 0; begin < outputs; begin += GROUP) {
       long end = min_long(begin + GROUP, outputs);
       ck_bf16_gemm(last - first, end - begin, depth, rows, depth, 1, job->packed + begin * depth, sums, GROUP, 0);
