@@ -116,6 +116,7 @@ typedef struct {
   const float *bias, *residual;
   float *y;
   char *workspace;
+  int streams;  ///< whether y is written past the caches
 } forward_job;
 
 /// A position: its image, its row and its column.
@@ -177,7 +178,7 @@ CK_BF16 static void write_rows(const forward_job *job, long first, long last, lo
       long to = corners[i] + channel / 16 * plane;
       v16 value = load16(sums + i * GROUP + channel - begin) + bias;
       if (job->residual) value += load16(job->residual + to);
-      store16(job->y + to, value);
+      put(job->y + to, &value, job->streams);
     }
   }
 }
@@ -198,19 +199,23 @@ static void forward_body(void *context, int thread, int threads) {
       write_rows(job, first, last, begin, end, sums);
     }
   }
+  if (job->streams) end_of_stream();
+}
+
+static void run(forward_job job) {
+  job.streams = streams(job.y, positions_of(&job.conv) * job.conv.outputs);
+  ck_parallel(forward_body, &job);
 }
 
 void ck_bf16_direct_forward(
   const ck_direct *conv, const float *x, const void *packed, const float *bias, const float *residual, float *y,
   void *workspace) {
-  forward_job job = {*conv, x, packed, bias, residual, y, workspace};
-  ck_parallel(forward_body, &job);
+  run((forward_job){*conv, x, packed, bias, residual, y, workspace});
 }
 
 void ck_bf16_direct_backward_data(
   const ck_direct *conv, const float *dy, const void *packed, const float *residual, float *dx, void *workspace) {
-  forward_job job = {turned(conv), dy, packed, NULL, residual, dx, workspace};
-  ck_parallel(forward_body, &job);
+  run((forward_job){turned(conv), dy, packed, NULL, residual, dx, workspace});
 }
 
 // MARK: backward weights

@@ -105,14 +105,16 @@ static void forward_solve(const pass *p, long unit) {
 
 /// y = act((x − center)·scale + offset) over `count` vectors, and over `rest` floats after them.
 CK_CLONES static void affine(
-  const float *x, float *y, long count, long rest, const v16 *center, const v16 *scale, const v16 *offset, int silu) {
+  const float *x, float *y, long count, long rest, const v16 *center, const v16 *scale, const v16 *offset, int silu,
+  int past) {
   v16 middle = *center, a = *scale, b = *offset;
   if (silu) {
     for (long i = 0; i < count; i++) {
       v16 u = (load16(x + 16 * i) - middle) * a + b;
       v16 d = u;
       inverse_sigmoid_in_place(&d);
-      store16(y + 16 * i, u / d);
+      u /= d;
+      put(y + 16 * i, &u, past);
     }
   } else {
     for (long i = 0; i < count; i++) store16(y + 16 * i, (load16(x + 16 * i) - middle) * a + b);
@@ -138,11 +140,13 @@ static void forward_apply(const pass *p, long row) {
   row_lanes(&offset, p, OFFSET, row);
   affine(
     p->x + row * size, p->out + row * size, size / 16, size % 16, &center, &scale, &offset,
-    p->norm->activation == CK_ACTIVATION_SILU);
+    p->norm->activation == CK_ACTIVATION_SILU,
+    p->out != p->x && streams(p->out, p->norm->samples * p->padded * p->norm->pixels));
 }
 
 static void forward_body(void *context, int thread, int threads) {
   run_stages(context, thread, threads, forward_sum, forward_solve, forward_apply);
+  end_of_stream();
 }
 
 void ck_group_norm_forward(
