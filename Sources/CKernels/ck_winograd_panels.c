@@ -11,7 +11,7 @@
 /// Tiles of a block: M and six points of U stay in the second-level cache, and U is used often enough.
 enum { BLOCK = 128 };
 /// Tiles from which a thread takes blocks of its own, with all panels; below, threads share blocks and take panels.
-enum { OWN = 96 };
+enum { OWN = 32 };
 
 /// Blocks of tiles, each for one thread; or, where tiles are few, for all threads, which transform the input together and then share items:
 /// a block and a panel of outputs each.
