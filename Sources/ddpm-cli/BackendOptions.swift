@@ -28,7 +28,8 @@ struct BackendOptions: ParsableArguments {
       valueName: "list"))
   var devices: IntegerList?
   @Option(
-    help: ArgumentHelp("Threads of the cpu that share the computation (default: all processors).", valueName: "n"))
+    help: ArgumentHelp(
+      "Threads of the cpu that share the computation (default: as many processors as it may use).", valueName: "n"))
   var threads: Int?
 
   func validate() throws {

@@ -90,7 +90,7 @@ extension TrainingConfiguration.CodingKeys {
     case .conditionDropout: "\(TrainingConfiguration.usualConditionDropout) where there are classes"
     case .superResolutionScale: "none"
     case .betas: "by the rule"
-    case .threads: "all processors"
+    case .threads: "as many processors as it may use"
     default:
       switch TrainingConfiguration().object[rawValue] {
       case .bool(let value): value ? "yes" : "no"

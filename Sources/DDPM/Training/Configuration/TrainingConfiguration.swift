@@ -102,7 +102,7 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   // MARK: Run
   /// Seed of all randomness: weights, order of the data, t, ε, dropout and previews.
   public var seed = 0
-  /// Threads that share the computation; nil: all processors.
+  /// Threads that share the computation; nil: as many as there are processors that the process may use.
   public var threads: Int?
   /// What computes: `cpu`, `cuda`, `tpu` or `xla:PATH`.
   public var device = "cpu"
