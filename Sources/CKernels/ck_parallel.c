@@ -53,6 +53,8 @@ void ck_set_threads(int threads) {
 
 int ck_threads(void) { return wanted_threads; }
 
+int ck_processors(void) { return team->processors(); }
+
 static void run_job(void *argument) {
   HEAR_OTHERS();
   const job *task = argument;

@@ -9,6 +9,8 @@ typedef struct {
   // Inside a body: this thread's number, from 0, and the size of the team.
   int (*number)(void);
   int (*size)(void);
+  // The processors that its threads may be put on.
+  int (*processors)(void);
   // For this calling thread, how many threads libraries that share the team may use.
   void (*share)(int threads);
 } ck_team;

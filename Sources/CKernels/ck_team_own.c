@@ -1,6 +1,7 @@
 // A team of POSIX threads: one pool for each thread that calls, which lives as long as that thread.
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "ck_team.h"
 
@@ -138,6 +139,7 @@ static void barrier(void) {
 
 static int number(void) { return own_number; }
 static int size(void) { return own ? own->size : 1; }
+static int processors(void) { return (int)sysconf(_SC_NPROCESSORS_ONLN); }
 static void share(int threads) { (void)threads; }
 
-const ck_team ck_own_team = {run, barrier, number, size, share};
+const ck_team ck_own_team = {run, barrier, number, size, processors, share};

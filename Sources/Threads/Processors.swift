@@ -9,6 +9,8 @@ package struct Processors {
 
   /// As many as this process was granted when it was asked first; at least 1.
   package static let count = Processors().count
+  /// What was granted of their time, likewise.
+  package static let quota = Processors().quota
 
   /// At least 1; a part of a processor's time counts as one.
   package var count: Int { max(1, min(bound, quota ?? Int.max)) }

@@ -10,6 +10,9 @@ void ck_set_threads(int threads);
 /// The number of threads that the next `ck_parallel` gives its body.
 int ck_threads(void);
 
+/// The processors that the pool's threads may be put on. Where `OMP_PROC_BIND` or the like is set, the thread that asks may be bound to one of them.
+int ck_processors(void);
+
 /// Starts the threads of the next `ck_parallel` now. 0 where the system refuses them: libgomp itself would end the process.
 int ck_start_threads(void);
 
