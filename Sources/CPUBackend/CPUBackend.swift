@@ -104,7 +104,10 @@ public struct CPUBackend: Backend {
   public static var hasBFloat16: Bool { hasAMX || ck_bf16_available() != 0 }
 
   /// The processors that this process may use: those that it is bound to, and no more than its control groups' quotas of time amount to.
-  public static var processorCount: Int { max(1, min(Int(ck_processors()), Processors.quota ?? .max)) }
+  public static var processorCount: Int {
+    // Not `Processors.count`: this thread alone may be bound to one, by the pool's library.
+    max(1, min(Int(ck_processors()), Processors.quota ?? .max))
+  }
 
   /// `$XDG_CACHE_HOME/swift-ddpm`, or `~/.cache/swift-ddpm`.
   public static var defaultCacheFolder: URL? {

@@ -4,7 +4,6 @@ import Testing
 
 /// Two maps of every pixel in place of four around an attention of one head.
 @Suite struct JoinedProjectionsTests {
-  private static let names = ["q", "k", "v", "o"]
   private static let channels = 6
 
   /// y = h + W_o attention(W_q h, W_k g, W_v h), g another image.

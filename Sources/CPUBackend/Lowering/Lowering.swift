@@ -61,7 +61,7 @@ final class Lowering {
 
   func lower() throws {
     for index in program.nodes.indices where fusion.host(of: index) == nil {
-      try computing(from: frozen[program.nodes[index].results[0]]) { try lower(at: index) }
+      try computing(from: program.nodes[index].results[0]) { try lower(at: index) }
     }
     // First what the run gives back, which may be a state's old value.
     for output in program.outputs { lowerOutput(output) }
@@ -141,7 +141,7 @@ final class Lowering {
     guard let source = known.first else { preconditionFailure("value %\(id) is used before it is lowered") }
     // Between two blocked forms the way leads through the plain one; in practice there is only ever one of them.
     let from = source.layout == .plain || layout == .plain ? source.buffer : form(id, .plain)
-    let target = computing(from: frozen[id]) {
+    let target = computing(from: id) {
       let target = memory(byteCount: source.buffer.byteCount)
       emit(conversion(of: shape(id), from: from, source.layout, to: target, layout))
       return target
@@ -191,17 +191,12 @@ final class Lowering {
   /// Whether the value depends on nothing but states that no run changes.
   func isFrozen(_ id: Program.ValueID) -> Bool { frozen[id] != nil }
 
-  /// Lowers what depends on `states` alone; on anything else if nil.
-  func computing<Result>(from states: [StateStorage]?, _ body: () throws -> Result) rethrows -> Result {
+  /// Lowers what depends on `id` alone: once for all runs, where that is frozen.
+  func computing<Result>(from id: Program.ValueID, _ body: () throws -> Result) rethrows -> Result {
     let outer = deriving
-    deriving = states
+    deriving = frozen[id]
     defer { deriving = outer }
     return try body()
-  }
-
-  /// Lowers what depends on `id` alone.
-  func computing<Result>(from id: Program.ValueID, _ body: () throws -> Result) rethrows -> Result {
-    try computing(from: frozen[id], body)
   }
 
   /// Whether a tensor of this shape can be blocked.

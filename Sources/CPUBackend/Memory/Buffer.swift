@@ -70,12 +70,13 @@ struct Step {
   /// The same, but only in runs before which one of `states` has changed: for what is derived from them and kept.
   func afterChanges(of states: [StateStorage]) -> Step {
     var step = self
-    var seen: [Int]?
+    var seen = -1
     step.run = { [run] scratch in
-      let versions = states.map(\.version)
-      guard seen != versions else { return }
+      // Versions only grow: so does their sum with any of them.
+      let version = states.reduce(0) { $0 + $1.version }
+      guard seen != version else { return }
       try run(scratch)
-      seen = versions
+      seen = version
     }
     return step
   }
