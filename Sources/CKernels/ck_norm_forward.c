@@ -103,6 +103,13 @@ static void forward_solve(const pass *p, long unit) {
   for (long c = u.last; c < u.padded; c++) center[c] = scale[c] = offset[c] = 0;
 }
 
+/// *u = u·σ(u).
+CK_INLINE void silu_in_place(v16 *u) {
+  v16 d = *u;
+  inverse_sigmoid_in_place(&d);
+  *u /= d;
+}
+
 /// y = act((x − center)·scale + offset) over `count` vectors, and over `rest` floats after them.
 CK_CLONES static void affine(
   const float *x, float *y, long count, long rest, const v16 *center, const v16 *scale, const v16 *offset, int silu,
@@ -111,9 +118,7 @@ CK_CLONES static void affine(
   if (silu) {
     for (long i = 0; i < count; i++) {
       v16 u = (load16(x + 16 * i) - middle) * a + b;
-      v16 d = u;
-      inverse_sigmoid_in_place(&d);
-      u /= d;
+      silu_in_place(&u);
       put(y + 16 * i, &u, past);
     }
   } else {
@@ -123,11 +128,7 @@ CK_CLONES static void affine(
     v16 u;
     load_part(&u, x + 16 * count, rest, 0);
     u = (u - middle) * a + b;
-    if (silu) {
-      v16 d = u;
-      inverse_sigmoid_in_place(&d);
-      u /= d;
-    }
+    if (silu) silu_in_place(&u);
     store_part(y + 16 * count, rest, &u);
   }
 }
@@ -140,13 +141,12 @@ static void forward_apply(const pass *p, long row) {
   row_lanes(&offset, p, OFFSET, row);
   affine(
     p->x + row * size, p->out + row * size, size / 16, size % 16, &center, &scale, &offset,
-    p->norm->activation == CK_ACTIVATION_SILU,
-    p->out != p->x && streams(p->out, p->norm->samples * p->padded * p->norm->pixels));
+    p->norm->activation == CK_ACTIVATION_SILU, p->streams);
 }
 
 static void forward_body(void *context, int thread, int threads) {
   run_stages(context, thread, threads, forward_sum, forward_solve, forward_apply);
-  end_of_stream();
+  if (((const pass *)context)->streams) end_of_stream();
 }
 
 void ck_group_norm_forward(
@@ -154,6 +154,7 @@ void ck_group_norm_forward(
   float *mean, float *rstd, float *workspace) {
   pass p = make_pass(norm, workspace);
   p.x = x, p.shift = shift, p.gamma = gamma, p.beta = beta, p.out = y, p.mean = mean, p.rstd = rstd;
+  p.streams = y != x && norm->activation == CK_ACTIVATION_SILU && streams(y, norm->samples * p.padded * norm->pixels);
   ck_parallel(forward_body, &p);
 }
 

@@ -22,6 +22,7 @@ typedef struct {
   float *mean, *rstd, *dgamma, *dbeta, *dshift;
   double *sums;        ///< SUMS × (N, padded)
   float *coefficients; ///< COEFFICIENTS × (N, padded)
+  int streams;         ///< whether `out`, forward and through SiLU, is written past the caches
 } pass;
 
 enum { SUMS = 3, COEFFICIENTS = 8 };
