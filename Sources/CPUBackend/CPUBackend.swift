@@ -94,6 +94,9 @@ public struct CPUBackend: Backend {
   /// The precision, whatever the processor has: a run goes on between processors without a word.
   public var arithmetic: String { options.rounds ? "cpu bfloat16" : "cpu float32" }
 
+  /// 8 MiB a thread: from about there on a batch takes as long an image, or longer.
+  public var batchByteCount: Int? { options.threads * 8 << 20 }
+
   /// The algorithms that programs compiled so far have chosen by timing, and those known before; empty where they are kept nowhere.
   public var choices: String { TuningCache(options)?.text ?? "" }
 

@@ -108,7 +108,7 @@ public final class Model: Sendable {
     return limit.map(process.limited) ?? process
   }
 
-  /// The network, compiled for a batch; the same one each time that the sizes are.
+  /// The network, compiled for a batch or for parts of it (``NetworkDenoiser/batchSize``); the same one each time that the sizes are.
   ///
   /// - Parameter size: nil for the model's own.
   /// - Throws: ``SamplingError/noSize`` where nothing says how large samples are, and what compiling throws.
@@ -118,12 +118,16 @@ public final class Model: Sendable {
     let devices = backend.deviceCount
     let batchSize = (batchSize + devices - 1) / devices * devices
     return try compiled.change { compiled in
-      let key = Compiled(batchSize: batchSize, size: size)
-      if let known = compiled[key] { return known }
-      let denoiser = try NetworkDenoiser(
-        architecture, card: card, batchSize: batchSize, size: size, on: backend, device: device, states: states,
-        prefix: prefix)
-      compiled[key] = denoiser
+      let asked = Compiled(batchSize: batchSize, size: size)
+      if let known = compiled[asked] { return known }
+      // Of two batches the parts may be the same.
+      let part = Compiled(batchSize: try architecture.part(of: batchSize, size: size, on: backend), size: size)
+      let denoiser =
+        try compiled[part]
+        ?? NetworkDenoiser(
+          architecture, card: card, batchSize: part.batchSize, size: size, on: backend, device: device, states: states,
+          prefix: prefix)
+      (compiled[asked], compiled[part]) = (denoiser, denoiser)
       return denoiser
     }
   }

@@ -5,7 +5,8 @@ import TensorGraph
 
 /// A compiled network as the mathematics sees it: x_t, t and a condition in, a prediction out.
 ///
-/// The program has one batch size; larger batches are cut up, and the last part is filled with zeros, so that nothing is compiled twice.
+/// The program has one batch size; larger batches are cut up, and the last part is filled with zeros, so that nothing is compiled twice. So is a
+/// batch that is no faster at once and takes more memory (`Backend.batchByteCount`).
 public final class NetworkDenoiser: Denoiser, Sendable {
   /// What the network is made of.
   public let architecture: any Architecture
@@ -21,7 +22,7 @@ public final class NetworkDenoiser: Denoiser, Sendable {
   private let device: ImageDevice?
 
   /// - Parameters:
-  ///   - batchSize: of all devices that share a batch; a multiple of their number.
+  ///   - batchSize: the most samples at once, of all devices that share a batch; a multiple of their number.
   ///   - device: where `backend` keeps images.
   ///   - prefix: what the names of the states begin with: `ema.` for the average in a training run.
   ///   - states: hold the weights, or will.
@@ -34,12 +35,12 @@ public final class NetworkDenoiser: Denoiser, Sendable {
     precondition(batchSize % backend.deviceCount == 0, "\(batchSize) samples for \(backend.deviceCount) devices")
     self.architecture = architecture
     self.card = card
-    self.batchSize = batchSize
     self.size = size
     self.device = device
+    self.batchSize = try architecture.part(of: batchSize, size: size, on: backend)
     do {
       let program = try architecture.evaluation(
-        batchSize: batchSize / backend.deviceCount, size: size, prefix: prefix)
+        batchSize: self.batchSize / backend.deviceCount, size: size, prefix: prefix)
       executable = try backend.compile(program, states: states)
     } catch ProgramError.shape(let error) {
       throw SamplingError.tooLarge(batch: batchSize, error.description)
@@ -115,6 +116,23 @@ public final class NetworkDenoiser: Denoiser, Sendable {
 }
 
 extension Architecture {
+  /// How many samples of a batch are best computed at once: all, or the half of a half … whose intermediate results `backend` holds in its caches, but
+  /// not so few that these are less than the weights, which every part reads anew.
+  ///
+  /// - Throws: ``SamplingError/tooLarge(batch:_:)`` where one alone is too large, and what the architecture throws.
+  func part(of batchSize: Int, size: SampleSize, on backend: any Backend) throws -> Int {
+    guard let ample = backend.batchByteCount else { return batchSize }
+    let program: Program
+    do { program = try evaluation(batchSize: 1, size: size) } catch ProgramError.shape(let error) {
+      throw SamplingError.tooLarge(batch: batchSize, error.description)
+    }
+    let weights = program.states.reduce(0) { $0 + program.byteCount(of: $1.value) }
+    let sample = program.activationByteCount
+    var part = batchSize / backend.deviceCount
+    while part > 1, part * sample > max(ample, weights) { part = (part + 1) / 2 }
+    return part * backend.deviceCount
+  }
+
   /// The classes that a condition may name: the table's rows, but for the null class.
   package func classCount(_ card: ModelCard) -> Int? { classRows.map { card.nullClass == nil ? $0 : $0 - 1 } }
 

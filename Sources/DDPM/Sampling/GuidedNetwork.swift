@@ -6,18 +6,21 @@ import TensorGraph
 ///
 /// Where the class is dropped for that, both predictions of a batch are one run of a network that was compiled for twice the batch.
 public struct GuidedNetwork: Sendable {
-  /// Compiled for the whole question.
+  /// For the whole question.
   public let network: NetworkDenoiser
   /// For the questions that no guidance doubles: those outside its interval.
   private let single: NetworkDenoiser
   private let weaker: NetworkDenoiser?
   private let guidance: Guidance?
+  /// Of the whole question, whatever the network takes at once.
+  private let batchSize: Int
 
   init(
-    _ network: NetworkDenoiser, single: NetworkDenoiser? = nil, weaker: NetworkDenoiser? = nil,
+    _ network: NetworkDenoiser, batchSize: Int, single: NetworkDenoiser? = nil, weaker: NetworkDenoiser? = nil,
     guidance: Guidance? = nil
   ) {
     self.network = network
+    self.batchSize = batchSize
     self.single = single ?? network
     self.weaker = weaker
     self.guidance = guidance
@@ -34,7 +37,7 @@ public struct GuidedNetwork: Sendable {
   /// sampler remembers.
   public var hostMemory: Int {
     let channels = network.architecture.channels + network.architecture.pictureChannels
-    return 80 << 20 + 16 * network.batchSize * channels * size.height * size.width * MemoryLayout<Float>.stride
+    return 80 << 20 + 16 * batchSize * channels * size.height * size.width * MemoryLayout<Float>.stride
   }
 
   /// Height and width of samples.
@@ -66,18 +69,19 @@ extension Model {
   ) throws -> GuidedNetwork {
     guard let guidance, guidance.scale != 1 else {
       guard weaker == nil else { throw GuidanceRequestError.weakerWithoutScale }
-      return GuidedNetwork(try denoiser(batchSize: batchSize, size: size))
+      return GuidedNetwork(try denoiser(batchSize: batchSize, size: size), batchSize: batchSize)
     }
     if let weaker {
       try check(weaker)
       let network = try denoiser(batchSize: batchSize, size: size)
       return GuidedNetwork(
-        network, weaker: try weaker.denoiser(batchSize: batchSize, size: network.size), guidance: guidance)
+        network, batchSize: batchSize, weaker: try weaker.denoiser(batchSize: batchSize, size: network.size),
+        guidance: guidance)
     }
     guard card.nullClass != nil, classCount != nil else { throw SamplingError.noNullClass }
     let isEverywhere = guidance.interval == 0...Double.infinity
     return GuidedNetwork(
-      try denoiser(batchSize: 2 * batchSize, size: size),
+      try denoiser(batchSize: 2 * batchSize, size: size), batchSize: 2 * batchSize,
       single: isEverywhere ? nil : try denoiser(batchSize: batchSize, size: size), guidance: guidance)
   }
 

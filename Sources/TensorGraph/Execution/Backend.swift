@@ -12,6 +12,8 @@ public protocol Backend: Sendable {
   var withinProcess: any Backend { get }
   /// Whether a run returns before its outputs are there, so that the next can be prepared and sent meanwhile.
   var isAsynchronous: Bool { get }
+  /// The bytes of intermediate results beyond which a larger batch is no faster, for no cache holds them; nil where larger always is.
+  var batchByteCount: Int? { get }
 
   /// Storage for the states that the programs name, zero until written. A name stands for one state in all of them.
   ///
@@ -34,6 +36,8 @@ extension Backend {
   public var withinProcess: any Backend { self }
   /// False: outputs are there when a run returns.
   public var isAsynchronous: Bool { false }
+  /// Nil: the larger the batch, the better.
+  public var batchByteCount: Int? { nil }
 
   /// Makes `program` ready to run on states of its own.
   public func compile(_ program: Program) throws -> any Executable {

@@ -78,6 +78,28 @@ import Testing
     #expect(found == expected && found.images.count == 2)
   }
 
+  /// A batch whose intermediate results no cache holds is computed in parts, with the same results; two batches of the same parts share them.
+  @Test func largeBatchesAreCut() throws {
+    let folder = try EvaluationFolder()
+    let url = try folder.model()
+    let model = try Model(url, on: Self.cpu)
+    let denoiser = try model.denoiser(batchSize: 2048)
+    #expect(denoiser.batchSize < 2048 && 2048 % denoiser.batchSize == 0)
+    #expect(denoiser.executable.memoryPlan.activations <= 8 << 20)
+    #expect(try denoiser === model.denoiser(batchSize: 1024))
+    let count = denoiser.batchSize + 3
+    let xt = CounterNoise(seed: 1).initialNoise(shape: .init(count, 1, 16, 16))
+    let t = (0..<count).map { Timestep(1 + $0 % 20) }
+    let output = try denoiser.predict(xt, at: t)
+    for samples in [0..<2, count - 5..<count] {
+      #expect(
+        output.samples(samples)
+          == (try model.denoiser(batchSize: 5).predict(xt.samples(samples), at: Array(t[samples]))))
+    }
+    // Elsewhere the larger the better.
+    #expect(try Model(url, on: ReferenceBackend()).denoiser(batchSize: 2048).batchSize == 2048)
+  }
+
   /// Inverted and drawn again by DDIM, images are what they were.
   @Test func invertsItsOwnDraws() async throws {
     let folder = try EvaluationFolder()
