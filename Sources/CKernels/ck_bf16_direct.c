@@ -21,9 +21,9 @@ static ck_direct turned(const ck_direct *conv) {
   return t;
 }
 
-size_t ck_bf16_direct_weights(const ck_direct *conv) {
-  return (size_t)(taps_of(conv) * words(conv->inputs) * conv->outputs) * sizeof(ck_pair_word);
-}
+CK_INLINE long weights_of(const ck_direct *conv) { return taps_of(conv) * conv->inputs * conv->outputs; }
+
+size_t ck_bf16_direct_weights(const ck_direct *conv) { return (size_t)weights_of(conv) * sizeof(uint16_t); }
 
 /// Bytes a thread uses: a group of sums of a block of positions, where their taps begin, and the positions in words.
 static size_t workspace_per_thread(const ck_direct *conv) {
@@ -59,52 +59,43 @@ size_t ck_bf16_direct_backward_weights_workspace(const ck_direct *conv) {
 
 // MARK: weights
 
+/// w of the forward convolution for that of the gradient: inputs and outputs are swapped, and the filter is turned by 180°.
 typedef struct {
-  ck_direct conv;
+  ck_direct conv;  ///< of the gradient
   const float *w;
   ck_pair_word *packed;
-  int backward;  ///< w is of the forward convolution: inputs and outputs are swapped, and the filter is turned by 180°
-} pack_job;
+} turn_job;
 
-/// Packs 16 inputs × 16 outputs of w (OIhw16i16o) for ck_bf16_gemm: row tap·words(inputs) + i of words.
-CK_BF16 static void pack_block(const pack_job *job, long input_block, long output_block) {
+/// Packs 16 inputs × 16 outputs of w.
+CK_BF16 static void turn_block(const turn_job *job, long input_block, long output_block) {
   const ck_direct *conv = &job->conv;
   long taps = taps_of(conv), input_blocks = conv->inputs / 16, output_blocks = conv->outputs / 16;
   for (long tap = 0; tap < taps; tap++) {
     float other[16][16];
-    const float *from = job->w + ((output_block * input_blocks + input_block) * taps + tap) * 256;
-    if (job->backward) {
-      from = job->w + ((input_block * output_blocks + output_block) * taps + taps - 1 - tap) * 256;
-      transpose16(from, 16, other[0], 16);
-      from = other[0];
-    }
-    long panel = output_block / 2, width = panel_width(panel, conv->outputs);
-    ck_pair_word *to = job->packed + panel_offset(panel, taps * words(conv->inputs)) + output_block % 2 * 16;
-    to += (tap * words(conv->inputs) + input_block * 8) * width;
+    transpose16(
+      job->w + ((input_block * output_blocks + output_block) * taps + taps - 1 - tap) * 256, 16, other[0], 16);
+    ck_pair_word *to = job->packed + ((output_block * input_blocks + input_block) * taps + tap) * 128;
     for (int pair = 0; pair < 8; pair++) {
-      v16 even = load16(from + pair * 32), odd = load16(from + pair * 32 + 16);
-      store_paired(to + pair * width, &even, &odd);
+      v16 even = load16(other[2 * pair]), odd = load16(other[2 * pair + 1]);
+      store_paired(to + pair * 16, &even, &odd);
     }
   }
 }
 
-static void pack_body(void *context, int thread, int threads) {
-  const pack_job *job = context;
+static void turn_body(void *context, int thread, int threads) {
+  const turn_job *job = context;
   long input_blocks = job->conv.inputs / 16;
   span mine = share_of(input_blocks * (job->conv.outputs / 16), thread, threads);
-  for (long item = mine.first; item < mine.last; item++) pack_block(job, item % input_blocks, item / input_blocks);
-}
-
-static void pack(pack_job job) {
-  ck_parallel_over(taps_of(&job.conv) * job.conv.inputs * job.conv.outputs, pack_body, &job);
+  for (long item = mine.first; item < mine.last; item++) turn_block(job, item % input_blocks, item / input_blocks);
 }
 
 void ck_bf16_direct_pack(const ck_direct *conv, const float *w, void *packed) {
-  pack((pack_job){*conv, w, packed, 0});
+  ck_round_pairs(w, packed, weights_of(conv) / 32);
 }
 
 void ck_bf16_direct_pack_backward(const ck_direct *conv, const float *w, void *packed) {
-  pack((pack_job){turned(conv), w, packed, 1});
+  turn_job job = {turned(conv), w, packed};
+  ck_parallel_over(weights_of(conv), turn_body, &job);
 }
 
 // MARK: forward, backward data
@@ -112,7 +103,7 @@ void ck_bf16_direct_pack_backward(const ck_direct *conv, const float *w, void *p
 typedef struct {
   ck_direct conv;
   const float *x;
-  const ck_pair_word *packed;
+  const ck_pair_word *packed;  ///< [outputs/16][inputs/16][tap][8 pairs of inputs][16 outputs]
   const float *bias, *residual;
   float *y;
   char *workspace;
@@ -144,25 +135,29 @@ CK_INLINE const float *input_at(const ck_direct *conv, const float *x, place at,
   return x + (at.image * conv->inputs * conv->height + row * 16) * conv->width + column * 16;
 }
 
-/// Positions first..<last of x in rows of words. `taps` is room for where their taps begin.
+/// Positions first..<last of x in rows of words, [inputs/16][tap][8] each. `taps` is room for where their taps begin.
 CK_BF16 static void read_rows(const forward_job *job, long first, long last, const float **taps, ck_pair_word *rows) {
   const ck_direct *conv = &job->conv;
-  long plane = conv->height * conv->width * 16, size = words(conv->inputs), count = 0;
+  long plane = conv->height * conv->width * 16, count = taps_of(conv), depth = count * words(conv->inputs);
+  const float **tap = taps;
   place at = place_of(conv, first);
   for (long position = first; position < last; position++, advance(conv, &at))
     for (long i = 0; i < conv->kernel; i++)
-      for (long j = 0; j < conv->kernel; j++) taps[count++] = input_at(conv, job->x, at, i, j);
+      for (long j = 0; j < conv->kernel; j++) *tap++ = input_at(conv, job->x, at, i, j);
   // Plane by plane: neighbours in memory one after the other, those of the next block of positions on their way.
-  for (long block = 0; block < conv->inputs / 16; block++)
-    for (long tap = 0; tap < count; tap++) {
-      v16 values = {0};
-      if (taps[tap]) {
-        const float *x = taps[tap] + block * plane;
-        values = load16(x);
-        __builtin_prefetch(x + ROWS * conv->stride * 16);
+  for (long block = 0; block < conv->inputs / 16; block++) {
+    tap = taps;
+    for (ck_pair_word *row = rows; row < rows + (last - first) * depth; row += depth)
+      for (long i = 0; i < count; i++, tap++) {
+        v16 values = {0};
+        if (*tap) {
+          const float *x = *tap + block * plane;
+          values = load16(x);
+          __builtin_prefetch(x + ROWS * conv->stride * 16);
+        }
+        store_rounded(row + (block * count + i) * 8, &values);
       }
-      store_rounded(rows + tap * size + block * 8, &values);
-    }
+  }
 }
 
 /// Channels begin..<end of y at positions first..<last, from rows of GROUP sums.
@@ -195,7 +190,7 @@ static void forward_body(void *context, int thread, int threads) {
     read_rows(job, first, last, taps, rows);
     for (long begin = 0; begin < outputs; begin += GROUP) {
       long end = min_long(begin + GROUP, outputs);
-      ck_bf16_gemm(last - first, end - begin, depth, rows, depth, 1, job->packed + begin * depth, sums, GROUP, 0);
+      ck_bf16_gemm_of_blocks(last - first, end - begin, depth, rows, job->packed + begin * depth, sums, GROUP);
       write_rows(job, first, last, begin, end, sums);
     }
   }

@@ -3,10 +3,18 @@
 #if defined(__x86_64__)
 #include "ck_gemm.h"
 
+/// B, of 16 or 32 columns, and what is fetched with each of its rows: two lines each, `half` words apart.
+typedef struct {
+  const ck_pair_word *b;
+  long row, half;
+  const float *next;
+  long step, next_half;
+} right_side;
+
 /// As `tile` of ck_gemm.c: C tile (rows × 16·columns) = or += A·B over k words.
 CK_BF16_INLINE void tile(
-  const int rows, const int columns, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b,
-  long b_row, float *c, long c_row, int accumulate, const float *next, long step) {
+  const int rows, const int columns, long k, const ck_pair_word *a, long a_row, long a_column, right_side right, float *c,
+  long c_row, int accumulate) {
   __m512 sum[12][2];
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
@@ -14,19 +22,19 @@ CK_BF16_INLINE void tile(
     for (int j = 0; j < columns; j++) sum[i][j] = accumulate ? _mm512_loadu_ps(c + i * c_row + 16 * j) : _mm512_setzero_ps();
 #pragma clang loop unroll(disable)
   for (long l = 0; l < k; l++) {
-    __m512bh b0 = (__m512bh)_mm512_loadu_si512(b), b1 = b0;
-    if (columns > 1) b1 = (__m512bh)_mm512_loadu_si512(b + 16);
+    __m512bh b0 = (__m512bh)_mm512_loadu_si512(right.b), b1 = b0;
+    if (columns > 1) b1 = (__m512bh)_mm512_loadu_si512(right.b + right.half);
 #pragma clang loop unroll(full)
     for (int i = 0; i < rows; i++) {
       __m512bh s = (__m512bh)_mm512_set1_epi32((int)a[i * a_row]);
       sum[i][0] = _mm512_dpbf16_ps(sum[i][0], b0, s);
       if (columns > 1) sum[i][1] = _mm512_dpbf16_ps(sum[i][1], b1, s);
     }
-    __builtin_prefetch(next);
-    if (columns > 1) __builtin_prefetch(next + 16);
+    __builtin_prefetch(right.next);
+    if (columns > 1) __builtin_prefetch(right.next + right.next_half);
     a += a_column;
-    b += b_row;
-    next += step;
+    right.b += right.row;
+    right.next += right.step;
   }
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
@@ -36,11 +44,10 @@ CK_BF16_INLINE void tile(
 
 /// All m rows of one strip of `columns`·16 columns.
 CK_BF16_INLINE void strip(
-  const int columns, long m, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b,
-  long b_row, float *c, long c_row, int accumulate, const float *next, long step) {
-#define TILE(rows)                                                                                                  \
-  tile(rows, columns, k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate, next, step), \
-    i += rows
+  const int columns, long m, long k, const ck_pair_word *a, long a_row, long a_column, right_side right, float *c,
+  long c_row, int accumulate) {
+#define TILE(rows) \
+  tile(rows, columns, k, a + i * a_row, a_row, a_column, right, c + i * c_row, c_row, accumulate), i += rows
   long i = 0;
   while (m - i >= 12 && m - i != 16) TILE(12);
   while (m - i >= 8) TILE(8);
@@ -63,14 +70,28 @@ CK_BF16 void ck_bf16_gemm_fetching(
       long width = panel_width(panel, n);
       const ck_pair_word *bp = b + panel_offset(panel, k) + l * width, *ap = a + l * a_column;
       float *cp = c + panel * CK_PANEL;
-      const float *fetched = next ? next + l * step : (const float *)(bp + CK_AHEAD);
-      long pace = next ? step : width;
+      right_side right = {bp, width, 16, (const float *)(bp + CK_AHEAD), width, 16};
+      if (next) right.next = next + l * step, right.step = step;
       if (width == CK_PANEL)
-        strip(2, m, depth, ap, a_row, a_column, bp, width, cp, c_row, add, fetched, pace);
+        strip(2, m, depth, ap, a_row, a_column, right, cp, c_row, add);
       else
-        strip(1, m, depth, ap, a_row, a_column, bp, width, cp, c_row, add, fetched, pace);
+        strip(1, m, depth, ap, a_row, a_column, right, cp, c_row, add);
     }
   }
+}
+
+CK_BF16 void ck_bf16_gemm_of_blocks(
+  long m, long n, long k, const ck_pair_word *a, const ck_pair_word *b, float *c, long c_row) {
+  for (long column = 0; column < n; column += CK_PANEL)
+    for (long l = 0; l < k; l += DEPTH) {
+      long depth = min_long(DEPTH, k - l);
+      const ck_pair_word *bp = b + column * k + l * 16, *ap = a + l;
+      right_side right = {bp, 16, 16 * k, (const float *)(bp + CK_AHEAD / 2), 16, 16 * k};
+      if (n - column >= CK_PANEL)
+        strip(2, m, depth, ap, k, 1, right, c + column, c_row, l > 0);
+      else
+        strip(1, m, depth, ap, k, 1, right, c + column, c_row, l > 0);
+    }
 }
 
 void ck_bf16_gemm(

@@ -57,11 +57,24 @@ typedef struct {
   int backward;          ///< w is of the forward convolution: swap inputs and outputs, turn the filter by 180°
 } weight_job;
 
-/// U at the six points of row `row`, a constant where this is inlined, of 16 outputs and two inputs: words, `stride` from point to point.
-CK_BF16_INLINE void transform_pair(const int row, const float *w, ck_pair_word *u, long stride) {
-  v16 even[6], odd[6];
-  transform_taps(row, w, even);
-  transform_taps(row, w + 16, odd);
+/// Taps of 16 outputs and two inputs, each of `bytes`, a constant where this is inlined.
+CK_BF16_INLINE void load_taps(const int bytes, const void *w, v16 even[9], v16 odd[9]) {
+#pragma clang loop unroll(full)
+  for (int tap = 0; tap < 9; tap++)
+    if (bytes == 2) {
+      load_paired((const ck_pair_word *)w + tap * 128, &even[tap], &odd[tap]);
+    } else {
+      even[tap] = load16((const float *)w + tap * 256);
+      odd[tap] = load16((const float *)w + tap * 256 + 16);
+    }
+}
+
+/// U at the six points of row `row` of those taps: words, `stride` from point to point.
+CK_BF16_INLINE void transform_pair(const int row, const int bytes, const void *w, ck_pair_word *u, long stride) {
+  v16 taps[2][9], even[6], odd[6];
+  load_taps(bytes, w, taps[0], taps[1]);
+  transform_filter(row, taps[0], even);
+  transform_filter(row, taps[1], odd);
   for (int j = 0; j < 6; j++) store_paired(u + j * stride, &even[j], &odd[j]);
 }
 
@@ -77,7 +90,7 @@ CK_BF16 static void transform_weight_block(
   }
   for (int pair = 0; pair < 8; pair++, taps += 32, to += row)
 #pragma clang loop unroll(full)
-    for (int i = 0; i < 6; i++) transform_pair(i, taps, to + i * 6 * stride, stride);
+    for (int i = 0; i < 6; i++) transform_pair(i, sizeof(float), taps, to + i * 6 * stride, stride);
 }
 
 static void weight_body(void *context, int thread, int threads) {
@@ -152,19 +165,32 @@ static void forward_body(void *context, int thread, int threads) {
 
 // MARK: weights too many to be transformed beforehand
 
-/// U at the six points of row `row`, a constant where this is inlined: [6][inputs/2][width].
-CK_BF16_INLINE void transform_row_rounded(const int row, const float *w, long inputs, long width, ck_pair_word *u, long stride) {
+/// U at the six points of row `row` of weights of `bytes`, constants where this is inlined: [6][inputs/2][width].
+CK_BF16_INLINE void transform_row_rounded(
+  const int row, const int bytes, const char *w, long inputs, long width, ck_pair_word *u, long stride) {
   for (long half = 0; half < width; half += 16)
-    for (long block = 0; block < inputs; block += 16, w += 9 * 256)
+    for (long block = 0; block < inputs; block += 16, w += 9 * 256 * bytes)
 #pragma clang loop unroll(disable)
-      for (int i = 0; i < 16; i += 2) transform_pair(row, w + i * 16, u + (block + i) / 2 * width + half, stride);
+      for (int i = 0; i < 16; i += 2)
+        transform_pair(row, bytes, w + i * 16 * bytes, u + (block + i) / 2 * width + half, stride);
 }
 
-CK_BF16 static void transform_points_rounded(int row, const float *w, long inputs, long width, float *u, long stride) {
+CK_BF16_INLINE void transform_points_rounded(
+  const int bytes, int row, const void *w, long inputs, long width, float *u, long stride) {
 #define ROW(index) \
-  case index: transform_row_rounded(index, w, inputs, width, (ck_pair_word *)u, stride); break
+  case index: transform_row_rounded(index, bytes, w, inputs, width, (ck_pair_word *)u, stride); break
   switch (row) { ROW(0); ROW(1); ROW(2); ROW(3); ROW(4); ROW(5); }
 #undef ROW
+}
+
+CK_BF16 static void transform_points_of_floats(
+  int row, const void *w, long inputs, long width, float *u, long stride) {
+  transform_points_rounded(sizeof(float), row, w, inputs, width, u, stride);
+}
+
+CK_BF16 static void transform_points_of_words(
+  int row, const void *w, long inputs, long width, float *u, long stride) {
+  transform_points_rounded(sizeof(uint16_t), row, w, inputs, width, u, stride);
 }
 
 static void multiply_rounded(
@@ -173,32 +199,46 @@ static void multiply_rounded(
 }
 
 static const winograd_arithmetic arithmetic = {
-  2, transform_input_rounded, transform_points_rounded, multiply_rounded};
+  2, sizeof(float), transform_input_rounded, transform_points_of_floats, multiply_rounded};
+static const winograd_arithmetic arithmetic_of_words = {
+  2, sizeof(uint16_t), transform_input_rounded, transform_points_of_words, multiply_rounded};
 
-static void run(winograd_job job) {
+static void run(const winograd_arithmetic *arithmetic, winograd_job job) {
   job.streams = streams(job.y, job.conv->samples * job.outputs * job.conv->height * job.conv->width);
   if (packs(job.conv))
     ck_parallel(forward_body, &job);
   else
-    winograd_panels(&arithmetic, &job);
+    winograd_panels(arithmetic, &job);
 }
 
 void ck_bf16_winograd_forward(
   const ck_winograd *conv, const float *x, const void *weights, const float *bias, const float *residual, float *y,
   void *workspace) {
-  run((winograd_job){conv, conv->inputs, conv->outputs, 0, x, weights, bias, residual, y, workspace});
+  run(&arithmetic, (winograd_job){conv, conv->inputs, conv->outputs, 0, x, weights, bias, residual, y, workspace});
+}
+
+void ck_bf16_winograd_forward_of_words(
+  const ck_winograd *conv, const float *x, const void *weights, const float *bias, const float *residual, float *y,
+  void *workspace) {
+  run(
+    &arithmetic_of_words,
+    (winograd_job){conv, conv->inputs, conv->outputs, 0, x, weights, bias, residual, y, workspace});
 }
 
 void ck_bf16_winograd_backward_data(
   const ck_winograd *conv, const float *dy, const void *weights, const float *residual, float *dx, void *workspace) {
-  run((winograd_job){conv, conv->outputs, conv->inputs, 1, dy, weights, NULL, residual, dx, workspace});
+  run(
+    &arithmetic, (winograd_job){conv, conv->outputs, conv->inputs, 1, dy, weights, NULL, residual, dx, workspace});
 }
 #else
-static const winograd_arithmetic arithmetic = {2};
+static const winograd_arithmetic arithmetic = {2, sizeof(float)};
 
 void ck_bf16_winograd_transform(const ck_winograd *conv, const float *w, void *transformed) {}
 void ck_bf16_winograd_transform_backward(const ck_winograd *conv, const float *w, void *transformed) {}
 void ck_bf16_winograd_forward(
+  const ck_winograd *conv, const float *x, const void *weights, const float *bias, const float *residual, float *y,
+  void *workspace) {}
+void ck_bf16_winograd_forward_of_words(
   const ck_winograd *conv, const float *x, const void *weights, const float *bias, const float *residual, float *y,
   void *workspace) {}
 void ck_bf16_winograd_backward_data(

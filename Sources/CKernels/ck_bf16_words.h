@@ -18,6 +18,13 @@ CK_BF16_INLINE void store_rounded(void *p, const v16 *x) {
   _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh((__m512)*x));
 }
 
+/// Sixteen words at p as floats: their low halves, and their high ones.
+CK_BF16_INLINE void load_paired(const ck_pair_word *p, v16 *even, v16 *odd) {
+  __m512i words = _mm512_loadu_si512(p);
+  *even = (v16)_mm512_slli_epi32(words, 16);
+  *odd = (v16)_mm512_and_si512(words, _mm512_set1_epi32(0xffff0000));
+}
+
 /// Sixteen words at p: lane i of `even` in the low half of word i, of `odd` in the high half.
 CK_BF16_INLINE void store_paired(void *p, const v16 *even, const v16 *odd) {
   __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)*even));
@@ -35,6 +42,10 @@ void ck_bf16_gemm(
 void ck_bf16_gemm_fetching(
   long m, long n, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b, float *c, long c_row,
   int accumulate, const float *next, long step);
+
+/// C = A·B of rows of k words, B packed in blocks of 16 columns: column j of row l at b[j / 16 · 16·k + l·16 + j % 16].
+void ck_bf16_gemm_of_blocks(
+  long m, long n, long k, const ck_pair_word *a, const ck_pair_word *b, float *c, long c_row);
 
 /// As `ck_gemm` on A and B rounded to bfloat16; a_row or a_column is 1. `scratch` has `rounded_words(m, n, k)`.
 void ck_bf16_rounded_gemm(

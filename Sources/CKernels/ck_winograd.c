@@ -103,7 +103,7 @@ static void forward_body(void *context, int thread, int threads) {
     transform_input(job->x, job->conv, inputs, first, last, (span){0, inputs / 16}, v, v_stride);
     for (int point = 0; point < POINTS; point++)
       ck_gemm(
-        last - first, outputs, inputs, v + point * v_stride, inputs, 1, job->weights + point * u_stride,
+        last - first, outputs, inputs, v + point * v_stride, inputs, 1, (const float *)job->weights + point * u_stride,
         m + point * m_stride, outputs, 0);
     transform_output(job, first, last, (span){0, outputs / 16}, m, m_stride);
   }
@@ -121,8 +121,8 @@ static void multiply(
 }
 
 static const winograd_arithmetic *arithmetic(void) {
-  static const winograd_arithmetic narrow = {1, transform_block_input, transform_points, multiply};
-  static const winograd_arithmetic wide = {1, transform_block_input, transform_points, multiply, sum_few, 4};
+  static const winograd_arithmetic narrow = {1, sizeof(float), transform_block_input, transform_points, multiply};
+  static const winograd_arithmetic wide = {1, sizeof(float), transform_block_input, transform_points, multiply, sum_few, 4};
   return has_wide_registers() ? &wide : &narrow;
 }
 

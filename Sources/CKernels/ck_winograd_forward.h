@@ -8,7 +8,8 @@ typedef struct {
   const ck_winograd *conv;
   long inputs, outputs;  ///< of this direction
   int backward;          ///< the weights are of the forward convolution: swap inputs and outputs, turn the filter by 180°
-  const float *x, *weights;  ///< the weights transformed, or as they are where they are transformed in panels
+  const float *x;
+  const void *weights;  ///< transformed, or as they are where they are transformed in panels
   const float *bias, *residual;
   float *y, *workspace;
   int streams;  ///< whether y is written past the caches

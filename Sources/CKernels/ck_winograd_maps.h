@@ -43,15 +43,23 @@ CK_INLINE void filter_map(const v16 g[3], v16 out[6]) {
   for (int i = 0; i < 6; i++) filter_row(i, g, &out[i]);
 }
 
-/// U at the six points of row `row`, a constant, of 16 outputs and one input, whose taps are 256 floats apart.
-CK_INLINE void transform_taps(const int row, const float *w, v16 u[6]) {
+/// U at the six points of row `row`, a constant, of 16 outputs and one input.
+CK_INLINE void transform_filter(const int row, const v16 taps[9], v16 u[6]) {
   v16 half[3];
 #pragma clang loop unroll(full)
   for (int j = 0; j < 3; j++) {
-    v16 g[3] = {load16(w + j * 256), load16(w + (3 + j) * 256), load16(w + (6 + j) * 256)};
+    v16 g[3] = {taps[j], taps[3 + j], taps[6 + j]};
     filter_row(row, g, &half[j]);
   }
   filter_map(half, u);
+}
+
+/// The same of taps that are 256 floats apart.
+CK_INLINE void transform_taps(const int row, const float *w, v16 u[6]) {
+  v16 taps[9];
+#pragma clang loop unroll(full)
+  for (int tap = 0; tap < 9; tap++) taps[tap] = load16(w + tap * 256);
+  transform_filter(row, taps, u);
 }
 
 /// 16 inputs × 16 outputs of w, 9 taps, for the gradient of the input: both exchanged, the filter turned by 180°.

@@ -58,7 +58,7 @@ CK_INLINE span block_of(const panel_plan *plan, long index) { return share_of(pl
 CK_CLONES static void turn_weights(const winograd_job *job, long block, float *turned) {
   long blocks = job->outputs / 16;
   for (long input = 0; input < job->inputs / 16; input++) {
-    const float *taps = job->weights + (input * blocks + block) * 9 * 256;
+    const float *taps = (const float *)job->weights + (input * blocks + block) * 9 * 256;
     // No processor foresees where the next inputs' are.
     for (int line = 0; line < 9 * 16; line++) __builtin_prefetch(taps + 2 * blocks * 9 * 256 + line * 16);
     turn_taps(taps, turned + input * 9 * 256);
@@ -81,23 +81,26 @@ static void run_item(const panel_job *panels, span tiles, long panel, const floa
   long count = tiles.last - tiles.first, width = panel_width(panel, job->outputs), column = job->inputs * 9 * 16;
   span blocks = {panel * CK_PANEL / 16, (panel * CK_PANEL + width) / 16};
   float *turned = own, *m = turned + plan->turned, *u = m + POINTS * plan->m_stride;
-  const float *w = job->weights + blocks.first * column;
+  long half_panel = column * arithmetic->weight_bytes;  // of 16 outputs
+  const char *w = (const char *)job->weights + blocks.first * half_panel;
   if (job->backward) {
     for (long half = 0; half < width / 16; half++) turn_weights(job, blocks.first + half, turned + half * column);
-    w = turned;
+    w = (const char *)turned;
   }
   if (arithmetic->sum_few && count <= arithmetic->few) {
     for (long half = 0; half < width / 16; half++)
       arithmetic->sum_few(
-        count, w + half * column, v, m + half * 16, job->inputs, plan->v_stride, plan->m_stride, width);
+        count, w + half * half_panel, v, m + half * 16, job->inputs, plan->v_stride, plan->m_stride, width);
   } else {
     // Each product fetches a 36th of the next panel's weights, which follow unless they are turned.
-    long share = width / 16 * column / POINTS;
+    const char *next = w + width / 16 * half_panel;
+    long share = width / 16 * half_panel / POINTS;
     for (int point = 0; point < POINTS; point++) {
       if (point % 6 == 0) arithmetic->transform_points(point / 6, w, job->inputs, width, u, plan->u_stride);
       arithmetic->multiply(
         count, width, plan->depth, v + point * plan->v_stride, u + point % 6 * plan->u_stride,
-        m + point * plan->m_stride, w + width / 16 * column + point * share, share / plan->depth);
+        m + point * plan->m_stride, (const float *)(next + point * share),
+        share / plan->depth / (long)sizeof(float));
     }
   }
   transform_output(job, tiles.first, tiles.last, blocks, m, plan->m_stride);

@@ -4,17 +4,18 @@
 
 /// How V, U and their products are made. V and U are numbers of 32 bits: floats, or two bfloat16 each, of two inputs.
 typedef struct {
-  long inputs;  ///< of a number
+  long inputs;        ///< of a number
+  long weight_bytes;  ///< of each weight that is given: 4, or 2 of a bfloat16, forward alone
   /// Blocks `those` of V[point][tile][depth] of the tiles first..<last of x, tile `first` being row 0.
   void (*transform_input)(const winograd_job *job, long first, long last, span those, float *v, long stride);
   /// U[6][depth][width] at the six points of row `row`, of one panel of outputs: w is [width/16][inputs/16][tap][16 i][16 o].
-  void (*transform_points)(int row, const float *w, long inputs, long width, float *u, long stride);
+  void (*transform_points)(int row, const void *w, long inputs, long width, float *u, long stride);
   /// C (m × n) = A (m × k) · B (k × n): rows of A of k numbers, of B and C of n; with each row of B `step` floats at `next` are fetched.
   void (*multiply)(long m, long n, long k, const float *a, const float *b, float *c, const float *next, long step);
   /// M[point][tile][m_row] of 16 outputs from V and w, without U, for up to `few` tiles: the same sums as by the others; NULL where there is
   /// none.
   void (*sum_few)(
-    long tiles, const float *w, const float *v, float *m, long inputs, long v_stride, long m_stride, long m_row);
+    long tiles, const void *w, const float *v, float *m, long inputs, long v_stride, long m_stride, long m_row);
   long few;
 } winograd_arithmetic;
 

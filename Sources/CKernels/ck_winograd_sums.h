@@ -17,7 +17,7 @@ CK_INLINE void transform_row(const int row, const float *w, long inputs, long wi
       }
 }
 
-CK_CLONES static void transform_points(int row, const float *w, long inputs, long width, float *u, long stride) {
+CK_CLONES static void transform_points(int row, const void *w, long inputs, long width, float *u, long stride) {
 #define ROW(index) \
   case index: transform_row(index, w, inputs, width, u, stride); break
   switch (row) { ROW(0); ROW(1); ROW(2); ROW(3); ROW(4); ROW(5); }
@@ -77,7 +77,7 @@ CK_INLINE void sum_row(const int row, const int tiles, const winograd_sums *s) {
 }
 
 CK_CLONES static void sum_few(
-  long tiles, const float *w, const float *v, float *m, long inputs, long v_stride, long m_stride, long m_row) {
+  long tiles, const void *w, const float *v, float *m, long inputs, long v_stride, long m_stride, long m_row) {
   winograd_sums s = {w, v, m, inputs, v_stride, m_stride, m_row};
 #define ROWS(count)                                                                                  \
   case count:                                                                                        \

@@ -19,11 +19,12 @@ public struct CPUBackend: Backend {
     case fixed
   }
 
-  /// To what the operands of convolutions, of attention and of large matrix products are rounded. Sums, parameters, moments, norms and
-  /// whatever is kept are 32 bits in both.
+  /// To what the operands of convolutions, of attention and of large matrix products are rounded. Sums, parameters that are trained, moments,
+  /// norms and intermediate results are 32 bits in both.
   public enum Precision: String, Sendable, CaseIterable {
     case float32
-    /// 16 bits, where the processor multiplies them (``CPUBackend/hasBFloat16``); elsewhere as float32.
+    /// 16 bits, where the processor multiplies them (``CPUBackend/hasBFloat16``); elsewhere as float32. Convolutions' weights that no program
+    /// changes are kept so.
     case bfloat16
   }
 
@@ -122,7 +123,9 @@ public struct CPUBackend: Backend {
   }
 
   /// Memory is taken when a state is written or compiled with.
-  public func makeStates(for programs: [Program]) throws -> any States { try CPUStates(for: programs) }
+  public func makeStates(for programs: [Program]) throws -> any States {
+    try CPUStates(for: programs, rounds: options.rounds)
+  }
 
   /// Chooses algorithms, by timing them where the options say so, and plans the memory.
   ///

@@ -22,7 +22,7 @@ public final class CPUExecutable: Executable, @unchecked Sendable {
   private let constants: [AlignedMemory]
 
   init(_ program: Program, _ options: CPUBackend.Options, _ states: CPUStates) throws {
-    try states.check(program)
+    try states.checkChanges(by: program)
     self.program = program
     self.options = options
     self.states = states

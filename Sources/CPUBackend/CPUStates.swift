@@ -5,17 +5,21 @@ import TensorGraph
 public final class CPUStates: States, @unchecked Sendable {
   /// By name.
   public let types: [String: TensorType]
-  /// Four bytes an element, allocated or not.
+  /// Four bytes an element, or two of those that are rounded, allocated or not.
   public let byteCount: Int
   let storages: [String: StateStorage]
 
-  init(for programs: [Program]) throws(ExecutionError) {
+  /// - Parameter rounds: whether convolutions round their operands: kernels that no program changes are rounded once, as they are written.
+  init(for programs: [Program], rounds: Bool) throws(ExecutionError) {
     types = try Program.stateTypes(of: programs)
-    storages = types.mapValues { StateStorage($0.shape) }
+    let changing = Set(programs.flatMap { $0.updates.map(\.name) })
+    var storages: [String: StateStorage] = [:]
+    for (name, type) in types { storages[name] = StateStorage(type.shape, rounds: rounds && !changing.contains(name)) }
+    self.storages = storages
     byteCount = storages.values.reduce(0) { $0 + $1.buffer.byteCount }
   }
 
-  /// In row-major order, whatever the layout here; zeros where nothing was written yet.
+  /// In row-major order, whatever the layout here, and as it was rounded; zeros where nothing was written yet.
   public func read(_ name: String) throws -> TensorData {
     guard let storage = storages[name] else { throw ExecutionError.unknownState(name) }
     return EngineThread.shared.run { storage.read() }
@@ -26,6 +30,14 @@ public final class CPUStates: States, @unchecked Sendable {
     _ = try type(of: name, accepting: data)
     guard let storage = storages[name] else { throw ExecutionError.unknownState(name) }
     try EngineThread.shared.run { () throws(ExecutionError) in try storage.write(data.floats) }
+  }
+
+  /// Checks that `program` has its states here, and changes none that is rounded.
+  func checkChanges(by program: Program) throws(ExecutionError) {
+    try check(program)
+    for update in program.updates where storages[update.name]?.layout == .roundedKernel {
+      throw .roundedState(update.name)
+    }
   }
 
   // MARK: On the engine's thread
@@ -47,11 +59,12 @@ final class StateStorage {
   /// Grows with every change, so that what was derived from the state knows when it is stale.
   var version = 0
 
-  init(_ shape: Shape) {
+  init(_ shape: Shape, rounds: Bool) {
     self.shape = shape
     let fillsBlocks = shape.rank == 4 && shape[0] % Layout.block == 0 && shape[1] % Layout.block == 0
-    layout = fillsBlocks ? .blockedKernel : .plain
-    buffer = Buffer(byteCount: shape.count * MemoryLayout<Float>.stride, home: .persistent)
+    layout = !fillsBlocks ? .plain : rounds ? .roundedKernel : .blockedKernel
+    let element = layout == .roundedKernel ? MemoryLayout<UInt16>.stride : MemoryLayout<Float>.stride
+    buffer = Buffer(byteCount: shape.count * element, home: .persistent)
   }
 
   var isAllocated: Bool { memory != nil }
@@ -67,26 +80,37 @@ final class StateStorage {
 
   func read() -> TensorData {
     guard isAllocated else { return TensorData([Float](repeating: 0, count: shape.count), shape: shape) }
-    let floats = [Float](unsafeUninitializedCapacity: shape.count) { target, count in
-      if let base = target.baseAddress {
-        if layout == .plain {
-          base.update(from: buffer.floats, count: shape.count)
-        } else {
-          ck_weights_to_plain(buffer.floats, base, shape[0], shape[1], taps)
-        }
-      }
+    switch layout {
+    case .blockedKernel: return TensorData(plain(buffer.floats), shape: shape)
+    case .roundedKernel:
+      var blocked = filled { ck_widen_pairs(buffer.words, $0, shape.count / 32) }
+      return TensorData(plain(&blocked), shape: shape)
+    case .plain, .blocked:
+      return TensorData(filled { $0.update(from: buffer.floats, count: shape.count) }, shape: shape)
+    }
+  }
+
+  private func plain(_ blocked: UnsafePointer<Float>) -> [Float] {
+    filled { ck_weights_to_plain(blocked, $0, shape[0], shape[1], taps) }
+  }
+
+  /// As many numbers as the shape says, which `write` writes.
+  private func filled(_ write: (UnsafeMutablePointer<Float>) -> Void) -> [Float] {
+    [Float](unsafeUninitializedCapacity: shape.count) { target, count in
+      if let base = target.baseAddress { write(base) }
       count = shape.count
     }
-    return TensorData(floats, shape: shape)
   }
 
   func write(_ floats: [Float]) throws(ExecutionError) {
     try allocate()
     version += 1
-    if layout == .plain {
-      buffer.floats.update(from: floats, count: shape.count)
-    } else {
-      ck_weights_to_blocked(floats, buffer.floats, shape[0], shape[1], taps)
+    switch layout {
+    case .blockedKernel: ck_weights_to_blocked(floats, buffer.floats, shape[0], shape[1], taps)
+    case .roundedKernel:
+      let blocked = filled { ck_weights_to_blocked(floats, $0, shape[0], shape[1], taps) }
+      ck_round_pairs(blocked, buffer.words, shape.count / 32)
+    case .plain, .blocked: buffer.floats.update(from: floats, count: shape.count)
     }
   }
 }

@@ -40,6 +40,59 @@ struct BFloat16Tests {
     #expect(backend(.float32).arithmetic == "cpu float32" && !backend(.float32).name.contains("bfloat16"))
   }
 
+  /// y = w ∗ x + b.
+  private func convolving() throws -> Program {
+    let builder = GraphBuilder()
+    let w = builder.state("w", [16, 32, 3, 3])
+    builder.output(
+      "y", builder.input("x", [1, 32, 6, 5]).convolved(w, bias: builder.state("b", [16]), padding: .init(1)))
+    return try builder.finish()
+  }
+
+  private func numbers(_ shape: Shape) -> TensorData {
+    TensorData((0..<shape.count).map { Float($0 &* 40_503 & 0xFFFF) / 32_768 - 1 }, shape: shape)
+  }
+
+  /// Kernels that no program changes are kept in 16 bits, and what reads them sees what they were rounded to, whatever its precision.
+  @Test func keepsConstantKernelsRounded() throws {
+    let program = try convolving(), w = numbers([16, 32, 3, 3]), b = numbers([16]), x = numbers([1, 32, 6, 5])
+    let states = try backend(.bfloat16).makeStates(for: [program])
+    #expect(states.byteCount == (CPUBackend.hasBFloat16 ? 2 : 4) * w.shape.count + 4 * b.shape.count)
+    #expect(try states.read("w").floats.allSatisfy { $0 == 0 })
+    try states.write("w", w)
+    try states.write("b", b)
+    let rounded = try states.read("w")
+    #expect(try states.read("b") == b)
+    #expect((rounded != w) == CPUBackend.hasBFloat16)
+    #expect(zip(rounded.floats, w.floats).allSatisfy { abs($0 - $1) <= 0x1p-8 * abs($1) })
+
+    let exact = try ReferenceBackend().compile(program)
+    try exact.states.write("w", rounded)
+    try exact.states.write("b", b)
+    let expected = try #require(try exact.run(["x": x])["y"]).floats
+    for (precision, bound) in [(CPUBackend.Precision.float32, 1e-5), (.bfloat16, 0.02)] {
+      let found = try #require(try backend(precision).compile(program, states: states).run(["x": x])["y"]).floats
+      #expect(relativeError(found, expected.map(Double.init)) < bound)
+    }
+  }
+
+  /// What a program changes is kept in 32 bits, and nothing else may be changed.
+  @Test func keepsTrainedKernelsIn32Bits() throws {
+    let builder = GraphBuilder()
+    builder.update("w", builder.state("w", [16, 32, 3, 3]) * 2)
+    let (program, doubling) = (try convolving(), try builder.finish())
+    let backend = backend(.bfloat16), w = numbers([16, 32, 3, 3])
+    let states = try backend.makeStates(for: [program, doubling])
+    #expect(states.byteCount == 4 * (w.shape.count + 16))
+    try states.write("w", w)
+    _ = try backend.compile(doubling, states: states).run([:])
+    #expect(try states.read("w").floats == w.floats.map { 2 * $0 })
+
+    let constant = try backend.makeStates(for: [program])
+    guard CPUBackend.hasBFloat16 else { return }
+    #expect(throws: ExecutionError.roundedState("w")) { try backend.compile(doubling, states: constant) }
+  }
+
   /// A convolution's result for one sample does not depend on what else is in the batch, nor on threads.
   @Test(arguments: [1, 3]) func aSampleDoesNotDependOnItsBatch(kernel: Int) throws {
     func run(_ samples: Range<Int>, threads: Int) throws -> [Float] {

@@ -44,6 +44,22 @@ extension KernelTests {
           &conv, o.input(o.x), transformed.pointer, nil, nil, unfused.pointer, workspace.pointer)
         #expect(relativeError(unfused.values, o.output(o.plainY)) < Self.winogradBound)
 
+        // Weights that are bfloat16 already.
+        let words = Guarded(empty: o.w.count / 2)
+        if !packs {
+          words.pointer.withMemoryRebound(to: UInt32.self, capacity: words.count) {
+            ck_round_pairs(o.weights(o.w), $0, o.w.count / 32)
+            ck_widen_pairs($0, transformed.pointer, o.w.count / 32)
+          }
+          let expected = Guarded(empty: found.count)
+          for (weights, result, run) in [
+            (transformed, expected, ck_bf16_winograd_forward), (words, found, ck_bf16_winograd_forward_of_words),
+          ] {
+            run(&conv, o.input(o.x), weights.pointer, o.bias, nil, result.pointer, workspace.pointer)
+          }
+          #expect(found.values == expected.values)
+        }
+
         let turned = packs ? Guarded(bytes: ck_bf16_winograd_weights(&conv)) : Guarded(o.weights(o.w))
         if packs { ck_bf16_winograd_transform_backward(&conv, o.weights(o.w), turned.pointer) }
         let dataWorkspace = Guarded(bytes: ck_bf16_winograd_backward_data_workspace(&conv))
@@ -59,7 +75,7 @@ extension KernelTests {
         #expect(relativeError(foundDw.values, o.weights(o.dw)) < Self.winogradBound)
 
         for buffer in [
-          transformed, turned, workspace, dataWorkspace, weightsWorkspace, found, unfused, foundDx, foundDw,
+          transformed, words, turned, workspace, dataWorkspace, weightsWorkspace, found, unfused, foundDx, foundDw,
         ] {
           #expect(buffer.isIntact)
         }

@@ -34,6 +34,39 @@ extension KernelTests {
     }
   }
 
+  /// The nearest bfloat16, of two as near the even one; and back, exactly. Rows of 16 are paired.
+  @Test(arguments: [1, 3] as [Int32]) func roundedPairs(threads: Int32) {
+    var noise = Noise(2)
+    var x = noise.array(32 * 9, scale: 100)
+    let special: [Float] = [
+      0, -0, 1, 1 + 0x1p-8, 1 + 0x3p-8, 1 + 0x1p-8 + 0x1p-20, -1 - 0x3p-8, .infinity, -.infinity, .nan,
+      .greatestFiniteMagnitude,
+      .leastNonzeroMagnitude, 0x1p-130, Float(bitPattern: 0x7f80_0001),
+    ]
+    x.replaceSubrange(20..<20 + special.count, with: special)
+    // 8 bits of precision: 16 of the 24 go.
+    let expected = x.map { x in
+      guard x.isFinite else { return x }
+      let step = 0x1p16 * max(Double(x.ulp), 0x1p-149)
+      let rounded = (Double(x) / step).rounded(.toNearestOrEven) * step
+      return Float(rounded)
+    }
+    withThreads(threads) {
+      let words = Guarded(empty: x.count / 2), back = Guarded(empty: x.count)
+      words.pointer.withMemoryRebound(to: UInt32.self, capacity: words.count) {
+        ck_round_pairs(x, $0, x.count / 32)
+        ck_widen_pairs($0, back.pointer, x.count / 32)
+        for (i, number) in expected.enumerated() {
+          let half = $0[i / 32 * 16 + i % 16] >> (i % 32 < 16 ? 0 : 16) & 0xffff
+          #expect(
+            number.isNaN ? back.pointer[i].isNaN : half == number.bitPattern >> 16 && back.pointer[i] == number,
+            "\(x[i])")
+        }
+      }
+      #expect(words.isIntact && back.isIntact)
+    }
+  }
+
   /// Concatenates [2][48][9] and [2][16][9] blocked, and takes the second part back.
   @Test func concatenation() {
     var noise = Noise(1)

@@ -13,6 +13,7 @@
 
 #include "ck_parallel.h"
 #include "ck_layout.h"
+#include "ck_rounding.h"
 #include "ck_elementwise.h"
 #include "ck_norm.h"
 #include "ck_winograd.h"

@@ -16,6 +16,10 @@ void ck_bf16_winograd_transform_backward(const ck_winograd *conv, const float *w
 void ck_bf16_winograd_forward(
   const ck_winograd *conv, const float *x, const void *weights, const float *bias, const float *residual, float *y,
   void *workspace);
+/// The same of weights that are bfloat16 themselves, as `ck_round_pairs` makes them of OIhw16i16o, where `ck_bf16_winograd_weights` is 0.
+void ck_bf16_winograd_forward_of_words(
+  const ck_winograd *conv, const float *x, const void *weights, const float *bias, const float *residual, float *y,
+  void *workspace);
 void ck_bf16_winograd_backward_data(
   const ck_winograd *conv, const float *dy, const void *weights, const float *residual, float *dx, void *workspace);
 void ck_bf16_winograd_backward_weights(
@@ -34,7 +38,7 @@ size_t ck_bf16_direct_forward_workspace(const ck_direct *conv);
 size_t ck_bf16_direct_backward_data_workspace(const ck_direct *conv);
 size_t ck_bf16_direct_backward_weights_workspace(const ck_direct *conv);
 
-/// Packs w (OIhw16i16o) for `ck_bf16_direct_forward`, and for `ck_bf16_direct_backward_data`.
+/// Packs w (OIhw16i16o) for `ck_bf16_direct_forward`, as `ck_round_pairs` does, and for `ck_bf16_direct_backward_data`.
 void ck_bf16_direct_pack(const ck_direct *conv, const float *w, void *packed);
 void ck_bf16_direct_pack_backward(const ck_direct *conv, const float *w, void *packed);
 

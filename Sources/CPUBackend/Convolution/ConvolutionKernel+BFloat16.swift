@@ -12,14 +12,15 @@ extension ConvolutionKernel {
 
   private static func winogradBFloat16(_ problem: ConvolutionProblem, _ conv: ck_winograd) -> ConvolutionKernel {
     var conv = conv
+    let weights = ck_bf16_winograd_weights(&conv)
+    let readsRounded = problem.weights == .rounded && problem.direction == .forward && weights == 0
     return rounding(
-      problem, "winograd bfloat16", conv,
+      problem, "winograd bfloat16", conv, readsRounded: readsRounded,
       forward: .init(
-        weights: ck_bf16_winograd_weights(&conv), scratch: ck_bf16_winograd_forward_workspace(&conv),
-        pack: ck_bf16_winograd_transform,
-        run: ck_bf16_winograd_forward),
+        weights: weights, scratch: ck_bf16_winograd_forward_workspace(&conv), pack: ck_bf16_winograd_transform,
+        run: readsRounded ? ck_bf16_winograd_forward_of_words : ck_bf16_winograd_forward),
       inputGradient: .init(
-        weights: ck_bf16_winograd_weights(&conv), scratch: ck_bf16_winograd_backward_data_workspace(&conv),
+        weights: weights, scratch: ck_bf16_winograd_backward_data_workspace(&conv),
         pack: ck_bf16_winograd_transform_backward,
         run: { ck_bf16_winograd_backward_data($0, $1, $2, $4, $5, $6) }),
       weightGradient: .init(
@@ -35,10 +36,11 @@ extension ConvolutionKernel {
       samples: problem.input[0], inputs: problem.kernel[1], outputs: problem.kernel[0], height: problem.input[2],
       width: problem.input[3], out_height: problem.output[2], out_width: problem.output[3], kernel: size,
       stride: stride, padding: padding.top)
+    let readsRounded = problem.weights == .rounded && problem.direction == .forward
     return rounding(
-      problem, "direct bfloat16", conv,
+      problem, "direct bfloat16", conv, readsRounded: readsRounded,
       forward: .init(
-        weights: ck_bf16_direct_weights(&conv), scratch: ck_bf16_direct_forward_workspace(&conv),
+        weights: readsRounded ? 0 : ck_bf16_direct_weights(&conv), scratch: ck_bf16_direct_forward_workspace(&conv),
         pack: ck_bf16_direct_pack, run: ck_bf16_direct_forward),
       inputGradient: .init(
         weights: ck_bf16_direct_weights(&conv), scratch: ck_bf16_direct_backward_data_workspace(&conv),
@@ -72,7 +74,8 @@ extension ConvolutionKernel {
   }
 
   private static func rounding<Description>(
-    _ problem: ConvolutionProblem, _ name: String, _ conv: Description, forward: Product<Description>,
+    _ problem: ConvolutionProblem, _ name: String, _ conv: Description, readsRounded: Bool = false,
+    forward: Product<Description>,
     inputGradient: Product<Description>, weightGradient: WeightGradient<Description>
   ) -> ConvolutionKernel {
     guard problem.direction != .weightGradient else {
@@ -90,6 +93,7 @@ extension ConvolutionKernel {
     let product = problem.direction == .forward ? forward : inputGradient
     return ConvolutionKernel(
       algorithm: .bfloat16, name: name, packedByteCount: product.weights, scratchByteCount: product.scratch,
+      readsRounded: readsRounded,
       pack: { w, packed, _ in withUnsafePointer(to: conv) { product.pack($0, w, packed) } },
       run: { o, scratch in
         withUnsafePointer(to: conv) { product.run($0, o.source, o.weights, o.bias, o.addend, o.target, scratch) }

@@ -37,6 +37,8 @@ struct ConvolutionKernel {
   var packedByteCount = 0
   var scratchByteCount = 0
   var takesPrologue = false
+  /// Whether the weights, where they are not packed, are read as `Layout.roundedKernel`.
+  var readsRounded = false
   /// Whether the target may be the addend's own memory.
   var addsInPlace = true
   var pack:

@@ -11,6 +11,15 @@ struct ConvolutionProblem: Hashable {
     case weightGradient
   }
 
+  enum Weights: String {
+    /// Packed in every run.
+    case changing
+    /// No run changes them: they are packed once.
+    case constant
+    /// Constant, and kept in 16 bits.
+    case rounded
+  }
+
   var direction: Direction
   /// (N, Ci, H, W)
   var input: Shape
@@ -19,19 +28,18 @@ struct ConvolutionProblem: Hashable {
   /// (N, Co, Ho, Wo)
   var output: Shape
   var convolution: Convolution
-  /// Whether no run changes the weights: then they are packed once.
-  var constantWeights: Bool
+  var weights: Weights
 
   init(
     _ direction: Direction, input: Shape, kernel: Shape, output: Shape, _ convolution: Convolution,
-    constantWeights: Bool = false
+    weights: Weights = .changing
   ) {
     self.direction = direction
     self.input = input
     self.kernel = kernel
     self.output = output
     self.convolution = convolution
-    self.constantWeights = constantWeights
+    self.weights = weights
   }
 
   /// Multiplications and additions of the direct algorithm, the same in all three directions.
@@ -47,19 +55,19 @@ struct ConvolutionProblem: Hashable {
 
   /// Whether an image is so small that weights are read for one tile of it: constant ones, packed to 16 bits for a direct algorithm, are half
   /// of what Winograd reads. By the image alone, so that a sample does not depend on its batch.
-  var isOneTile: Bool { constantWeights && input[2] <= 4 && input[3] <= 4 }
+  var isOneTile: Bool { weights != .changing && input[2] <= 4 && input[3] <= 4 }
 
   var inputLayout: Layout { kernel[1] % Layout.block == 0 ? .blocked : .plain }
   var outputLayout: Layout { kernel[0] % Layout.block == 0 ? .blocked : .plain }
   var kernelLayout: Layout { isBlocked ? .blockedKernel : .plain }
 
-  /// Names the problem in the tuner's cache: `forward 8x128x32x32 128x128x3x3 s1 p1,1,1,1`, and ` constant` where the weights are.
+  /// Names the problem in the tuner's cache: `forward 8x128x32x32 128x128x3x3 s1 p1,1,1,1`, and ` constant` or ` rounded` where the weights are.
   var key: String {
     let sizes = { (shape: Shape) in shape.dimensions.map(String.init).joined(separator: "x") }
     let p = convolution.padding
     return
       "\(direction) \(sizes(input)) \(sizes(kernel)) s\(convolution.stride) p\(p.top),\(p.left),\(p.bottom),\(p.right)"
-      + (constantWeights ? " constant" : "")
+      + (weights == .changing ? "" : " \(weights)")
   }
 }
 

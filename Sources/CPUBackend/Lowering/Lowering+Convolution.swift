@@ -7,8 +7,7 @@ extension Lowering {
   ) throws {
     let (x, w) = (node.operands[0], node.operands[1])
     let problem = ConvolutionProblem(
-      .forward, input: shape(x), kernel: shape(w), output: shape(node.results[0]), convolution,
-      constantWeights: isFrozen(w))
+      .forward, input: shape(x), kernel: shape(w), output: shape(node.results[0]), convolution, weights: kind(of: w))
     let kernel = try tuner.kernel(for: problem)
     let weights = packedWeights(w, problem, kernel)
     let source = operand(x, problem.inputLayout, kernel)
@@ -34,7 +33,7 @@ extension Lowering {
     let (dy, w) = (node.operands[0], node.operands[1])
     let problem = ConvolutionProblem(
       .inputGradient, input: shape(node.results[0]), kernel: shape(w), output: shape(dy), convolution,
-      constantWeights: isFrozen(w))
+      weights: kind(of: w))
     let kernel = try tuner.kernel(for: problem)
     let weights = packedWeights(w, problem, kernel)
     let source = form(dy, problem.outputLayout)
@@ -98,7 +97,7 @@ extension Lowering {
     case .convolution(let c):
       problem = ConvolutionProblem(
         .forward, input: shape(id), kernel: shape(node.operands[1]), output: shape(node.results[0]), c,
-        constantWeights: isFrozen(node.operands[1]))
+        weights: kind(of: node.operands[1]))
     case .convolutionWeightGradient(let c, let kernel, _):
       problem = ConvolutionProblem(
         .weightGradient, input: shape(id), kernel: kernel, output: shape(node.operands[1]), c)
@@ -109,16 +108,32 @@ extension Lowering {
 
   // MARK: Packed weights
 
+  private func kind(of w: Program.ValueID) -> ConvolutionProblem.Weights {
+    if case .state(let name) = program.nodes[lifetimes.producers[w]].op, states[name]?.layout == .roundedKernel {
+      return .rounded
+    }
+    return isFrozen(w) ? .constant : .changing
+  }
+
   /// The weights in the kernel's own form. Packed in every run, or once where they do not change.
   private func packedWeights(_ w: Program.ValueID, _ problem: ConvolutionProblem, _ kernel: ConvolutionKernel) -> Buffer
   {
-    let master = form(w, problem.kernelLayout)
-    guard kernel.packedByteCount > 0 else { return master }
+    guard kernel.packedByteCount > 0 else {
+      return form(w, kernel.readsRounded ? .roundedKernel : problem.kernelLayout)
+    }
+    let isRounded = problem.weights == .rounded
+    let master = form(w, isRounded ? .roundedKernel : problem.kernelLayout)
+    // Widened for as long as they are packed.
+    let count = problem.kernel.count
+    let widened = isRounded ? (count * MemoryLayout<Float>.stride).rounded(up: MemoryPlanner.alignment) : 0
     return computing(from: w) {
       let packed = memory(byteCount: kernel.packedByteCount)
       emit(
-        Step(label: "pack weights", reads: [master], writes: [packed], scratch: kernel.scratchByteCount) { scratch in
-          try kernel.pack(master.floats, packed.raw, scratch)
+        Step(label: "pack weights", reads: [master], writes: [packed], scratch: widened + kernel.scratchByteCount) {
+          scratch in
+          let floats = isRounded ? scratch.assumingMemoryBound(to: Float.self) : master.floats
+          if isRounded { ck_widen_pairs(master.words, floats, count / 32) }
+          try kernel.pack(floats, packed.raw, scratch + widened)
         })
       return packed
     }

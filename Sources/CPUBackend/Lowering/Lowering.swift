@@ -139,11 +139,11 @@ final class Lowering {
     let known = forms[id] ?? []
     if let buffer = known.first(where: { $0.layout == layout })?.buffer { return buffer }
     guard let source = known.first else { preconditionFailure("value %\(id) is used before it is lowered") }
-    // Between two blocked forms the way leads through the plain one; in practice there is only ever one of them.
-    let from = source.layout == .plain || layout == .plain ? source.buffer : form(id, .plain)
+    let origin = origin(of: layout, from: source.layout)
+    let from = form(id, origin)
     let target = computing(from: id) {
-      let target = memory(byteCount: source.buffer.byteCount)
-      emit(conversion(of: shape(id), from: from, source.layout, to: target, layout))
+      let target = memory(byteCount: shape(id).count * MemoryLayout<Float>.stride)
+      emit(conversion(of: shape(id), from: from, origin, to: target, layout))
       return target
     }
     forms[id, default: []].append((layout, target))

@@ -8,6 +8,8 @@ enum Layout: Hashable {
   case blocked
   /// OIhw16i16o, [O/16][I/16][Kh·Kw][16 i][16 o]: a kernel with both channel counts multiples of 16.
   case blockedKernel
+  /// The same rounded to bfloat16, those of two inputs in a word: [O/16][I/16][Kh·Kw][8 i][16 o][2 i].
+  case roundedKernel
 
   /// The elements of one block: a vector register of AVX-512.
   static let block = 16
@@ -50,6 +52,7 @@ final class Buffer {
   }
 
   var floats: UnsafeMutablePointer<Float> { raw.assumingMemoryBound(to: Float.self) }
+  var words: UnsafeMutablePointer<UInt32> { raw.assumingMemoryBound(to: UInt32.self) }
   var integers: UnsafeMutablePointer<Int32> { raw.assumingMemoryBound(to: Int32.self) }
 }
 

@@ -52,7 +52,7 @@ final class Tuner {
     var best = first
     var bestTime = Double.infinity
     for candidate in candidates {
-      let time = try trial.time(candidate, packing: !problem.constantWeights)
+      let time = try trial.time(candidate, packing: problem.weights == .changing)
       if time < bestTime { (best, bestTime) = (candidate, time) }
     }
     cache?[key] = best.algorithm

@@ -7,6 +7,8 @@ public enum ExecutionError: Error, Equatable, CustomStringConvertible {
   case conflictingState(String, TensorType, TensorType)
   /// A program names a state that the states it is compiled with lack.
   case missingState(String, TensorType)
+  /// A program changes a state that is kept in fewer bits, as no program did for which it was made.
+  case roundedState(String)
   /// The states of one backend given to another: what it makes itself, and what it was given.
   case foreignStates(expected: String, found: String)
   case wrongType(name: String, expected: TensorType, found: TensorType)
@@ -30,6 +32,9 @@ public enum ExecutionError: Error, Equatable, CustomStringConvertible {
       return "state \(name) is \(one) in one program and \(other) in another"
     case .missingState(let name, let type):
       return "state \(name) \(type) is not among the given states; make them for all the programs that share them"
+    case .roundedState(let name):
+      return
+        "state \(name) is kept in 16 bits, and this program changes it; make the states for all the programs that share them"
     case .foreignStates(let expected, let found):
       return
         "states of kind \(found) were given where \(expected) are needed; states belong to the backend that made them"
