@@ -27,9 +27,12 @@ CK_BF16_INLINE void load_paired(const ck_pair_word *p, v16 *even, v16 *odd) {
 
 /// Sixteen words at p: lane i of `even` in the low half of word i, of `odd` in the high half.
 CK_BF16_INLINE void store_paired(void *p, const v16 *even, const v16 *odd) {
-  __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)*even));
-  __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)*odd));
-  _mm512_storeu_si512(p, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+  // In turn from the first sixteen and the last sixteen of 32.
+  const __m512i in_turn = _mm512_or_si512(
+    _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+    _mm512_slli_epi32(_mm512_setr_epi32(16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31), 16));
+  __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)*odd, (__m512)*even);
+  _mm512_storeu_si512(p, _mm512_permutexvar_epi16(in_turn, both));
 }
 #endif
 

@@ -5,7 +5,8 @@
 // U[point] (inputs × outputs).
 //
 // With points 0, ±a, ±b, ∞ the three matrices follow from Lagrange interpolation; a = 5/8, b = 3/2 keep their entries
-// near 1.
+// near 1. What divides the rows of G stands where it costs nothing: at 0 in Bᵀ, and at ±a and ±b in Aᵀ, but for the weights' gradient, which
+// has it in Gᵀ.
 #pragma once
 #include "CKernels.h"
 #include "ck_gemm.h"
@@ -18,22 +19,22 @@ enum { POINTS = 36 };
 #define PB 1.5f
 #define A2 (PA * PA)
 #define B2 (PB * PB)
-// The rows of G at 0, ±a, ±b, divided by the derivatives of the product of (x − point).
+// One divided by the derivatives of the product of (x − point) at 0, ±a, ±b.
 #define G0 (1.f / (A2 * B2))
 #define GA (1.f / (2 * A2 * (A2 - B2)))
 #define GB (1.f / (2 * B2 * (B2 - A2)))
 
 // MARK: one-dimensional maps, on vectors of 16 channels
 
-/// *out = row `i` of G g, i a constant where this is inlined. No sum has two products, of which a compiler might round either: a row has the
+/// *out = row `i` of G g, undivided, i a constant where this is inlined. No sum has two products, of which a compiler might round either: a row has the
 /// same bits wherever it is computed.
 CK_INLINE void filter_row(const int i, const v16 g[3], v16 *out) {
   v16 even_a = g[0] + g[2] * A2, even_b = g[0] + g[2] * B2;
-  if (i == 0) *out = g[0] * G0;
-  if (i == 1) *out = (even_a + g[1] * PA) * GA;
-  if (i == 2) *out = (even_a - g[1] * PA) * GA;
-  if (i == 3) *out = (even_b + g[1] * PB) * GB;
-  if (i == 4) *out = (even_b - g[1] * PB) * GB;
+  if (i == 0) *out = g[0];
+  if (i == 1) *out = even_a + g[1] * PA;
+  if (i == 2) *out = even_a - g[1] * PA;
+  if (i == 3) *out = even_b + g[1] * PB;
+  if (i == 4) *out = even_b - g[1] * PB;
   if (i == 5) *out = g[2];
 }
 
@@ -71,7 +72,7 @@ CK_INLINE void turn_taps(const float *taps, float *turned) {
 CK_INLINE void filter_map_transposed(const v16 m[6], v16 out[3]) {
   v16 sum_a = (m[1] + m[2]) * GA, difference_a = (m[1] - m[2]) * (GA * PA);
   v16 sum_b = (m[3] + m[4]) * GB, difference_b = (m[3] - m[4]) * (GB * PB);
-  out[0] = m[0] * G0 + sum_a + sum_b;
+  out[0] = m[0] + sum_a + sum_b;
   out[1] = difference_a + difference_b;
   out[2] = sum_a * A2 + sum_b * B2 + m[5];
 }
@@ -80,7 +81,7 @@ CK_INLINE void filter_map_transposed(const v16 m[6], v16 out[3]) {
 CK_INLINE void input_map(const v16 d[6], v16 out[6]) {
   v16 even_a = d[4] - d[2] * B2, odd_a = (d[3] - d[1] * B2) * PA;
   v16 even_b = d[4] - d[2] * A2, odd_b = (d[3] - d[1] * A2) * PB;
-  out[0] = d[0] * (A2 * B2) - d[2] * (A2 + B2) + d[4];
+  out[0] = d[0] - d[2] * ((A2 + B2) * G0) + d[4] * G0;
   out[1] = even_a + odd_a;
   out[2] = even_a - odd_a;
   out[3] = even_b + odd_b;
@@ -91,10 +92,10 @@ CK_INLINE void input_map(const v16 d[6], v16 out[6]) {
 /// out = Aᵀ m: 6 → 4.
 CK_INLINE void output_map(const v16 m[6], v16 out[4]) {
   v16 sum_a = m[1] + m[2], difference_a = m[1] - m[2], sum_b = m[3] + m[4], difference_b = m[3] - m[4];
-  out[0] = m[0] + sum_a + sum_b;
-  out[1] = difference_a * PA + difference_b * PB;
-  out[2] = sum_a * A2 + sum_b * B2;
-  out[3] = difference_a * (PA * A2) + difference_b * (PB * B2) + m[5];
+  out[0] = m[0] + sum_a * GA + sum_b * GB;
+  out[1] = difference_a * (PA * GA) + difference_b * (PB * GB);
+  out[2] = sum_a * (A2 * GA) + sum_b * (B2 * GB);
+  out[3] = difference_a * (PA * A2 * GA) + difference_b * (PB * B2 * GB) + m[5];
 }
 
 /// out = A y: 4 → 6.
