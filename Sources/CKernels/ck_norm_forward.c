@@ -1,3 +1,4 @@
+#include "ck_bf16_words.h"
 #include "ck_norm_pass.h"
 
 #pragma clang fp contract(fast)
@@ -133,15 +134,42 @@ CK_CLONES static void affine(
   }
 }
 
+#if defined(__x86_64__)
+/// *u = u·σ(u) within 2⁻¹². 2ˣ = 2^⌊x⌋·2^(x − ⌊x⌋), the last factor by a polynomial of the third degree, 7.5e-5 off at most.
+CK_BF16_INLINE void rough_silu_in_place(v16 *u) {
+  __m512 x = (__m512)(*u * -1.44269504088896341f);
+  v16 f = (v16)_mm512_reduce_ps(x, 1);
+  v16 power = ((f * 0.07802452f + 0.22606716f) * f + 0.69583354f) * f + 0.99992522f;
+  v16 d = (v16)_mm512_scalef_ps((__m512)power, x) + 1.f;
+  *u *= (v16)_mm512_rcp14_ps((__m512)d);
+}
+
+/// As `affine` of whole vectors, through SiLU.
+CK_BF16 static void affine_rough(
+  const float *x, float *y, long count, const v16 *center, const v16 *scale, const v16 *offset, int past) {
+  v16 middle = *center, a = *scale, b = *offset;
+  for (long i = 0; i < count; i++) {
+    v16 u = (load16(x + 16 * i) - middle) * a + b;
+    rough_silu_in_place(&u);
+    put(y + 16 * i, &u, past);
+  }
+}
+#endif
+
 static void forward_apply(const pass *p, long row) {
   long size = p->lanes * p->norm->pixels;
   v16 center, scale, offset;
   row_lanes(&center, p, CENTER, row);
   row_lanes(&scale, p, SCALE, row);
   row_lanes(&offset, p, OFFSET, row);
+  const float *x = p->x + row * size;
+  float *y = p->out + row * size;
+#if defined(__x86_64__)
+  if (p->norm->activation == CK_ACTIVATION_ROUGH_SILU && size % 16 == 0)
+    return affine_rough(x, y, size / 16, &center, &scale, &offset, p->streams);
+#endif
   affine(
-    p->x + row * size, p->out + row * size, size / 16, size % 16, &center, &scale, &offset,
-    p->norm->activation == CK_ACTIVATION_SILU, p->streams);
+    x, y, size / 16, size % 16, &center, &scale, &offset, p->norm->activation != CK_ACTIVATION_NONE, p->streams);
 }
 
 static void forward_body(void *context, int thread, int threads) {
@@ -154,7 +182,7 @@ void ck_group_norm_forward(
   float *mean, float *rstd, float *workspace) {
   pass p = make_pass(norm, workspace);
   p.x = x, p.shift = shift, p.gamma = gamma, p.beta = beta, p.out = y, p.mean = mean, p.rstd = rstd;
-  p.streams = y != x && norm->activation == CK_ACTIVATION_SILU && streams(y, norm->samples * p.padded * norm->pixels);
+  p.streams = y != x && norm->activation != CK_ACTIVATION_NONE && streams(y, norm->samples * p.padded * norm->pixels);
   ck_parallel(forward_body, &p);
 }
 

@@ -82,6 +82,34 @@ extension KernelTests {
       }
     }
 
+    /// SiLU for what is rounded next: as the other within 2⁻¹² for arguments of either sign, beyond −80 too, where the other stays at e⁻⁸⁰; and of
+    /// what is no number.
+    @Test func roughSiLU() {
+      var noise = Noise(7)
+      var x = noise.array(2 * 48 * 50)
+      // Each value cubed many times over: most near 0, some far out once they are divided by their deviation.
+      for i in x.indices { x[i] = x[i] * x[i] * x[i] * (i % 97 == 0 ? 100 : 1) }
+      func run(_ activation: ck_activation, _ x: [Float]) -> [Float] {
+        var norm = ck_group_norm(
+          samples: 2, channels: 48, pixels: 50, groups: 3, epsilon: 1e-5, activation: activation, format: CK_BLOCKED)
+        let gamma = [Float](repeating: 5, count: 48), beta = [Float](repeating: -1, count: 48)
+        let y = Guarded(empty: x.count), (mean, rstd) = (Guarded(empty: 6), Guarded(empty: 6))
+        let workspace = Guarded(empty: ck_group_norm_workspace(&norm))
+        ck_group_norm_forward(
+          &norm, x, nil, gamma, beta, y.pointer, mean.pointer, rstd.pointer, workspace.pointer)
+        #expect(y.isIntact && workspace.isIntact)
+        return y.values
+      }
+      withThreads(2) {
+        let (exact, rough) = (run(CK_ACTIVATION_SILU, x), run(CK_ACTIVATION_ROUGH_SILU, x))
+        #expect(exact != rough && (exact.max() ?? 0) > 50 && exact.contains { $0 < 0 && $0 > -1e-20 })
+        #expect(zip(rough, exact).allSatisfy { abs($0 - $1) <= 0x1p-12 * abs($1) + 1e-32 })
+        x[3] = .nan
+        let broken = run(CK_ACTIVATION_ROUGH_SILU, x).prefix(50 * 16)
+        #expect(broken.allSatisfy { $0.isNaN })
+      }
+    }
+
     struct DirectCase: CustomTestStringConvertible, Sendable {
       var samples: Int, inputs: Int, outputs: Int, height: Int, width: Int
       var kernel = 1, stride = 1, before = 0, after = 0

@@ -2,7 +2,12 @@
 #pragma once
 #include "ck_layout.h"
 
-typedef enum { CK_ACTIVATION_NONE = 0, CK_ACTIVATION_SILU = 1 } ck_activation;
+typedef enum {
+  CK_ACTIVATION_NONE = 0,
+  CK_ACTIVATION_SILU = 1,
+  /// Forward within 2⁻¹², for what is rounded to bfloat16 next. Only where `ck_bf16_available()`.
+  CK_ACTIVATION_ROUGH_SILU = 2,
+} ck_activation;
 
 typedef struct {
   long samples, channels, pixels, groups;  ///< channels % groups = 0; channels a group need not divide 16

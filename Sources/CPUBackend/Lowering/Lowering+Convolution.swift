@@ -89,9 +89,9 @@ extension Lowering {
     return SourceOperand(x: form(id, layout), norm: nil)
   }
 
-  /// Whether the convolution at `node` reads operand `id` through a prologue, should there be one.
-  func takesPrologue(_ node: Program.Node, _ id: Program.ValueID) throws -> Bool {
-    guard node.operands[0] == id, !node.operands.dropFirst().contains(id) else { return false }
+  /// The kernel of a convolution, or of its weights' gradient, whose input alone `id` is; nil for any other node.
+  func convolution(_ node: Program.Node, reading id: Program.ValueID) throws -> ConvolutionKernel? {
+    guard node.operands[0] == id, !node.operands.dropFirst().contains(id) else { return nil }
     let problem: ConvolutionProblem
     switch node.op {
     case .convolution(let c):
@@ -101,9 +101,9 @@ extension Lowering {
     case .convolutionWeightGradient(let c, let kernel, _):
       problem = ConvolutionProblem(
         .weightGradient, input: shape(id), kernel: kernel, output: shape(node.operands[1]), c)
-    default: return false
+    default: return nil
     }
-    return try tuner.kernel(for: problem).takesPrologue
+    return try tuner.kernel(for: problem)
   }
 
   // MARK: Packed weights

@@ -10,17 +10,20 @@ struct DeferredNorm {
 }
 
 extension Lowering {
-  private func kernel(_ norm: GroupNorm, _ x: Shape, _ layout: Layout) -> ck_group_norm {
+  /// - Parameter rough: whether all that reads the result rounds it to bfloat16.
+  private func kernel(_ norm: GroupNorm, _ x: Shape, _ layout: Layout, rough: Bool = false) -> ck_group_norm {
     ck_group_norm(
       samples: x[0], channels: x[1], pixels: x.dimensions.dropFirst(2).reduce(1, *), groups: norm.groups,
-      epsilon: Float(norm.epsilon), activation: norm.silu ? CK_ACTIVATION_SILU : CK_ACTIVATION_NONE,
+      epsilon: Float(norm.epsilon),
+      activation: !norm.silu ? CK_ACTIVATION_NONE : rough ? CK_ACTIVATION_ROUGH_SILU : CK_ACTIVATION_SILU,
       format: layout.format)
   }
 
   func lowerGroupNorm(_ node: Program.Node, _ norm: GroupNorm) throws {
     if try canDefer(node) { return lowerDeferredNorm(node, norm) }
     let layout = nativeLayout(node.operands[0])
-    var description = kernel(norm, shape(node.operands[0]), layout)
+    let rough = try !lifetimes.isKept[node.results[0]] && areReaders(of: node.results[0]) { $0.algorithm == .bfloat16 }
+    var description = kernel(norm, shape(node.operands[0]), layout, rough: rough)
     let x = form(node.operands[0], layout)
     let (gamma, beta) = (plain(node.operands[1]), plain(node.operands[2]))
     let shift = node.operands.count == 4 ? plain(node.operands[3]) : nil
@@ -49,7 +52,12 @@ extension Lowering {
     guard nativeLayout(node.operands[0]) == .blocked, shape(y).rank == 4,
       !lifetimes.isKept[y]
     else { return false }
-    return try lifetimes.readers[y].allSatisfy { try takesPrologue(program.nodes[$0], y) }
+    return try areReaders(of: y, \.takesPrologue)
+  }
+
+  /// Whether all that reads a value are convolutions of this kind, which read it as their input alone.
+  private func areReaders(of id: Program.ValueID, _ areSuch: (ConvolutionKernel) -> Bool) throws -> Bool {
+    try lifetimes.readers[id].allSatisfy { try convolution(program.nodes[$0], reading: id).map(areSuch) ?? false }
   }
 
   private func lowerDeferredNorm(_ node: Program.Node, _ norm: GroupNorm) {
