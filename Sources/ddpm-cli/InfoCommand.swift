@@ -23,7 +23,7 @@ struct InfoCommand: ParsableCommand {
   @Argument(help: "A diffusers pipeline directory.")
   var model: String
 
-  @Option(help: "Images at a time, for the memory estimates.")
+  @Option(help: "Images computed at once, for the memory estimates; the cpu samples large batches in parts, in less.")
   var batch = 1
 
   @Option(help: "Image size, such as 32 or 64x48; the model's own by default.")
