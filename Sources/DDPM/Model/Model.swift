@@ -125,7 +125,7 @@ public final class Model: Sendable {
       let denoiser =
         try compiled[part]
         ?? NetworkDenoiser(
-          architecture, card: card, batchSize: part.batchSize, size: size, on: backend, device: device, states: states,
+          architecture, card: card, part: part.batchSize, size: size, on: backend, device: device, states: states,
           prefix: prefix)
       (compiled[asked], compiled[part]) = (denoiser, denoiser)
       return denoiser

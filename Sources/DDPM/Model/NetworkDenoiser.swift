@@ -27,20 +27,30 @@ public final class NetworkDenoiser: Denoiser, Sendable {
   ///   - prefix: what the names of the states begin with: `ema.` for the average in a training run.
   ///   - states: hold the weights, or will.
   /// - Throws: ``SamplingError/tooLarge(batch:_:)``, and what the architecture and the backend throw.
-  public init(
+  public convenience init(
     _ architecture: any Architecture, card: ModelCard = ModelCard(), batchSize: Int, size: SampleSize,
     on backend: any Backend, device: ImageDevice? = nil, states: any States, prefix: String = ""
   ) throws {
     try architecture.validate(height: size.height, width: size.width)
     precondition(batchSize % backend.deviceCount == 0, "\(batchSize) samples for \(backend.deviceCount) devices")
+    try self.init(
+      architecture, card: card, part: architecture.part(of: batchSize, size: size, on: backend), size: size,
+      on: backend, device: device, states: states, prefix: prefix)
+  }
+
+  /// As the public one, for a batch that is its own best part, and a size that was checked.
+  init(
+    _ architecture: any Architecture, card: ModelCard, part batchSize: Int, size: SampleSize, on backend: any Backend,
+    device: ImageDevice?, states: any States, prefix: String
+  ) throws {
     self.architecture = architecture
     self.card = card
+    self.batchSize = batchSize
     self.size = size
     self.device = device
-    self.batchSize = try architecture.part(of: batchSize, size: size, on: backend)
     do {
       let program = try architecture.evaluation(
-        batchSize: self.batchSize / backend.deviceCount, size: size, prefix: prefix)
+        batchSize: batchSize / backend.deviceCount, size: size, prefix: prefix)
       executable = try backend.compile(program, states: states)
     } catch ProgramError.shape(let error) {
       throw SamplingError.tooLarge(batch: batchSize, error.description)
@@ -121,15 +131,13 @@ extension Architecture {
   ///
   /// - Throws: ``SamplingError/tooLarge(batch:_:)`` where one alone is too large, and what the architecture throws.
   func part(of batchSize: Int, size: SampleSize, on backend: any Backend) throws -> Int {
-    guard let ample = backend.batchByteCount else { return batchSize }
-    let program: Program
-    do { program = try evaluation(batchSize: 1, size: size) } catch ProgramError.shape(let error) {
+    guard batchSize > backend.deviceCount, let ample = backend.batchByteCount else { return batchSize }
+    let one: UNetMemory
+    do { one = UNetMemory(try evaluation(batchSize: 1, size: size)) } catch ProgramError.shape(let error) {
       throw SamplingError.tooLarge(batch: batchSize, error.description)
     }
-    let weights = program.states.reduce(0) { $0 + program.byteCount(of: $1.value) }
-    let sample = program.activationByteCount
     var part = batchSize / backend.deviceCount
-    while part > 1, part * sample > max(ample, weights) { part = (part + 1) / 2 }
+    while part > 1, part * one.activations > max(ample, one.states) { part = (part + 1) / 2 }
     return part * backend.deviceCount
   }
 

@@ -31,7 +31,8 @@ public struct UNetMemory: Equatable, Sendable {
     return UNetMemory(try builder.finish())
   }
 
-  private init(_ program: Program) {
+  /// Running a program as it stands, before a backend fuses anything.
+  package init(_ program: Program) {
     func bytes(_ value: Program.ValueID) -> Int { program.types[value].shape.count * 4 }
     states = program.states.reduce(0) { $0 + bytes($1.value) }
     let lifetimes = program.lifetimes

@@ -1,15 +1,6 @@
 extension Program {
   /// Who computes each value, who reads it, and how long it lives. Worked out anew at each call: keep it.
   public var lifetimes: Lifetimes { Lifetimes(self) }
-
-  /// The bytes of the most intermediate results that are alive at once, as the program stands: before a backend fuses any. States are none.
-  package var activationByteCount: Int {
-    let stored = Set(states.map(\.value))
-    return lifetimes.peak { stored.contains($0) ? 0 : byteCount(of: $0) }
-  }
-
-  /// The bytes of a value: four an element.
-  package func byteCount(of value: ValueID) -> Int { 4 * types[value].shape.count }
 }
 
 /// Who computes each value of a program, who reads it, and how long its memory is needed. Every array is indexed by value.
