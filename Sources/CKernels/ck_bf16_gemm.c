@@ -57,6 +57,16 @@ CK_BF16_INLINE void strip(
 #undef TILE
 }
 
+/// The strip of the `width` columns, 16 or 32, of one panel.
+CK_BF16_INLINE void panel_strip(
+  long width, long m, long k, const ck_pair_word *a, long a_row, long a_column, right_side right, float *c, long c_row,
+  int accumulate) {
+  if (width == CK_PANEL)
+    strip(2, m, k, a, a_row, a_column, right, c, c_row, accumulate);
+  else
+    strip(1, m, k, a, a_row, a_column, right, c, c_row, accumulate);
+}
+
 /// Rows of B taken together: 32 columns of them, 16 KiB, stay in the first-level cache while the rows of A pass.
 enum { DEPTH = 128 };
 
@@ -68,29 +78,22 @@ CK_BF16 void ck_bf16_gemm_fetching(
     int add = accumulate || l > 0;
     for (long panel = 0; panel * CK_PANEL < n; panel++) {
       long width = panel_width(panel, n);
-      const ck_pair_word *bp = b + panel_offset(panel, k) + l * width, *ap = a + l * a_column;
-      float *cp = c + panel * CK_PANEL;
+      const ck_pair_word *bp = b + panel_offset(panel, k) + l * width;
       right_side right = {bp, width, 16, (const float *)(bp + CK_AHEAD), width, 16};
       if (next) right.next = next + l * step, right.step = step;
-      if (width == CK_PANEL)
-        strip(2, m, depth, ap, a_row, a_column, right, cp, c_row, add);
-      else
-        strip(1, m, depth, ap, a_row, a_column, right, cp, c_row, add);
+      panel_strip(width, m, depth, a + l * a_column, a_row, a_column, right, c + panel * CK_PANEL, c_row, add);
     }
   }
 }
 
 CK_BF16 void ck_bf16_gemm_of_blocks(
   long m, long n, long k, const ck_pair_word *a, const ck_pair_word *b, float *c, long c_row) {
-  for (long column = 0; column < n; column += CK_PANEL)
+  for (long panel = 0; panel * CK_PANEL < n; panel++)
     for (long l = 0; l < k; l += DEPTH) {
-      long depth = min_long(DEPTH, k - l);
-      const ck_pair_word *bp = b + column * k + l * 16, *ap = a + l;
+      const ck_pair_word *bp = b + panel_offset(panel, k) + l * 16;
       right_side right = {bp, 16, 16 * k, (const float *)(bp + CK_AHEAD / 2), 16, 16 * k};
-      if (n - column >= CK_PANEL)
-        strip(2, m, depth, ap, k, 1, right, c + column, c_row, l > 0);
-      else
-        strip(1, m, depth, ap, k, 1, right, c + column, c_row, l > 0);
+      panel_strip(
+        panel_width(panel, n), m, min_long(DEPTH, k - l), a + l, k, 1, right, c + panel * CK_PANEL, c_row, l > 0);
     }
 }
 

@@ -3,11 +3,10 @@
 #include "CKernels.h"
 #include "ck_internal.h"
 
+/// From floats to words or the other way.
 typedef struct {
-  const float *from_floats;
-  const uint32_t *from_words;
-  float *floats;
-  uint32_t *words;
+  const void *from;
+  void *to;
   long rows;
 } pairs_job;
 
@@ -39,21 +38,21 @@ CK_CLONES static void widen_rows(const uint32_t *words, float *x, long rows) {
 static void round_body(void *context, int thread, int threads) {
   const pairs_job *job = context;
   span mine = share_of(job->rows, thread, threads);
-  round_rows(job->from_floats + mine.first * 32, job->words + mine.first * 16, mine.last - mine.first);
+  round_rows((const float *)job->from + mine.first * 32, (uint32_t *)job->to + mine.first * 16, mine.last - mine.first);
 }
 
 static void widen_body(void *context, int thread, int threads) {
   const pairs_job *job = context;
   span mine = share_of(job->rows, thread, threads);
-  widen_rows(job->from_words + mine.first * 16, job->floats + mine.first * 32, mine.last - mine.first);
+  widen_rows((const uint32_t *)job->from + mine.first * 16, (float *)job->to + mine.first * 32, mine.last - mine.first);
 }
 
 void ck_round_pairs(const float *x, uint32_t *words, long rows) {
-  pairs_job job = {.from_floats = x, .words = words, .rows = rows};
+  pairs_job job = {x, words, rows};
   ck_parallel_over(rows * 32, round_body, &job);
 }
 
 void ck_widen_pairs(const uint32_t *words, float *x, long rows) {
-  pairs_job job = {.from_words = words, .floats = x, .rows = rows};
+  pairs_job job = {words, x, rows};
   ck_parallel_over(rows * 32, widen_body, &job);
 }

@@ -83,8 +83,8 @@ final class StateStorage {
     switch layout {
     case .blockedKernel: return TensorData(plain(buffer.floats), shape: shape)
     case .roundedKernel:
-      var blocked = filled { ck_widen_pairs(buffer.words, $0, shape.count / 32) }
-      return TensorData(plain(&blocked), shape: shape)
+      let blocked = filled { ck_widen_pairs(buffer.words, $0, shape.count / 32) }
+      return TensorData(plain(blocked), shape: shape)
     case .plain, .blocked:
       return TensorData(filled { $0.update(from: buffer.floats, count: shape.count) }, shape: shape)
     }
