@@ -29,8 +29,11 @@ public final class CPUExecutable: Executable, @unchecked Sendable {
     exchange = Exchange()
 
     let tuner = Tuner(options)
+    let joined = try program.joiningProjections()
+    // With AMX convolutions apply norms as they read, and nothing keeps those.
+    let rewritten = options.allows(.amx) ? joined : try joined.recomputing()
     let lowering = Lowering(
-      try program.joiningProjections(), options: options, tuner: tuner, states: states.storages, exchange: exchange)
+      rewritten, options: options, tuner: tuner, states: states.storages, exchange: exchange)
     try lowering.lower()
     tuner.save()
     steps = lowering.steps

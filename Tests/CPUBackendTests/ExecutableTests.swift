@@ -52,6 +52,19 @@ struct ExecutableTests {
     #expect(w.allSatisfy { $0.isFinite })
   }
 
+  /// What a step computes a second time is the same to the last bit.
+  @Test(arguments: CPUBackend.Precision.allCases)
+  func recomputingSavesMemoryAlone(_ precision: CPUBackend.Precision) throws {
+    let backend = CPUBackend(.init(threads: 2, precision: precision, tuning: .fixed, cacheFolder: nil))
+    var step = TrainingStep()
+    step.batch = 32
+    let program = try step.program()
+    let executables = try [program, program.recomputing(beyond: 0)].map { try backend.compile($0) }
+    let runs = try executables.map { try step.train($0, steps: 3) }
+    #expect(runs[0].losses == runs[1].losses && runs[0].norms == runs[1].norms)
+    #expect(executables[1].memoryPlan.activations < executables[0].memoryPlan.activations)
+  }
+
   /// y = w₂ ∗ (w₁ x) of images of side × side: w₁ a linear layer at every pixel, whose weights are held in another layout than convolutions
   /// read.
   private func constantWeights(samples: Int, channels: Int = 16, side: Int = 4) throws -> Program {

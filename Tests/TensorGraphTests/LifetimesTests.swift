@@ -42,6 +42,6 @@ import Testing
     // What is never read dies where it was made.
     #expect(lifetimes.dying[1] == [value(1)])
     // x, the state and a (8 each), b (2) and the part of a (4), when that is cut.
-    #expect(lifetimes.peak { program.types[$0].shape.count } == 3 * 8 + 2 + 4)
+    #expect(lifetimes.peak { program.types[$0].shape.count }.byteCount == 3 * 8 + 2 + 4)
   }
 }

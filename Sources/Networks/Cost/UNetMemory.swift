@@ -17,7 +17,8 @@ public struct UNetMemory: Equatable, Sendable {
     UNetMemory(try UNetCost.evaluation(config, batch: batch, height: height, width: width).0)
   }
 
-  /// One training step on `batch` images: mean squared error, its gradients, Adam and the moving average.
+  /// One training step on `batch` images: mean squared error, its gradients, Adam and the moving average, as the processor computes them:
+  /// what takes one pass over memory twice rather than kept.
   ///
   /// - Throws: ``NetworkConfigError`` or `ProgramError` where there is no such network.
   public static func training(_ config: UNetConfig, batch: Int, height: Int, width: Int) throws -> UNetMemory {
@@ -28,20 +29,13 @@ public struct UNetMemory: Equatable, Sendable {
     let trained = unet.trained
     let gradients = builder.gradients(of: loss, withRespectTo: trained.map(\.tensor))
     builder.optimize(trained.map { ($0.parameter.name, $0.tensor) }, gradients: gradients, with: Adam())
-    return UNetMemory(try builder.finish())
+    return UNetMemory(try builder.finish().recomputing())
   }
 
   /// Running a program as it stands, before a backend fuses anything.
   package init(_ program: Program) {
-    func bytes(_ value: Program.ValueID) -> Int { program.types[value].shape.count * 4 }
-    states = program.states.reduce(0) { $0 + bytes($1.value) }
+    states = program.states.reduce(0) { $0 + 4 * program.types[$1.value].shape.count }
     let lifetimes = program.lifetimes
-    activations = lifetimes.peak { value in
-      switch program.nodes[lifetimes.producers[value]].op {
-      // States are counted above, and updated parameters are written over the old ones.
-      case .state, .adam: 0
-      default: bytes(value)
-      }
-    }
+    activations = lifetimes.peak { program.workingByteCount(of: $0, lifetimes) }.byteCount
   }
 }

@@ -71,10 +71,15 @@ public final class GraphBuilder {
   public func applyAll(_ op: Op, _ operands: [Tensor]) -> [Tensor] {
     let expression = Expression(op: op, operands: operands.map(\.id))
     if let known = computed[expression] { return known.map(tensor) }
+    let results = applyAnew(op, operands)
+    computed[expression] = results.map(\.id)
+    return results
+  }
+
+  /// The same, computed again where an equal expression was built before.
+  func applyAnew(_ op: Op, _ operands: [Tensor]) -> [Tensor] {
     do {
-      let results = append(op, expression.operands, try op.resultTypes(operands.map(\.type)))
-      computed[expression] = results.map(\.id)
-      return results
+      return append(op, operands.map(\.id), try op.resultTypes(operands.map(\.type)))
     } catch {
       fail(.shape(error))
       // Stand-ins, so that building can go on to `finish()`, where the error is thrown.

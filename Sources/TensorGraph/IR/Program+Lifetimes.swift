@@ -63,8 +63,8 @@ public struct Lifetimes: Sendable {
     return result
   }
 
-  /// The most memory that is alive at once, where a value that is no view takes `byteCount(value)`.
-  public func peak(_ byteCount: (Program.ValueID) -> Int) -> Int {
+  /// The most memory that is alive at once, where a value that is no view takes `byteCount(value)`, and the first node at which it is.
+  public func peak(_ byteCount: (Program.ValueID) -> Int) -> (byteCount: Int, node: Int) {
     var born = [Int](repeating: 0, count: nodeCount)
     var dead = born
     for value in owners {
@@ -72,17 +72,28 @@ public struct Lifetimes: Sendable {
       born[producers[value]] += bytes
       if ends[value] < nodeCount { dead[ends[value]] += bytes }
     }
-    var (alive, peak) = (0, 0)
-    for (born, dead) in zip(born, dead) {
-      alive += born
-      peak = max(peak, alive)
-      alive -= dead
+    var alive = 0
+    var peak = (byteCount: 0, node: 0)
+    for index in 0..<nodeCount {
+      alive += born[index]
+      if alive > peak.byteCount { peak = (alive, index) }
+      alive -= dead[index]
     }
     return peak
   }
 
   /// The values that have memory of their own. What was dropped as dead is in no node, and so not among them.
   public var owners: [Program.ValueID] { roots.indices.filter { roots[$0] == $0 && producers[$0] < nodeCount } }
+}
+
+extension Program {
+  /// The bytes that running the program needs for a value: none for states, which persist, nor for what updates them where they lie.
+  package func workingByteCount(of value: ValueID, _ lifetimes: Lifetimes) -> Int {
+    switch nodes[lifetimes.producers[value]].op {
+    case .state, .adam: 0
+    default: 4 * types[value].shape.count
+    }
+  }
 }
 
 extension Op {

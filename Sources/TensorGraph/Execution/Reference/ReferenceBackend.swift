@@ -199,7 +199,7 @@ extension MemoryPlan {
     let stored = Set(program.states.map(\.value))
     func bytes(_ value: Program.ValueID) -> Int { stored.contains(value) ? 0 : 8 * program.types[value].shape.count }
     self.init(
-      states: states.byteCount, activations: lifetimes.peak(bytes),
+      states: states.byteCount, activations: lifetimes.peak(bytes).byteCount,
       unsharedActivations: lifetimes.owners.reduce(0) { $0 + bytes($1) }, scratch: 0)
   }
 }
