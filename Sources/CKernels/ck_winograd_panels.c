@@ -8,8 +8,9 @@
 
 // MARK: how the work is divided
 
-/// Tiles of a block: M and six points of U stay in the second-level cache, and U is used often enough.
-enum { BLOCK = 128 };
+/// Tiles of a block: M and six points of U stay in the second-level cache, V in the third, and U is used often enough, which takes longer to
+/// make of weights that are turned.
+enum { BLOCK = 64, BLOCK_OF_TURNED = 128 };
 /// Tiles from which a thread takes blocks of its own, with all panels; below, threads share blocks and take panels.
 enum { OWN = 32 };
 
@@ -29,7 +30,7 @@ static panel_plan plan_of(
   panel_plan plan = {
     .tiles = tiles_of(conv).all, .panels = ceil_div(outputs, CK_PANEL), .depth = inputs / arithmetic->inputs};
   long threads = ck_threads();
-  plan.blocks = ceil_div(plan.tiles, BLOCK);
+  plan.blocks = ceil_div(plan.tiles, backward ? BLOCK_OF_TURNED : BLOCK);
   plan.shared = plan.tiles < threads * OWN;
   // Shared, where threads are more than panels, blocks enough that each has an item.
   plan.blocks = plan.shared ? max_long(plan.blocks, min_long(ceil_div(threads, plan.panels), plan.tiles))
