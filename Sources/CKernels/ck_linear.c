@@ -70,5 +70,6 @@ static void linear_body(void *context, int thread, int threads) {
 
 void ck_linear(const float *x, const float *w, float *y, long m, long n, long k) {
   job job = {x, w, y, m, n, k};
-  ck_parallel_over(m * n * k / 16, linear_body, &job);
+  // Of few rows, reading the weights is what takes time.
+  ck_parallel_over(max_long(m * n * k / 16, n * k / 2), linear_body, &job);
 }

@@ -143,6 +143,49 @@ struct ExecutableTests {
     }
   }
 
+  /// A concatenation of one sample's channels copies nothing but what lies elsewhere: a value twice, an input, a part of a larger one.
+  @Test func channelsOfOneSampleAreComputedInTheirPlace() throws {
+    func program(samples: Int) throws -> Program {
+      let builder = GraphBuilder()
+      let x = builder.input("x", [samples, 16, 8, 8])
+      let w = builder.state("w", [16, 16, 3, 3])
+      let ones = [builder.constant([Float](repeating: 1, count: 16), shape: [16]), builder.state("beta", [16])]
+      let skip = x.convolved(w, padding: .init(1))
+      let h = skip.groupNorm(ones[0], ones[1], groups: 4, epsilon: 1e-5, silu: true).convolved(w, padding: .init(1)) + skip
+      func joined(_ parts: [Tensor]) -> Tensor { builder.applyAll(.concat(axis: 1), parts)[0] }
+      let both = joined([h, skip])
+      builder.output("skip", skip)
+      builder.output("both", both)
+      let wide = builder.state("wide", [16, 32, 3, 3])
+      let next = both.groupNorm(
+        joined([ones[0].reshaped([1, 16]), ones[0].reshaped([1, 16])]).reshaped([32]), builder.state("beta2", [32]),
+        groups: 8, epsilon: 1e-5, silu: true
+      ).convolved(wide, padding: .init(1))
+      builder.output("next", joined([next, skip, x]))
+      return try builder.finish()
+    }
+    var options = CPUBackend.Options(threads: 2, tuning: .fixed, cacheFolder: nil)
+    options.profiles = true
+    for (samples, copies) in [(1, 2), (2, 3)] {
+      let program = try program(samples: samples)
+      let executables = try [CPUBackend(options), ReferenceBackend()].map { (b: any Backend) in try b.compile(program) }
+      let x = TensorData(
+        (0..<samples * 1024).map { Float($0 * $0 % 31) / 15 - 1 }, shape: [samples, 16, 8, 8])
+      let found = try executables.map { executable in
+        for (name, type) in executable.states.types {
+          try executable.states.write(
+            name, TensorData((0..<type.shape.count).map { Float($0 % 17) / 80 - 0.1 }, shape: type.shape))
+        }
+        return try executable.run(["x": x])
+      }
+      for name in ["skip", "both", "next"] {
+        #expect(relativeError(try #require(found[0][name]), try #require(found[1][name])) < 1e-4)
+      }
+      let ours = try #require(executables[0] as? CPUExecutable)
+      #expect(ours.profile?.labels.count { $0 == "concat" } == copies)
+    }
+  }
+
   @Test func refusesWhatDoesNotFitBeforeAllocating() throws {
     let builder = GraphBuilder()
     // 8 GiB each; more of them than any test machine has.

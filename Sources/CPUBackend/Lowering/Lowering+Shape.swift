@@ -51,16 +51,20 @@ extension Lowering {
       && node.operands.allSatisfy { canBlock(shape($0)) } && axis <= 1
     let layout: Layout = blocked ? .blocked : .plain
     let (count, inner) = rows(whole, axis)
-    let target = memory(byteCount: whole.count * MemoryLayout<Float>.stride)
-    let parts = node.operands.map { (buffer: form($0, layout), width: shape($0)[axis] * inner) }
-    define(y, layout, target)
     let width = whole[axis] * inner
+    let target = result(y, layout)
+    var parts: [(buffer: Buffer, start: Int, width: Int)] = []
+    var start = 0
+    for operand in node.operands {
+      let (buffer, width) = (form(operand, layout), shape(operand)[axis] * inner)
+      if buffer !== place(of: operand, layout) || buffer.root !== target.root { parts.append((buffer, start, width)) }
+      start += width
+    }
+    guard !parts.isEmpty else { return }
     emit(
-      Step(label: "concat", reads: parts.map(\.buffer), writes: [target]) { _ in
-        var start = 0
+      Step(label: "concat", reads: parts.map(\.buffer), writes: [target]) { [parts] _ in
         for part in parts {
-          ck_copy_rows(part.buffer.floats, part.width, target.floats + start, width, count, part.width)
-          start += part.width
+          ck_copy_rows(part.buffer.floats, part.width, target.floats + part.start, width, count, part.width)
         }
       })
   }
