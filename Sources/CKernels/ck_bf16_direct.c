@@ -102,7 +102,7 @@ void ck_bf16_direct_pack_backward(const ck_direct *conv, const float *w, void *p
 
 typedef struct {
   ck_direct conv;
-  const float *x;
+  ck_parts x;
   const ck_pair_word *packed;  ///< [outputs/16][inputs/16][tap][8 pairs of inputs][16 outputs]
   const float *bias, *residual;
   float *y;
@@ -128,36 +128,45 @@ CK_INLINE void advance(const ck_direct *conv, place *at) {
   at->row = 0, at->image++;
 }
 
-/// Block 0 of the input pixel that tap (i, j) of a position reads, or NULL outside the image.
-CK_INLINE const float *input_at(const ck_direct *conv, const float *x, place at, long i, long j) {
+/// Block 0 of x, of so many channels, at the input pixel that tap (i, j) of a position reads, or NULL outside the image.
+CK_INLINE const float *input_at(const ck_direct *conv, const float *x, long channels, place at, long i, long j) {
   long row = at.row * conv->stride + i - conv->padding, column = at.column * conv->stride + j - conv->padding;
   if (row < 0 || row >= conv->height || column < 0 || column >= conv->width) return NULL;
-  return x + (at.image * conv->inputs * conv->height + row * 16) * conv->width + column * 16;
+  return x + (at.image * channels * conv->height + row * 16) * conv->width + column * 16;
 }
 
-/// Positions first..<last of x in rows of words, [inputs/16][tap][8] each. `taps` is room for where their taps begin.
-CK_BF16 static void read_rows(const forward_job *job, long first, long last, const float **taps, ck_pair_word *rows) {
-  const ck_direct *conv = &job->conv;
+/// Positions first..<last of `channels` of the inputs, x, in rows of words, [inputs/16][tap][8] each. `taps` is room for where their taps begin.
+CK_BF16 static void read_part(
+  const ck_direct *conv, const float *x, long channels, long first, long last, const float **taps, ck_pair_word *rows) {
   long plane = conv->height * conv->width * 16, count = taps_of(conv), depth = count * words(conv->inputs);
   const float **tap = taps;
   place at = place_of(conv, first);
   for (long position = first; position < last; position++, advance(conv, &at))
     for (long i = 0; i < conv->kernel; i++)
-      for (long j = 0; j < conv->kernel; j++) *tap++ = input_at(conv, job->x, at, i, j);
+      for (long j = 0; j < conv->kernel; j++) *tap++ = input_at(conv, x, channels, at, i, j);
   // Plane by plane: neighbours in memory one after the other, those of the next block of positions on their way.
-  for (long block = 0; block < conv->inputs / 16; block++) {
+  for (long block = 0; block < channels / 16; block++) {
     tap = taps;
     for (ck_pair_word *row = rows; row < rows + (last - first) * depth; row += depth)
       for (long i = 0; i < count; i++, tap++) {
         v16 values = {0};
         if (*tap) {
-          const float *x = *tap + block * plane;
-          values = load16(x);
-          __builtin_prefetch(x + ROWS * conv->stride * 16);
+          const float *pixel = *tap + block * plane;
+          values = load16(pixel);
+          __builtin_prefetch(pixel + ROWS * conv->stride * 16);
         }
         store_rounded(row + (block * count + i) * 8, &values);
       }
   }
+}
+
+static void read_rows(const forward_job *job, long first, long last, const float **taps, ck_pair_word *rows) {
+  const ck_direct *conv = &job->conv;
+  const ck_parts *x = &job->x;
+  long channels = x->rest ? x->first : conv->inputs;
+  read_part(conv, x->x, channels, first, last, taps, rows);
+  if (x->rest)
+    read_part(conv, x->rest, conv->inputs - channels, first, last, taps, rows + taps_of(conv) * words(channels));
 }
 
 /// Channels begin..<end of y at positions first..<last, from rows of GROUP sums.
@@ -205,12 +214,18 @@ static void run(forward_job job) {
 void ck_bf16_direct_forward(
   const ck_direct *conv, const float *x, const void *packed, const float *bias, const float *residual, float *y,
   void *workspace) {
+  run((forward_job){*conv, {x}, packed, bias, residual, y, workspace});
+}
+
+void ck_bf16_direct_forward_of_parts(
+  const ck_direct *conv, ck_parts x, const void *packed, const float *bias, const float *residual, float *y,
+  void *workspace) {
   run((forward_job){*conv, x, packed, bias, residual, y, workspace});
 }
 
 void ck_bf16_direct_backward_data(
   const ck_direct *conv, const float *dy, const void *packed, const float *residual, float *dx, void *workspace) {
-  run((forward_job){turned(conv), dy, packed, NULL, residual, dx, workspace});
+  run((forward_job){turned(conv), {dy}, packed, NULL, residual, dx, workspace});
 }
 
 // MARK: backward weights
@@ -243,7 +258,8 @@ CK_BF16 static void read_pairs(
     int has_odd = pair * 2 + 1 < positions_of(conv);
     for (long i = 0; i < conv->kernel; i++)
       for (long j = 0; j < conv->kernel; j++, row += conv->inputs) {
-        const float *x0 = input_at(conv, job->x, even, i, j), *x1 = has_odd ? input_at(conv, job->x, odd, i, j) : NULL;
+        const float *x0 = input_at(conv, job->x, conv->inputs, even, i, j);
+        const float *x1 = has_odd ? input_at(conv, job->x, conv->inputs, odd, i, j) : NULL;
         for (long block = 0; block < conv->inputs / 16; block++) pair_pixels(x0, x1, block * plane, row + block * 16);
       }
     const float *y0 = job->dy + even.image * conv->outputs / 16 * out_plane + (even.row * conv->out_width + even.column) * 16;
@@ -301,6 +317,9 @@ void ck_bf16_direct_pack(const ck_direct *conv, const float *w, void *packed) {}
 void ck_bf16_direct_pack_backward(const ck_direct *conv, const float *w, void *packed) {}
 void ck_bf16_direct_forward(
   const ck_direct *conv, const float *x, const void *packed, const float *bias, const float *residual, float *y,
+  void *workspace) {}
+void ck_bf16_direct_forward_of_parts(
+  const ck_direct *conv, ck_parts x, const void *packed, const float *bias, const float *residual, float *y,
   void *workspace) {}
 void ck_bf16_direct_backward_data(
   const ck_direct *conv, const float *dy, const void *packed, const float *residual, float *dx, void *workspace) {}

@@ -77,7 +77,7 @@ static void backward_sum(const pass *p, long row) {
   for (int which = CENTER; which <= BETA; which++) row_lanes(&coefficients[which], p, which, row);
   double sums[3][16] = {{0}};
   activation_gradient(
-    p->x + row * size, p->dy + row * size, p->out + row * size, size / 16, size % 16, coefficients,
+    p->x.x + row * size, p->dy + row * size, p->out + row * size, size / 16, size % 16, coefficients,
     norm->activation == CK_ACTIVATION_SILU, sums);
   for (int which = 0; which < 3; which++) {
     double *out = sums_of(p, which) + row * p->lanes;
@@ -151,7 +151,7 @@ static void backward_apply(const pass *p, long row) {
   row_lanes(&x_factor, p, X_FACTOR, row);
   row_lanes(&constant, p, CONSTANT, row);
   input_gradient(
-    p->x + row * size, p->add ? p->add + row * size : NULL, p->out + row * size, size / 16, size % 16, &center,
+    p->x.x + row * size, p->add ? p->add + row * size : NULL, p->out + row * size, size / 16, size % 16, &center,
     &du_factor, &x_factor, &constant);
 }
 
@@ -176,7 +176,7 @@ void ck_group_norm_backward(
   const float *mean, const float *rstd, const float *dy, const float *add, float *dx, float *dgamma, float *dbeta,
   float *dshift, float *workspace) {
   pass p = make_pass(norm, workspace);
-  p.x = x, p.shift = shift, p.gamma = gamma, p.beta = beta, p.dy = dy, p.add = add, p.out = dx;
+  p.x.x = x, p.shift = shift, p.gamma = gamma, p.beta = beta, p.dy = dy, p.add = add, p.out = dx;
   p.mean = (float *)mean, p.rstd = (float *)rstd, p.dgamma = dgamma, p.dbeta = dbeta, p.dshift = dshift;
   ck_parallel(backward_body, &p);
 }

@@ -51,7 +51,7 @@ CK_CLONES static void moments(const float *x, long count, double mean[16], doubl
 static void forward_sum(const pass *p, long row) {
   long pixels = p->norm->pixels;
   double *mean = sums_of(p, MEAN) + row * p->lanes, *squares = sums_of(p, SQUARES) + row * p->lanes;
-  const float *x = p->x + row * p->lanes * pixels;
+  const float *x = row_of(p, row);
   if (p->lanes == 16) return moments(x, pixels, mean, squares);
   // One channel: sixteen interleaved sequences, then the pixels that are left, merged one by one.
   double lane_mean[16], lane_squares[16], count = pixels / 16, total = 0;
@@ -162,7 +162,7 @@ static void forward_apply(const pass *p, long row) {
   row_lanes(&center, p, CENTER, row);
   row_lanes(&scale, p, SCALE, row);
   row_lanes(&offset, p, OFFSET, row);
-  const float *x = p->x + row * size;
+  const float *x = row_of(p, row);
   float *y = p->out + row * size;
 #if defined(__x86_64__)
   if (p->norm->activation == CK_ACTIVATION_ROUGH_SILU && size % 16 == 0)
@@ -180,9 +180,15 @@ static void forward_body(void *context, int thread, int threads) {
 void ck_group_norm_forward(
   const ck_group_norm *norm, const float *x, const float *shift, const float *gamma, const float *beta, float *y,
   float *mean, float *rstd, float *workspace) {
+  ck_group_norm_forward_of_parts(norm, (ck_parts){x}, shift, gamma, beta, y, mean, rstd, workspace);
+}
+
+void ck_group_norm_forward_of_parts(
+  const ck_group_norm *norm, ck_parts x, const float *shift, const float *gamma, const float *beta, float *y,
+  float *mean, float *rstd, float *workspace) {
   pass p = make_pass(norm, workspace);
   p.x = x, p.shift = shift, p.gamma = gamma, p.beta = beta, p.out = y, p.mean = mean, p.rstd = rstd;
-  p.streams = y != x && norm->activation != CK_ACTIVATION_NONE && streams(y, norm->samples * p.padded * norm->pixels);
+  p.streams = y != x.x && norm->activation != CK_ACTIVATION_NONE && streams(y, norm->samples * p.padded * norm->pixels);
   ck_parallel(forward_body, &p);
 }
 
@@ -201,7 +207,7 @@ void ck_group_norm_statistics(
   const ck_group_norm *norm, const float *x, const float *shift, const float *gamma, const float *beta, float *mean,
   float *rstd, float *scale, float *offset, float *workspace) {
   pass p = make_pass(norm, workspace);
-  p.x = x, p.shift = shift, p.gamma = gamma, p.beta = beta, p.mean = mean, p.rstd = rstd;
+  p.x.x = x, p.shift = shift, p.gamma = gamma, p.beta = beta, p.mean = mean, p.rstd = rstd;
   ck_parallel(statistics_body, &p);
   // (x − center)·scale + offset, as one product and one sum.
   for (long n = 0; n < norm->samples; n++) {

@@ -17,7 +17,8 @@ typedef struct {
   long rows_per_unit;
   long units;          ///< units a sample
   long padded;         ///< channels a sample, padded lanes included
-  const float *x, *shift, *gamma, *beta, *dy, *add;
+  ck_parts x;
+  const float *shift, *gamma, *beta, *dy, *add;
   float *out;          ///< y or dx
   float *mean, *rstd, *dgamma, *dbeta, *dshift;
   double *sums;        ///< SUMS × (N, padded)
@@ -98,6 +99,15 @@ CK_INLINE unit_channels channels_of(const pass *p, long unit) {
   long first = unit % p->units * p->rows_per_unit * p->lanes;
   long padded = min_long(first + p->rows_per_unit * p->lanes, p->padded);
   return (unit_channels){unit / p->units, first, min_long(padded, p->norm->channels), padded};
+}
+
+/// Row `row` of x.
+CK_INLINE const float *row_of(const pass *p, long row) {
+  long size = p->lanes * p->norm->pixels, first = p->x.first / 16;
+  if (!p->x.rest) return p->x.x + row * size;
+  long sample = row / p->rows, block = row % p->rows;
+  return block < first ? p->x.x + (sample * first + block) * size
+                       : p->x.rest + (sample * (p->rows - first) + block - first) * size;
 }
 
 /// A row's coefficient in each lane.

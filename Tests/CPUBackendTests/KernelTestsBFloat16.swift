@@ -186,6 +186,15 @@ extension KernelTests {
         let unfused = Guarded(empty: found.count)
         ck_bf16_direct_forward(&conv, input(x), packed.pointer, nil, nil, unfused.pointer, workspace.pointer)
         #expect(unfused.values == output(plainY))
+        if k.inputs > 16 {
+          let parts = split(input(x), samples: k.samples, at: 16 * pixels).map { Guarded($0) }
+          let again = Guarded(empty: found.count)
+          ck_bf16_direct_forward_of_parts(
+            &conv, ck_parts(x: parts[0].pointer, rest: parts[1].pointer, first: 16), packed.pointer, nil, nil,
+            again.pointer, workspace.pointer)
+          #expect(again.values == unfused.values)
+          for buffer in parts + [again] { #expect(buffer.isIntact) }
+        }
 
         let turned = Guarded(bytes: ck_bf16_direct_weights(&conv))
         let dataWorkspace = Guarded(bytes: ck_bf16_direct_backward_data_workspace(&conv))

@@ -129,6 +129,17 @@ extension KernelTests {
       let scale = expected.rstd.max() ?? 1
       #expect(largestError(dshift.values, expected.dshift) < tolerance * scale * Double(k.pixels).squareRoot() * 2)
       for buffer in [workspace, y, mean, rstd, dx, dgamma, dbeta, dshift] { #expect(buffer.isIntact) }
+
+      // In two parts, cut at a block that may lie inside a group.
+      guard k.blocked, k.channels % 16 == 0, k.channels > 16 else { return }
+      let cut = k.channels / 32 * 16
+      let parts = split(laid(x), samples: k.samples, at: cut * k.pixels).map { Guarded($0) }
+      let again = Guarded(empty: y.count)
+      ck_group_norm_forward_of_parts(
+        &norm, ck_parts(x: parts[0].pointer, rest: parts[1].pointer, first: cut), k.shift ? shift : nil, gamma, beta,
+        again.pointer, mean.pointer, rstd.pointer, workspace.pointer)
+      #expect(again.values == y.values)
+      for buffer in parts + [again] { #expect(buffer.isIntact) }
     }
   }
 

@@ -87,6 +87,13 @@ func blocked<T: Numeric>(_ x: [T], samples: Int, channels: Int, pixels: Int) -> 
   return y
 }
 
+/// The first `count` numbers of every sample, and the others.
+func split(_ x: [Float], samples: Int, at count: Int) -> [[Float]] {
+  let size = x.count / samples
+  let cuts = (0..<samples).map { ($0 * size, $0 * size + count, ($0 + 1) * size) }
+  return [cuts.flatMap { x[$0.0..<$0.1] }, cuts.flatMap { x[$0.1..<$0.2] }]
+}
+
 /// OIHW to OIhw16i16o, the slow way, for multiples of 16.
 func blockedWeights<T: Numeric>(_ w: [T], outputs: Int, inputs: Int, taps: Int) -> [T] {
   let outputBlocks = (outputs + 15) / 16

@@ -1,6 +1,7 @@
 /// Convolutions whose products round their operands to bfloat16 and add in FP32, for AVX512-BF16.
 #pragma once
 #include <stddef.h>
+#include "ck_layout.h"
 #include "ck_winograd.h"
 
 /// 1 where the processor has what the functions of this header need. None may be called where it is 0.
@@ -42,9 +43,13 @@ size_t ck_bf16_direct_backward_weights_workspace(const ck_direct *conv);
 void ck_bf16_direct_pack(const ck_direct *conv, const float *w, void *packed);
 void ck_bf16_direct_pack_backward(const ck_direct *conv, const float *w, void *packed);
 
-/// y = conv(x, w) + bias + residual, as `ck_winograd_forward`; dx = convᵀ(dy, w) + residual, stride 1 alone; dw = Σ x·dy.
+/// y = conv(x, w) + bias + residual, as `ck_winograd_forward`; x also in two parts; dx = convᵀ(dy, w) + residual, stride 1 alone;
+/// dw = Σ x·dy.
 void ck_bf16_direct_forward(
   const ck_direct *conv, const float *x, const void *packed, const float *bias, const float *residual, float *y,
+  void *workspace);
+void ck_bf16_direct_forward_of_parts(
+  const ck_direct *conv, ck_parts x, const void *packed, const float *bias, const float *residual, float *y,
   void *workspace);
 void ck_bf16_direct_backward_data(
   const ck_direct *conv, const float *dy, const void *packed, const float *residual, float *dx, void *workspace);

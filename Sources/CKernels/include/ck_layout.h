@@ -7,6 +7,13 @@ typedef enum {
   CK_BLOCKED = 1,  ///< [N][⌈C/16⌉][H·W][16], padded lanes zero
 } ck_format;
 
+/// A blocked tensor whose channels are a concatenation: of each sample the first `first` at x, the others at `rest`. Where that is NULL, all
+/// are at x.
+typedef struct {
+  const float *x, *rest;
+  long first;
+} ck_parts;
+
 /// blocked ← plain: x [N][C][pixels] to y [N][⌈C/16⌉][pixels][16]. Padded lanes become zero.
 void ck_plain_to_blocked(const float *x, float *y, long samples, long channels, long pixels);
 

@@ -26,6 +26,11 @@ void ck_group_norm_forward(
   const ck_group_norm *norm, const float *x, const float *shift, const float *gamma, const float *beta, float *y,
   float *mean, float *rstd, float *workspace);
 
+/// The same of a blocked x in two parts.
+void ck_group_norm_forward_of_parts(
+  const ck_group_norm *norm, ck_parts x, const float *shift, const float *gamma, const float *beta, float *y,
+  float *mean, float *rstd, float *workspace);
+
 /// The gradient. With u the input of act, x̂ = (x + shift − μ)·rstd, du = dy·act′(u), means over a group:
 ///   dx = rstd·(γ·du − mean(γ·du) − x̂·mean(γ·du·x̂)) + add
 ///   dγ = Σ du·x̂      dβ = Σ du      dshift = Σ_pixels (dx − add)

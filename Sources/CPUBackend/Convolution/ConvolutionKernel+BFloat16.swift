@@ -18,11 +18,13 @@ extension ConvolutionKernel {
       problem, "winograd bfloat16", conv, readsRounded: readsRounded,
       forward: .init(
         weights: weights, scratch: ck_bf16_winograd_forward_workspace(&conv), pack: ck_bf16_winograd_transform,
-        run: readsRounded ? ck_bf16_winograd_forward_of_words : ck_bf16_winograd_forward),
+        run: { [run = readsRounded ? ck_bf16_winograd_forward_of_words : ck_bf16_winograd_forward] in
+          run($0, $1.x, $2, $3, $4, $5, $6)
+        }),
       inputGradient: .init(
         weights: weights, scratch: ck_bf16_winograd_backward_data_workspace(&conv),
         pack: ck_bf16_winograd_transform_backward,
-        run: { ck_bf16_winograd_backward_data($0, $1, $2, $4, $5, $6) }),
+        run: { ck_bf16_winograd_backward_data($0, $1.x, $2, $4, $5, $6) }),
       weightGradient: .init(
         scratch: ck_bf16_winograd_backward_weights_workspace(&conv), run: ck_bf16_winograd_backward_weights))
   }
@@ -41,10 +43,10 @@ extension ConvolutionKernel {
       problem, "direct bfloat16", conv, readsRounded: readsRounded,
       forward: .init(
         weights: readsRounded ? 0 : ck_bf16_direct_weights(&conv), scratch: ck_bf16_direct_forward_workspace(&conv),
-        pack: ck_bf16_direct_pack, run: ck_bf16_direct_forward),
+        pack: ck_bf16_direct_pack, readsParts: true, run: ck_bf16_direct_forward_of_parts),
       inputGradient: .init(
         weights: ck_bf16_direct_weights(&conv), scratch: ck_bf16_direct_backward_data_workspace(&conv),
-        pack: ck_bf16_direct_pack_backward, run: { ck_bf16_direct_backward_data($0, $1, $2, $4, $5, $6) }),
+        pack: ck_bf16_direct_pack_backward, run: { ck_bf16_direct_backward_data($0, $1.x, $2, $4, $5, $6) }),
       weightGradient: .init(
         scratch: ck_bf16_direct_backward_weights_workspace(&conv), run: ck_bf16_direct_backward_weights))
   }
@@ -59,10 +61,11 @@ extension ConvolutionKernel {
     var weights: Int
     var scratch: Int
     var pack: (UnsafePointer<Description>, Floats, UnsafeMutableRawPointer) -> Void
+    var readsParts = false
     /// (conv, x, weights, bias, addend, y, scratch)
     var run:
       (
-        UnsafePointer<Description>, Floats, UnsafeRawPointer, Floats?, Floats?, UnsafeMutablePointer<Float>,
+        UnsafePointer<Description>, ck_parts, UnsafeRawPointer, Floats?, Floats?, UnsafeMutablePointer<Float>,
         UnsafeMutableRawPointer
       ) -> Void
   }
@@ -93,10 +96,11 @@ extension ConvolutionKernel {
     let product = problem.direction == .forward ? forward : inputGradient
     return ConvolutionKernel(
       algorithm: .bfloat16, name: name, packedByteCount: product.weights, scratchByteCount: product.scratch,
-      readsRounded: readsRounded,
+      readsParts: product.readsParts, readsRounded: readsRounded,
       pack: { w, packed, _ in withUnsafePointer(to: conv) { product.pack($0, w, packed) } },
       run: { o, scratch in
-        withUnsafePointer(to: conv) { product.run($0, o.source, o.weights, o.bias, o.addend, o.target, scratch) }
+        let x = ck_parts(x: o.source, rest: o.rest?.x, first: o.rest?.after ?? 0)
+        withUnsafePointer(to: conv) { product.run($0, x, o.weights, o.bias, o.addend, o.target, scratch) }
       })
   }
 }

@@ -9,6 +9,8 @@ struct ConvolutionKernel {
   struct Operands {
     /// x forward and for the weights' gradient, dy for the input's.
     var source: UnsafeMutablePointer<Float>
+    /// Where x continues after so many channels, if it is in two parts; only where `readsParts`.
+    var rest: (x: UnsafeMutablePointer<Float>, after: Int)?
     /// The weights, packed if `packedByteCount` is not 0; dy for the weights' gradient.
     var weights: UnsafeMutableRawPointer
     /// y, dx or dw.
@@ -37,6 +39,8 @@ struct ConvolutionKernel {
   var packedByteCount = 0
   var scratchByteCount = 0
   var takesPrologue = false
+  /// Whether x may be in two parts, as a concatenation's operands are.
+  var readsParts = false
   /// Whether the weights, where they are not packed, are read as `Layout.roundedKernel`.
   var readsRounded = false
   /// Whether the target may be the addend's own memory.

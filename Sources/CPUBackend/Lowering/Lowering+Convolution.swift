@@ -8,12 +8,29 @@ extension Lowering {
     let (x, w) = (node.operands[0], node.operands[1])
     let problem = ConvolutionProblem(
       .forward, input: shape(x), kernel: shape(w), output: shape(node.results[0]), convolution, weights: kind(of: w))
-    let kernel = try tuner.kernel(for: problem)
-    let weights = packedWeights(w, problem, kernel)
-    let source = operand(x, problem.inputLayout, kernel)
     let bias = node.operands.count == 3 ? plain(node.operands[2]) : nil
     let add = addend.map { form($0, problem.outputLayout) }
-    let y = result(target, problem.outputLayout)
+    if let parts = parts(of: x), !options.rounds {
+      // w ∗ x = w₁ ∗ x₁ + w₂ ∗ x₂
+      let (first, rest) = (0..<parts.after, parts.after..<shape(x)[1])
+      let y = result(target, problem.outputLayout)
+      try emitForward(
+        problem.reading(first), SourceOperand(x: parts.x), weights: (w, first), bias: bias, add: add, y)
+      try emitForward(problem.reading(rest), SourceOperand(x: parts.rest), weights: (w, rest), bias: nil, add: y, y)
+      return
+    }
+    let source = operand(x, problem.inputLayout, try tuner.kernel(for: problem))
+    try emitForward(
+      problem, source, weights: (w, nil), bias: bias, add: add, result(target, problem.outputLayout))
+  }
+
+  /// y = weights ∗ source + bias + add, the weights all of w or those of some inputs.
+  private func emitForward(
+    _ problem: ConvolutionProblem, _ source: SourceOperand, weights part: (w: Program.ValueID, inputs: Range<Int>?),
+    bias: Buffer?, add: Buffer?, _ y: Buffer
+  ) throws {
+    let kernel = try tuner.kernel(for: problem)
+    let weights = packedWeights(part.w, of: part.inputs, problem, kernel)
     emit(
       Step(
         label: "\(problem.label) \(kernel.name)", reads: source.buffers + [weights] + [bias, add].compactMap { $0 },
@@ -22,8 +39,8 @@ extension Lowering {
       ) { scratch in
         try kernel.run(
           .init(
-            source: source.x.floats, weights: weights.raw, target: y.floats, bias: bias?.floats, addend: add?.floats,
-            prologue: source.prologue), scratch)
+            source: source.x.floats, rest: source.rest.map { ($0.x.floats, $0.after) }, weights: weights.raw,
+            target: y.floats, bias: bias?.floats, addend: add?.floats, prologue: source.prologue), scratch)
       })
   }
 
@@ -76,9 +93,10 @@ extension Lowering {
   /// A convolution's input as its kernel reads it: a buffer, or the input of a norm that is applied on the way.
   private struct SourceOperand {
     var x: Buffer
+    var rest: (x: Buffer, after: Int)?
     var norm: DeferredNorm?
 
-    var buffers: [Buffer] { [x] + (norm.map { [$0.scale, $0.shift] } ?? []) }
+    var buffers: [Buffer] { [x] + (rest.map { [$0.x] } ?? []) + (norm.map { [$0.scale, $0.shift] } ?? []) }
     var prologue: ConvolutionKernel.Prologue? {
       norm.map { .init(scale: $0.scale.floats, shift: $0.shift.floats, silu: $0.silu) }
     }
@@ -86,24 +104,36 @@ extension Lowering {
 
   private func operand(_ id: Program.ValueID, _ layout: Layout, _ kernel: ConvolutionKernel) -> SourceOperand {
     if kernel.takesPrologue, let norm = deferredNorm(id) { return SourceOperand(x: norm.x, norm: norm) }
-    return SourceOperand(x: form(id, layout), norm: nil)
+    if let parts = parts(of: id) { return SourceOperand(x: parts.x, rest: (parts.rest, parts.after)) }
+    return SourceOperand(x: form(id, layout))
   }
 
   /// The kernel of a convolution, or of its weights' gradient, whose input alone `id` is; nil for any other node.
   func convolution(_ node: Program.Node, reading id: Program.ValueID) throws -> ConvolutionKernel? {
-    guard node.operands[0] == id, !node.operands.dropFirst().contains(id) else { return nil }
-    let problem: ConvolutionProblem
-    switch node.op {
-    case .convolution(let c):
-      problem = ConvolutionProblem(
-        .forward, input: shape(id), kernel: shape(node.operands[1]), output: shape(node.results[0]), c,
-        weights: kind(of: node.operands[1]))
-    case .convolutionWeightGradient(let c, let kernel, _):
-      problem = ConvolutionProblem(
-        .weightGradient, input: shape(id), kernel: kernel, output: shape(node.operands[1]), c)
-    default: return nil
+    if let problem = forward(node, reading: id) { return try tuner.kernel(for: problem) }
+    let (x, dy) = (node.operands[0], node.operands[1])
+    guard case .convolutionWeightGradient(let c, let kernel, _) = node.op, x == id, dy != id else { return nil }
+    return try tuner.kernel(
+      for: ConvolutionProblem(.weightGradient, input: shape(x), kernel: kernel, output: shape(dy), c))
+  }
+
+  /// Whether `node` can read its input x in two parts, the second after so many channels, all whole blocks: as kernels that round do, or as
+  /// the sum of two convolutions, where no run changes the weights, whose parts are then made once.
+  func readsParts(_ node: Program.Node, _ x: Program.ValueID, after: Int) throws -> Bool {
+    guard let problem = forward(node, reading: x), problem.isBlocked, !options.allows(.amx) else { return false }
+    if options.rounds { return try tuner.kernel(for: problem).readsParts }
+    guard problem.weights == .constant else { return false }
+    return try tuner.kernel(for: problem.reading(after..<shape(x)[1])).addsInPlace
+  }
+
+  /// The convolution that `node` is, if its input alone is x.
+  private func forward(_ node: Program.Node, reading x: Program.ValueID) -> ConvolutionProblem? {
+    guard case .convolution(let c) = node.op, node.operands[0] == x, !node.operands.dropFirst().contains(x) else {
+      return nil
     }
-    return try tuner.kernel(for: problem)
+    return ConvolutionProblem(
+      .forward, input: shape(x), kernel: shape(node.operands[1]), output: shape(node.results[0]), c,
+      weights: kind(of: node.operands[1]))
   }
 
   // MARK: Packed weights
@@ -116,13 +146,13 @@ extension Lowering {
   }
 
   /// The weights in the kernel's own form. Packed in every run, or once where they do not change.
-  private func packedWeights(_ w: Program.ValueID, _ problem: ConvolutionProblem, _ kernel: ConvolutionKernel) -> Buffer
-  {
-    guard kernel.packedByteCount > 0 else {
-      return form(w, kernel.readsRounded ? .roundedKernel : problem.kernelLayout)
-    }
-    let isRounded = problem.weights == .rounded
-    let master = form(w, isRounded ? .roundedKernel : problem.kernelLayout)
+  private func packedWeights(
+    _ w: Program.ValueID, of inputs: Range<Int>? = nil, _ problem: ConvolutionProblem, _ kernel: ConvolutionKernel
+  ) -> Buffer {
+    let isRounded = problem.weights == .rounded && (kernel.packedByteCount > 0 || kernel.readsRounded)
+    let whole = form(w, isRounded ? .roundedKernel : problem.kernelLayout)
+    let master = inputs.map { columns($0, of: w, whole) } ?? whole
+    guard kernel.packedByteCount > 0 else { return master }
     // Widened for as long as they are packed.
     let count = problem.kernel.count
     let widened = isRounded ? (count * MemoryLayout<Float>.stride).rounded(up: MemoryPlanner.alignment) : 0
@@ -138,9 +168,32 @@ extension Lowering {
       return packed
     }
   }
+
+  /// The weights of some inputs, whole blocks, in the layout of blocked kernels.
+  private func columns(_ inputs: Range<Int>, of w: Program.ValueID, _ whole: Buffer) -> Buffer {
+    let (blocks, row) = (shape(w)[0] / Layout.block, shape(w).count / shape(w)[0] * Layout.block)
+    let input = row / shape(w)[1]
+    let (start, width) = (inputs.lowerBound * input, inputs.count * input)
+    return computing(from: w) {
+      let part = memory(byteCount: blocks * width * MemoryLayout<Float>.stride)
+      emit(
+        Step(label: "slice", reads: [whole], writes: [part]) { _ in
+          ck_copy_rows(whole.floats + start, row, part.floats, width, blocks, width)
+        })
+      return part
+    }
+  }
 }
 
 extension ConvolutionProblem {
+  /// The same for some of the input's channels.
+  fileprivate func reading(_ inputs: Range<Int>) -> ConvolutionProblem {
+    var part = self
+    part.input[1] = inputs.count
+    part.kernel[1] = inputs.count
+    return part
+  }
+
   /// For profiles: `forward 128→256 3×3 @32`.
   var label: String {
     let stride = convolution.stride == 1 ? "" : " /\(convolution.stride)"

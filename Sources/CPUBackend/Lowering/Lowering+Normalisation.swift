@@ -21,10 +21,11 @@ extension Lowering {
 
   func lowerGroupNorm(_ node: Program.Node, _ norm: GroupNorm) throws {
     if try canDefer(node) { return lowerDeferredNorm(node, norm) }
-    let layout = nativeLayout(node.operands[0])
+    let parts = parts(of: node.operands[0])
+    let layout = parts == nil ? nativeLayout(node.operands[0]) : .blocked
     let rough = try !lifetimes.isKept[node.results[0]] && areReaders(of: node.results[0]) { $0.algorithm == .bfloat16 }
     var description = kernel(norm, shape(node.operands[0]), layout, rough: rough)
-    let x = form(node.operands[0], layout)
+    let x = parts?.x ?? form(node.operands[0], layout)
     let (gamma, beta) = (plain(node.operands[1]), plain(node.operands[2]))
     let shift = node.operands.count == 4 ? plain(node.operands[3]) : nil
     let y = result(node.results[0], layout)
@@ -32,12 +33,14 @@ extension Lowering {
     emit(
       Step(
         label: norm.silu ? "groupNorm+silu" : "groupNorm",
-        reads: [x, gamma, beta] + (shift.map { [$0] } ?? []), writes: [y, mean, rstd],
-        scratch: ck_group_norm_workspace(&description) * MemoryLayout<Float>.stride, inPlace: (y, x)
+        reads: [x, gamma, beta] + [parts?.rest, shift].compactMap { $0 }, writes: [y, mean, rstd],
+        scratch: ck_group_norm_workspace(&description) * MemoryLayout<Float>.stride,
+        inPlace: parts == nil ? (y, x) : nil
       ) { scratch in
+        let x = ck_parts(x: x.floats, rest: parts?.rest.floats, first: parts?.after ?? 0)
         withUnsafePointer(to: description) {
-          ck_group_norm_forward(
-            $0, x.floats, shift?.floats, gamma.floats, beta.floats, y.floats, mean.floats, rstd.floats,
+          ck_group_norm_forward_of_parts(
+            $0, x, shift?.floats, gamma.floats, beta.floats, y.floats, mean.floats, rstd.floats,
             scratch.assumingMemoryBound(to: Float.self))
         }
       })
@@ -49,7 +52,7 @@ extension Lowering {
   /// never written to memory, forward or backward.
   private func canDefer(_ node: Program.Node) throws -> Bool {
     let y = node.results[0]
-    guard nativeLayout(node.operands[0]) == .blocked, shape(y).rank == 4,
+    guard parts(of: node.operands[0]) == nil, nativeLayout(node.operands[0]) == .blocked, shape(y).rank == 4,
       !lifetimes.isKept[y]
     else { return false }
     return try areReaders(of: y, \.takesPrologue)

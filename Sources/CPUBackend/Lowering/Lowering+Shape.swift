@@ -43,30 +43,43 @@ extension Lowering {
     axis == 0 || (axis == 1 && cuts.allSatisfy { $0 % Layout.block == 0 })
   }
 
-  func lowerConcat(_ node: Program.Node, _ axis: Int) {
+  func lowerConcat(_ node: Program.Node, _ axis: Int) throws {
     let y = node.results[0]
+    if axis == 1, try canStayInParts(node) {
+      let parts = node.operands.map { form($0, .blocked) }
+      return leaveInParts(y, x: parts[0], rest: parts[1], after: shape(node.operands[0])[1])
+    }
     let whole = shape(y)
     let blocked =
       canBlock(whole) && node.operands.contains { nativeLayout($0) == .blocked }
       && node.operands.allSatisfy { canBlock(shape($0)) } && axis <= 1
     let layout: Layout = blocked ? .blocked : .plain
     let (count, inner) = rows(whole, axis)
+    let target = memory(byteCount: whole.count * MemoryLayout<Float>.stride)
+    let parts = node.operands.map { (buffer: form($0, layout), width: shape($0)[axis] * inner) }
+    define(y, layout, target)
     let width = whole[axis] * inner
-    let target = result(y, layout)
-    var parts: [(buffer: Buffer, start: Int, width: Int)] = []
-    var start = 0
-    for operand in node.operands {
-      let (buffer, width) = (form(operand, layout), shape(operand)[axis] * inner)
-      if buffer !== place(of: operand, layout) || buffer.root !== target.root { parts.append((buffer, start, width)) }
-      start += width
-    }
-    guard !parts.isEmpty else { return }
     emit(
-      Step(label: "concat", reads: parts.map(\.buffer), writes: [target]) { [parts] _ in
+      Step(label: "concat", reads: parts.map(\.buffer), writes: [target]) { _ in
+        var start = 0
         for part in parts {
-          ck_copy_rows(part.buffer.floats, part.width, target.floats + part.start, width, count, part.width)
+          ck_copy_rows(part.buffer.floats, part.width, target.floats + start, width, count, part.width)
+          start += part.width
         }
       })
+  }
+
+  /// Whether all that reads the channels of the two operands together can read them where they are.
+  private func canStayInParts(_ node: Program.Node) throws -> Bool {
+    let (y, first) = (node.results[0], shape(node.operands[0])[1])
+    guard node.operands.count == 2, !lifetimes.isKept[y], !isFrozen(y),
+      node.operands.allSatisfy({ canBlock(shape($0)) && nativeLayout($0) == .blocked })
+    else { return false }
+    return try lifetimes.readers[y].allSatisfy { reader in
+      let node = program.nodes[reader]
+      if case .groupNorm = node.op { return node.operands[0] == y && !node.operands.dropFirst().contains(y) }
+      return try readsParts(node, y, after: first)
+    }
   }
 
   func lowerSlice(_ node: Program.Node, _ axis: Int, _ from: Int, _ to: Int) {

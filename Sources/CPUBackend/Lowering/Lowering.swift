@@ -27,8 +27,8 @@ final class Lowering {
   private var frozen: [[StateStorage]?]
   /// Those that determine what is lowered now: then it is computed once, and anew only after they were written.
   private var deriving: [StateStorage]?
-  /// Where blocked values are computed that a concatenation puts together, and its result: one stretch of memory.
-  private var places: [Program.ValueID: Buffer] = [:]
+  /// The concatenations that their readers read part by part.
+  private var parted: [Program.ValueID: (x: Buffer, rest: Buffer, after: Int)] = [:]
   /// The norms that their readers apply.
   private var deferredNorms: [Program.ValueID: DeferredNorm] = [:]
   /// The states whose new value has been written in place.
@@ -62,7 +62,6 @@ final class Lowering {
   }
 
   func lower() throws {
-    for node in program.nodes { placeChannels(of: node) }
     for index in program.nodes.indices where fusion.host(of: index) == nil {
       try computing(from: program.nodes[index].results[0]) { try lower(at: index) }
     }
@@ -110,7 +109,7 @@ final class Lowering {
     case .attentionGradient(let attention): lowerAttentionGradient(node, attention)
     case .reshape: lowerReshape(node)
     case .transpose(let permutation): lowerTranspose(node, permutation)
-    case .concat(let axis): lowerConcat(node, axis)
+    case .concat(let axis): try lowerConcat(node, axis)
     case .slice(let axis, let from, let to): lowerSlice(node, axis, from, to)
     case .pad(let axis, let before, _): lowerPad(node, axis, before)
     case .broadcast: lowerBroadcast(node)
@@ -157,31 +156,9 @@ final class Lowering {
 
   /// Memory for the value, which the next step computes in `layout`.
   func result(_ id: Program.ValueID, _ layout: Layout = .plain) -> Buffer {
-    let buffer = place(of: id, layout) ?? memory(byteCount: shape(id).count * MemoryLayout<Float>.stride)
+    let buffer = memory(byteCount: shape(id).count * MemoryLayout<Float>.stride)
     define(id, layout, buffer)
     return buffer
-  }
-
-  /// Where the value lies beside others, if it is to.
-  func place(of id: Program.ValueID, _ layout: Layout) -> Buffer? { layout == .blocked ? places[id] : nil }
-
-  /// Has what the concatenation `node` puts together computed in its place, if its parts are one stretch each: the channels of one sample.
-  private func placeChannels(of node: Program.Node) {
-    guard node.op == .concat(axis: 1), frozen[node.results[0]] == nil, Set(node.operands).count == node.operands.count
-    else { return }
-    let whole = shape(node.results[0])
-    guard whole[0] == 1, canBlock(whole), node.operands.allSatisfy({ canBlock(shape($0)) }) else { return }
-    let stride = MemoryLayout<Float>.stride
-    let memory = Buffer(byteCount: whole.count * stride)
-    places[node.results[0]] = memory
-    var offset = 0
-    for operand in node.operands {
-      let byteCount = shape(operand).count * stride
-      if places[operand] == nil {
-        places[operand] = Buffer(byteCount: byteCount, home: .view(of: memory, offset: offset))
-      }
-      offset += byteCount
-    }
   }
 
   /// The memory of the state that this value becomes, if nothing needs the old value after the node at `index`, which computes element by
@@ -197,6 +174,10 @@ final class Lowering {
   }
 
   func define(_ id: Program.ValueID, _ layout: Layout, _ buffer: Buffer) { forms[id] = [(layout, buffer)] }
+
+  func leaveInParts(_ id: Program.ValueID, x: Buffer, rest: Buffer, after: Int) { parted[id] = (x, rest, after) }
+  /// The blocked memory of the channels before `after` and of the others, where the value is nowhere whole.
+  func parts(of id: Program.ValueID) -> (x: Buffer, rest: Buffer, after: Int)? { parted[id] }
 
   func deferNorm(_ id: Program.ValueID, _ norm: DeferredNorm) { deferredNorms[id] = norm }
   func deferredNorm(_ id: Program.ValueID) -> DeferredNorm? { deferredNorms[id] }
