@@ -245,33 +245,39 @@ CK_BF16_INLINE void pair_pixels(const float *even, const float *odd, long offset
   store_paired(out, &values[0], &values[1]);
 }
 
-/// Pairs first..<last of x in rows of words, tap by tap, and of dy packed for ck_bf16_gemm with `depth` rows; pair `begin` is row 0.
-CK_BF16 static void read_pairs(
+/// Pairs of positions that are read plane by plane together.
+enum { PAIRS = 48 };
+
+/// Pairs first..<last of x in rows of words, tap by tap, and of dy packed for ck_bf16_gemm with `depth` rows; pair `begin` is row 0. At most
+/// PAIRS, so that neighbours in memory are read one after the other.
+CK_BF16 static void read_some_pairs(
   const gradient_job *job, long begin, long first, long last, long depth, ck_pair_word *v, ck_pair_word *d) {
   const ck_direct *conv = job->conv;
   long plane = conv->height * conv->width * 16, out_plane = conv->out_height * conv->out_width * 16;
-  ck_pair_word *row = v + (first - begin) * gradient_rows(conv);
+  long count = 2 * (last - first), rows = gradient_rows(conv), exist = min_long(count, positions_of(conv) - 2 * first);
+  place at[2 * PAIRS];
+  const float *from[2 * PAIRS] = {NULL};
   place next = place_of(conv, first * 2);
-  for (long pair = first; pair < last; pair++) {
-    place even = next, odd = next;
-    advance(conv, &odd);
-    int has_odd = pair * 2 + 1 < positions_of(conv);
-    for (long i = 0; i < conv->kernel; i++)
-      for (long j = 0; j < conv->kernel; j++, row += conv->inputs) {
-        const float *x0 = input_at(conv, job->x, conv->inputs, even, i, j);
-        const float *x1 = has_odd ? input_at(conv, job->x, conv->inputs, odd, i, j) : NULL;
-        for (long block = 0; block < conv->inputs / 16; block++) pair_pixels(x0, x1, block * plane, row + block * 16);
-      }
-    const float *y0 = job->dy + even.image * conv->outputs / 16 * out_plane + (even.row * conv->out_width + even.column) * 16;
-    const float *y1 = job->dy + odd.image * conv->outputs / 16 * out_plane + (odd.row * conv->out_width + odd.column) * 16;
-    for (long block = 0; block < conv->outputs / 16; block++) {
-      long panel = block / 2, width = panel_width(panel, conv->outputs);
-      ck_pair_word *to = d + panel_offset(panel, depth) + (pair - begin) * width + block % 2 * 16;
-      pair_pixels(y0, has_odd ? y1 : NULL, block * out_plane, to);
+  for (long p = 0; p < exist; p++, advance(conv, &next)) at[p] = next;
+  ck_pair_word *row = v + (first - begin) * rows;
+  for (long i = 0; i < conv->kernel; i++)
+    for (long j = 0; j < conv->kernel; j++) {
+      for (long p = 0; p < exist; p++) from[p] = input_at(conv, job->x, conv->inputs, at[p], i, j);
+      for (long block = 0; block < conv->inputs / 16; block++, row += 16)
+        for (long p = 0; p < count; p += 2) pair_pixels(from[p], from[p + 1], block * plane, row + p / 2 * rows);
     }
-    next = odd;
-    advance(conv, &next);
+  for (long p = 0; p < exist; p++)
+    from[p] = job->dy + at[p].image * conv->outputs / 16 * out_plane + (at[p].row * conv->out_width + at[p].column) * 16;
+  for (long block = 0; block < conv->outputs / 16; block++) {
+    long panel = block / 2, width = panel_width(panel, conv->outputs);
+    ck_pair_word *to = d + panel_offset(panel, depth) + (first - begin) * width + block % 2 * 16;
+    for (long p = 0; p < count; p += 2, to += width) pair_pixels(from[p], from[p + 1], block * out_plane, to);
   }
+}
+
+static void read_pairs(
+  const gradient_job *job, long begin, long first, long last, long depth, ck_pair_word *v, ck_pair_word *d) {
+  for (; first < last; first += PAIRS) read_some_pairs(job, begin, first, min_long(first + PAIRS, last), depth, v, d);
 }
 
 static void gradient_body(void *context, int thread, int threads) {

@@ -111,8 +111,9 @@ extension Lowering {
   /// The kernel of a convolution, or of its weights' gradient, whose input alone `id` is; nil for any other node.
   func convolution(_ node: Program.Node, reading id: Program.ValueID) throws -> ConvolutionKernel? {
     if let problem = forward(node, reading: id) { return try tuner.kernel(for: problem) }
+    guard case .convolutionWeightGradient(let c, let kernel, _) = node.op else { return nil }
     let (x, dy) = (node.operands[0], node.operands[1])
-    guard case .convolutionWeightGradient(let c, let kernel, _) = node.op, x == id, dy != id else { return nil }
+    guard x == id, dy != id else { return nil }
     return try tuner.kernel(
       for: ConvolutionProblem(.weightGradient, input: shape(x), kernel: kernel, output: shape(dy), c))
   }
