@@ -181,21 +181,27 @@ CK_INLINE job make_job(const ck_attention *attention) {
   long scores = j.channels <= 32 ? 1L << 13 : 1L << 15;
   j.block = max_long(16, min_long(96, scores / j.columns / 16 * 16));
   j.block = min_long(j.block, round_up(attention->queries, 16));
-  // The largest product: scores, their use, or the sums over a block of rows.
+  // The largest left operand: q, scores, or their columns over a block of rows.
   if (attention->rounds)
-    j.words = max_long(
-      max_long(rounded_words(j.block, j.columns, j.channels), rounded_words(j.block, j.padded, j.columns)),
-      rounded_words(j.columns, j.padded, j.block));
+    j.words = max_long(rounded_words(j.block, max_long(j.channels, j.columns)), rounded_words(j.columns, j.block));
   return j;
 }
 
-/// `ck_gemm`, or its like on rounded operands; `words` is where they go.
+/// A right operand (k × n) that is packed, as `multiply` reads it.
+CK_INLINE void prepare(const job *j, long n, long k, float *b) {
+#if defined(__x86_64__)
+  if (j->attention->rounds) ck_bf16_round_panels(n, k, b);
+#endif
+}
+
+/// `ck_gemm`, or its like on rounded operands, of which `words` is where the left one goes; the right one is prepared.
 CK_INLINE void multiply(
   const job *j, float *words, long m, long n, long k, const float *a, long a_row, long a_column, const float *b,
   float *c, long c_row, int accumulate) {
 #if defined(__x86_64__)
   if (j->attention->rounds)
-    return ck_bf16_rounded_gemm(m, n, k, a, a_row, a_column, b, c, c_row, accumulate, (ck_pair_word *)words);
+    return ck_bf16_rounded_gemm(
+      m, n, k, a, a_row, a_column, (const ck_pair_word *)b, c, c_row, accumulate, (ck_pair_word *)words);
 #endif
   ck_gemm(m, n, k, a, a_row, a_column, b, c, c_row, accumulate);
 }

@@ -133,21 +133,24 @@ CK_BF16 static void round_rows(const float *x, long m, long k, long row, ck_pair
     }
 }
 
-void ck_bf16_rounded_gemm(
-  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
-  int accumulate, ck_pair_word *scratch) {
-  long depth = ceil_div(k, 2);
-  ck_pair_word *b_words = scratch, *a_words = scratch + depth * n;
+void ck_bf16_round_panels(long n, long k, float *b) {
+  // Words are written behind what is read next.
   for (long panel = 0; panel * CK_PANEL < n; panel++) {
     long width = panel_width(panel, n);
-    pair_rows(b + panel_offset(panel, k), k, width, width, b_words + panel_offset(panel, depth));
+    pair_rows(b + panel_offset(panel, k), k, width, width, (ck_pair_word *)b + panel_offset(panel, ceil_div(k, 2)));
   }
+}
+
+void ck_bf16_rounded_gemm(
+  long m, long n, long k, const float *a, long a_row, long a_column, const ck_pair_word *b, float *c, long c_row,
+  int accumulate, ck_pair_word *scratch) {
+  long depth = ceil_div(k, 2);
   if (a_column == 1) {
-    round_rows(a, m, k, a_row, a_words);
-    ck_bf16_gemm(m, n, depth, a_words, depth, 1, b_words, c, c_row, accumulate);
+    round_rows(a, m, k, a_row, scratch);
+    ck_bf16_gemm(m, n, depth, scratch, depth, 1, b, c, c_row, accumulate);
   } else {
-    pair_rows(a, k, m, a_column, a_words);
-    ck_bf16_gemm(m, n, depth, a_words, 1, m, b_words, c, c_row, accumulate);
+    pair_rows(a, k, m, a_column, scratch);
+    ck_bf16_gemm(m, n, depth, scratch, 1, m, b, c, c_row, accumulate);
   }
 }
 #endif

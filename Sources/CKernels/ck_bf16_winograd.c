@@ -131,9 +131,9 @@ CK_BF16 static void transform_input_rounded(
       pixel_window w = window_at(INPUT_TILE, job->x, job->conv, blocks, block, at.image, at.top - 1, at.left - 1);
       ck_pair_word *out = (ck_pair_word *)v + (tile - first) * words(job->inputs) + block * 8;
       if (w.whole)
-        map_tile(INPUT_TILE, 1, &w, out, stride);
+        map_tile_rounded(INPUT_TILE, 1, &w, out, stride);
       else
-        map_tile(INPUT_TILE, 0, &w, out, stride);
+        map_tile_rounded(INPUT_TILE, 0, &w, out, stride);
     }
   }
 }

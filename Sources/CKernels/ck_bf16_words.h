@@ -50,9 +50,13 @@ void ck_bf16_gemm_fetching(
 void ck_bf16_gemm_of_blocks(
   long m, long n, long k, const ck_pair_word *a, const ck_pair_word *b, float *c, long c_row);
 
-/// As `ck_gemm` on A and B rounded to bfloat16; a_row or a_column is 1. `scratch` has `rounded_words(m, n, k)`.
+/// Rounds B (k × n), packed for `ck_gemm`, to what `ck_bf16_rounded_gemm` reads, where it is: the words take its first half.
+void ck_bf16_round_panels(long n, long k, float *b);
+
+/// As `ck_gemm` on A, which it rounds to bfloat16, and B, which `ck_bf16_round_panels` has rounded; a_row or a_column is 1. `scratch` has
+/// `rounded_words(m, k)`.
 void ck_bf16_rounded_gemm(
-  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
+  long m, long n, long k, const float *a, long a_row, long a_column, const ck_pair_word *b, float *c, long c_row,
   int accumulate, ck_pair_word *scratch);
 
-CK_INLINE long rounded_words(long m, long n, long k) { return ceil_div(k, 2) * (m + n); }
+CK_INLINE long rounded_words(long m, long k) { return ceil_div(k, 2) * m; }

@@ -49,31 +49,20 @@ typedef struct {
 /// row `row`.
 CK_CLONES static void transform_output_gradient(
   const gradient_job *job, long first, long last, float *d, long stride, long row, long depth) {
-  long height = job->conv->height, width = job->conv->width, channels = job->conv->outputs, blocks = channels / 16;
+  long channels = job->conv->outputs, blocks = channels / 16;
   tile_grid grid = tiles_of(job->conv);
   for (long tile = first; tile < last; tile++) {
-    long n = tile / grid.per_image, top = tile % grid.per_image / grid.across * 4, left = tile % grid.across * 4;
-    int inside = top + 4 <= height && left + 4 <= width;
+    tile_place at = place_of(grid, tile);
     const float *ahead = pixels_ahead(job->conv, job->dy, channels, tile, 0);
     for (long block = 0; block < blocks; block++) {
       fetch_ahead(job->conv, ahead, block);
-      const float *plane = job->dy + (n * blocks + block) * height * width * 16;
-      v16 columns[4][6];
-      for (int j = 0; j < 4; j++) {
-        v16 y[4];
-        for (int i = 0; i < 4; i++) {
-          int known = inside || (top + i < height && left + j < width);
-          y[i] = known ? load16(plane + ((top + i) * width + left + j) * 16) : (v16){0};
-        }
-        output_map_transposed(y, columns[j]);
-      }
-      long panel = block / 2, panel_columns = panel_width(panel, channels);
-      float *out = d + panel_offset(panel, depth) + (row + tile - first) * panel_columns + block % 2 * 16;
-      for (int i = 0; i < 6; i++) {
-        v16 four[4] = {columns[0][i], columns[1][i], columns[2][i], columns[3][i]}, t[6];
-        output_map_transposed(four, t);
-        for (int j = 0; j < 6; j++) store16(out + (i * 6 + j) * stride, t[j]);
-      }
+      pixel_window w = window_at(OUTPUT_GRADIENT_TILE, job->dy, job->conv, blocks, block, at.image, at.top, at.left);
+      long panel = block / 2, columns = panel_width(panel, channels);
+      float *out = d + panel_offset(panel, depth) + (row + tile - first) * columns + block % 2 * 16;
+      if (w.whole)
+        map_tile(OUTPUT_GRADIENT_TILE, 1, &w, out, stride);
+      else
+        map_tile(OUTPUT_GRADIENT_TILE, 0, &w, out, stride);
     }
   }
 }
