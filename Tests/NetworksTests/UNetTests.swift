@@ -167,7 +167,7 @@ import Testing
     let training = try UNetMemory.training(.paperCIFAR10, batch: 8, height: 32, width: 32)
     #expect(training.states == 4 * states)
     #expect(training.activations > 5 * eight.activations)
-    // From 1 GiB of intermediate results on, much is computed twice rather than kept.
+    // From 512 MiB of intermediate results on, much is computed twice rather than kept.
     let large = try UNetMemory.training(.paperCIFAR10, batch: 32, height: 32, width: 32)
     #expect(large.activations < 3 * training.activations)
   }

@@ -7,7 +7,7 @@ extension Program {
   /// frees memory. Equal to the last bit, and a few percent slower where caches hold what was kept.
   ///
   /// To be the last rewriting: building the graph once more joins equal expressions.
-  public func recomputing(beyond byteCount: Int = 1 << 30) throws -> Program {
+  public func recomputing(beyond byteCount: Int = 1 << 29) throws -> Program {
     let kept = Kept(self, beyond: byteCount)
     guard !kept.dropped.isEmpty else { return self }
     var again: [ValueID: Tensor] = [:]
