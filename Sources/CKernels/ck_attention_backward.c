@@ -71,11 +71,9 @@ static void backward_rows(const job *j, const buffers *b, long item, long first,
   for (long begin = first; begin < last; begin += j->block) {
     long end = min_long(begin + j->block, last), rows = end - begin;
     rows_by_position(&q, begin, end, attention->scale, b->q_rows, padded);
-    pack_by_position(&q, begin, end, attention->scale, b->q_packed);
-    prepare(j, padded, rows, b->q_packed);
+    pack_by_position(&q, begin, end, attention->scale, attention->rounds, b->q_packed);
     rows_by_position(&dO, begin, end, 1, b->dO_rows, padded);
-    pack_by_position(&dO, begin, end, 1, b->dO_packed);
-    prepare(j, padded, rows, b->dO_packed);
+    pack_by_position(&dO, begin, end, 1, attention->rounds, b->dO_packed);
     rows_by_position(&o, begin, end, 1, b->o_rows, padded);
     inner_products(b->dO_rows, b->o_rows, rows, padded, b->inner);
     multiply(j, b->words, rows, j->columns, j->channels, b->q_rows, padded, 1, b->k_by_channel, b->scores, row, 0);
@@ -93,13 +91,10 @@ static void pack_for_backward(const job *j, const buffers *b, long item) {
   const ck_attention *attention = j->attention;
   head k = head_of(attention, j->k, attention->key_stride, attention->keys, item);
   head v = head_of(attention, j->v, attention->value_stride, attention->keys, item);
-  pack_by_channel(&k, b->k_by_channel);
-  prepare(j, j->columns, j->channels, b->k_by_channel);
-  pack_by_channel(&v, b->v_by_channel);
-  prepare(j, j->columns, j->channels, b->v_by_channel);
+  pack_by_channel(&k, attention->rounds, b->k_by_channel);
+  pack_by_channel(&v, attention->rounds, b->v_by_channel);
   // The scale of dQ = scale·dS K is taken here.
-  pack_by_position(&k, 0, attention->keys, attention->scale, b->k_by_position);
-  prepare(j, j->padded, attention->keys, b->k_by_position);
+  pack_by_position(&k, 0, attention->keys, attention->scale, attention->rounds, b->k_by_position);
 }
 
 static void put_key_gradients(

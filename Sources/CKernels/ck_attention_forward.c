@@ -50,10 +50,8 @@ static void forward_body(void *context, int thread, int threads) {
     if (item != packed) {
       head k = head_of(attention, j->k, attention->key_stride, keys, item);
       head v = head_of(attention, j->v, attention->value_stride, keys, item);
-      pack_by_channel(&k, packed_k);
-      prepare(j, j->columns, j->channels, packed_k);
-      pack_by_position(&v, 0, keys, 1, packed_v);
-      prepare(j, j->padded, keys, packed_v);
+      pack_by_channel(&k, attention->rounds, packed_k);
+      pack_by_position(&v, 0, keys, 1, attention->rounds, packed_v);
       packed = item;
     }
     head q = head_of(attention, j->q, attention->query_stride, queries, item);

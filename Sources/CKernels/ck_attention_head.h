@@ -122,26 +122,35 @@ CK_INLINE void put_tile(const head *h, long c0, long i0, const float *in, long i
   }
 }
 
-/// Packs the head as (channels × positions): columns are positions, padded to 16 with zeros.
-CK_CLONES static void pack_by_channel(const head *h, float *out) {
+/// Rounds a packed right operand (k × n) where it is, if `rounds`.
+CK_INLINE void round_packed(long n, long k, int rounds, float *out) {
+#if defined(__x86_64__)
+  if (rounds) ck_bf16_round_panels(n, k, out);
+#endif
+}
+
+/// Packs the head as (channels × positions), rounded or not: columns are positions, padded to 16 with zeros.
+CK_CLONES static void pack_by_channel(const head *h, int rounds, float *out) {
   long columns = round_up(h->length, 16);
   for (long i0 = 0; i0 < columns; i0 += 16) {
     long panel = i0 / CK_PANEL, width = panel_width(panel, columns);
     for (long c0 = 0; c0 < h->channels; c0 += 16)
       tile_by_channel(h, c0, i0, out + panel_offset(panel, h->channels) + c0 * width + i0 % CK_PANEL, width);
   }
+  round_packed(columns, h->channels, rounds, out);
 }
 
-/// Packs positions first..<last as (positions × channels), times `scale`: columns are channels, padded to 16 with
+/// Packs positions first..<last as (positions × channels), times `scale`, rounded or not: columns are channels, padded to 16 with
 /// zeros.
 /// first % 16 = 0, and last % 16 = 0 or last is the length.
-CK_CLONES static void pack_by_position(const head *h, long first, long last, float scale, float *out) {
+CK_CLONES static void pack_by_position(const head *h, long first, long last, float scale, int rounds, float *out) {
   long columns = round_up(h->channels, 16);
   for (long c0 = 0; c0 < columns; c0 += 16) {
     long panel = c0 / CK_PANEL, width = panel_width(panel, columns);
     float *to = out + panel_offset(panel, last - first) + c0 % CK_PANEL;
     for (long i0 = first; i0 < last; i0 += 16) tile_by_position(h, c0, i0, scale, to + (i0 - first) * width, width);
   }
+  round_packed(columns, last - first, rounds, out);
 }
 
 /// The same in rows of `row` floats.
@@ -187,14 +196,7 @@ CK_INLINE job make_job(const ck_attention *attention) {
   return j;
 }
 
-/// A right operand (k × n) that is packed, as `multiply` reads it.
-CK_INLINE void prepare(const job *j, long n, long k, float *b) {
-#if defined(__x86_64__)
-  if (j->attention->rounds) ck_bf16_round_panels(n, k, b);
-#endif
-}
-
-/// `ck_gemm`, or its like on rounded operands, of which `words` is where the left one goes; the right one is prepared.
+/// `ck_gemm`, or its like on rounded operands, of which `words` is where the left one goes; the right one was rounded as it was packed.
 CK_INLINE void multiply(
   const job *j, float *words, long m, long n, long k, const float *a, long a_row, long a_column, const float *b,
   float *c, long c_row, int accumulate) {

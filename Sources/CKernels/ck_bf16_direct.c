@@ -128,6 +128,11 @@ CK_INLINE void advance(const ck_direct *conv, place *at) {
   at->row = 0, at->image++;
 }
 
+/// Where the first channel of a position of the output is.
+CK_INLINE long corner_of(const ck_direct *conv, place at) {
+  return (at.image * conv->outputs * conv->out_height + at.row * 16) * conv->out_width + at.column * 16;
+}
+
 /// Block 0 of x, of so many channels, at the input pixel that tap (i, j) of a position reads, or NULL outside the image.
 CK_INLINE const float *input_at(const ck_direct *conv, const float *x, long channels, place at, long i, long j) {
   long row = at.row * conv->stride + i - conv->padding, column = at.column * conv->stride + j - conv->padding;
@@ -174,8 +179,7 @@ CK_BF16 static void write_rows(const forward_job *job, long first, long last, lo
   const ck_direct *conv = &job->conv;
   long plane = conv->out_height * conv->out_width * 16, corners[ROWS], count = last - first;
   place at = place_of(conv, first);
-  for (long i = 0; i < count; i++, advance(conv, &at))
-    corners[i] = at.image * conv->outputs / 16 * plane + (at.row * conv->out_width + at.column) * 16;
+  for (long i = 0; i < count; i++, advance(conv, &at)) corners[i] = corner_of(conv, at);
   for (long channel = begin; channel < end; channel += 16) {
     v16 bias = job->bias ? load16(job->bias + channel) : (v16){0};
     for (long i = 0; i < count; i++) {
@@ -266,8 +270,7 @@ CK_BF16 static void read_some_pairs(
       for (long block = 0; block < conv->inputs / 16; block++, row += 16)
         for (long p = 0; p < count; p += 2) pair_pixels(from[p], from[p + 1], block * plane, row + p / 2 * rows);
     }
-  for (long p = 0; p < exist; p++)
-    from[p] = job->dy + at[p].image * conv->outputs / 16 * out_plane + (at[p].row * conv->out_width + at[p].column) * 16;
+  for (long p = 0; p < exist; p++) from[p] = job->dy + corner_of(conv, at[p]);
   for (long block = 0; block < conv->outputs / 16; block++) {
     long panel = block / 2, width = panel_width(panel, conv->outputs);
     ck_pair_word *to = d + panel_offset(panel, depth) + (first - begin) * width + block % 2 * 16;

@@ -6,8 +6,7 @@ extension Lowering {
     _ node: Program.Node, _ convolution: Convolution, adding addend: Program.ValueID?, to target: Program.ValueID
   ) throws {
     let (x, w) = (node.operands[0], node.operands[1])
-    let problem = ConvolutionProblem(
-      .forward, input: shape(x), kernel: shape(w), output: shape(node.results[0]), convolution, weights: kind(of: w))
+    let problem = forward(node, convolution)
     let bias = node.operands.count == 3 ? plain(node.operands[2]) : nil
     let add = addend.map { form($0, problem.outputLayout) }
     if let parts = parts(of: x), !options.rounds {
@@ -132,9 +131,13 @@ extension Lowering {
     guard case .convolution(let c) = node.op, node.operands[0] == x, !node.operands.dropFirst().contains(x) else {
       return nil
     }
+    return forward(node, c)
+  }
+
+  private func forward(_ node: Program.Node, _ convolution: Convolution) -> ConvolutionProblem {
+    let (x, w) = (node.operands[0], node.operands[1])
     return ConvolutionProblem(
-      .forward, input: shape(x), kernel: shape(node.operands[1]), output: shape(node.results[0]), c,
-      weights: kind(of: node.operands[1]))
+      .forward, input: shape(x), kernel: shape(w), output: shape(node.results[0]), convolution, weights: kind(of: w))
   }
 
   // MARK: Packed weights

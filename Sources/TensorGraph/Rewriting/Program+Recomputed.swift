@@ -73,7 +73,8 @@ extension Program {
       var (computed, kept): ([ValueID], [ValueID]) = ([], [])
       for operand in program.nodes[lifetimes.producers[id]].operands {
         let root = lifetimes.roots[operand]
-        if dropped.contains(operand) || ends[root] >= reader || program.isLeaf(lifetimes.producers[root]) { continue }
+        let isGiven = program.nodes[lifetimes.producers[root]].operands.isEmpty
+        if isGiven || dropped.contains(operand) || ends[root] >= reader { continue }
         let node = program.nodes[lifetimes.producers[operand]]
         if depth > 1, node.op.isOnePass, node.results[0] == operand {
           let further = missing(for: operand, at: reader, depth: depth - 1)
@@ -86,14 +87,6 @@ extension Program {
         kept.append(root)
       }
       return (computed, kept)
-    }
-  }
-
-  /// Whether the run is given the value of the node at `index`.
-  private func isLeaf(_ index: Int) -> Bool {
-    switch nodes[index].op {
-    case .input, .state, .constant: true
-    default: false
     }
   }
 }
