@@ -92,6 +92,25 @@ void ck_parallel(parallel_body *body, void *context) {
   HEAR_OTHERS();
 }
 
+typedef struct {
+  long count;
+  void (*body)(void *context, long item);
+  void *context;
+} item_job;
+
+static void each_body(void *context, int thread, int threads) {
+  const item_job *items = context;
+  int outer = wanted_threads;
+  ck_set_threads(1);
+  for (long item = thread; item < items->count; item += threads) items->body(items->context, item);
+  ck_set_threads(outer);
+}
+
+void ck_each(long count, void (*body)(void *context, long item), void *context) {
+  item_job items = {count, body, context};
+  ck_parallel(each_body, &items);
+}
+
 void ck_barrier(void) {
   if (team_size <= 1) return;
   TELL_OTHERS();

@@ -83,8 +83,13 @@ public struct CPUBackend: Backend {
   /// What it was set to.
   public let options: Options
 
+  /// 1, or as many as threads, each of which then computes rows of its own.
+  public let deviceCount: Int
+
   /// Starts nothing: threads and memory come with the first program.
-  public init(_ options: Options = Options()) { self.options = options }
+  public init(_ options: Options = Options()) { self.init(options, deviceCount: 1) }
+
+  private init(_ options: Options, deviceCount: Int) { (self.options, self.deviceCount) = (options, deviceCount) }
 
   /// Threads, oneDNN's version, whether AMX is used, and the precision where it is not float32.
   public var name: String {
@@ -97,6 +102,13 @@ public struct CPUBackend: Backend {
 
   /// 8 MiB a thread: from about there on a batch takes as long an image, or longer.
   public var batchByteCount: Int? { options.threads * 8 << 20 }
+
+  /// Its threads as devices, where each gets some rows: they wait for one another once a run, not at every operator. Not with AMX, where
+  /// that was not measured.
+  public func sharing(rows: Int) -> any Backend {
+    guard rows > 0, rows % options.threads == 0, !options.allows(.amx) else { return self }
+    return CPUBackend(options, deviceCount: options.threads)
+  }
 
   /// The algorithms that programs compiled so far have chosen by timing, and those known before; empty where they are kept nowhere.
   public var choices: String { TuningCache(options)?.text ?? "" }
@@ -137,7 +149,7 @@ public struct CPUBackend: Backend {
     return try EngineThread.shared.run { () throws -> CPUExecutable in
       options.apply()
       try CPUBackend.startPool(options.threads)
-      return try CPUExecutable(program, options, states)
+      return try CPUExecutable(program, options, lanes: deviceCount, states)
     }
   }
 

@@ -2,7 +2,8 @@ import CDNNL
 import CKernels
 import TensorGraph
 
-/// A compiled program: its steps, and the memory in which they work. All that changes is touched on the engine's thread alone.
+/// A compiled program: its steps, and the memory in which they work. All that changes is touched on the engine's thread, and during a run by
+/// the thread of its lane.
 public final class CPUExecutable: Executable, @unchecked Sendable {
   /// As it was given, before it was lowered to steps.
   public let program: Program
@@ -15,104 +16,95 @@ public final class CPUExecutable: Executable, @unchecked Sendable {
 
   private var recorded: Profile?
   private let options: CPUBackend.Options
-  private let steps: [Step]
-  private let exchange: Exchange
-  private let arena: AlignedMemory
-  private let scratch: AlignedMemory
-  private let constants: [AlignedMemory]
+  private let optionsOfLane: CPUBackend.Options
+  private let derivations: [Step]
+  private let lanes: [Lane]
+  private let prepared: [AlignedMemory]
 
-  init(_ program: Program, _ options: CPUBackend.Options, _ states: CPUStates) throws {
+  /// - Parameter laneCount: 1 where all threads share every step; or as many as threads, each of which then runs the whole program on rows of
+  ///   its own. What is derived from states they have in common.
+  init(_ program: Program, _ options: CPUBackend.Options, lanes laneCount: Int, _ states: CPUStates) throws {
     try states.checkChanges(by: program)
+    precondition(laneCount == 1 || program.updates.isEmpty, "a program that changes states was divided by rows")
     self.program = program
     self.options = options
     self.states = states
-    exchange = Exchange()
 
-    let tuner = Tuner(options)
+    var optionsOfLane = options
+    optionsOfLane.threads = options.threads / laneCount
+    optionsOfLane.apply()
+    self.optionsOfLane = optionsOfLane
     let joined = try program.joiningProjections()
     // With AMX convolutions apply norms as they read, and nothing keeps those.
     let rewritten = options.allows(.amx) ? joined : try joined.recomputing()
-    let lowering = Lowering(
-      rewritten, options: options, tuner: tuner, states: states.storages, exchange: exchange)
-    try lowering.lower()
+    let tuner = Tuner(optionsOfLane)
+    let lowerings = try (0..<laneCount).map { lane in
+      let lowering = Lowering(
+        rewritten, options: optionsOfLane, tuner: lane == 0 ? tuner : Tuner(optionsOfLane, like: tuner),
+        states: states.storages)
+      try lowering.lower()
+      return lowering
+    }
     tuner.save()
-    steps = lowering.steps
 
-    let planner = MemoryPlanner(steps)
+    let first = lowerings[0]
+    let planners = lowerings.map { MemoryPlanner($0.derivations + $0.steps) }
     memoryPlan = MemoryPlan(
-      states: states.byteCount, prepared: lowering.constants.reduce(0) { $0 + $1.byteCount },
-      activations: planner.arenaByteCount, unsharedActivations: planner.unsharedByteCount,
-      scratch: planner.scratchByteCount)
+      states: states.byteCount, prepared: first.constants.reduce(0) { $0 + $1.byteCount },
+      activations: planners.reduce(0) { $0 + $1.arenaByteCount },
+      unsharedActivations: planners.reduce(0) { $0 + $1.unsharedByteCount },
+      scratch: planners.reduce(0) { $0 + $1.scratchByteCount })
     let (needed, available) = (memoryPlan.total - states.allocatedByteCount, AlignedMemory.availableByteCount)
     guard needed <= available else { throw ExecutionError.outOfMemory(needed: needed, available: available) }
 
     try states.allocate()
-    constants = try lowering.constants.map { buffer in
-      let memory = try AlignedMemory(byteCount: buffer.byteCount)
-      buffer.address = memory.base
-      return memory
+    prepared = try first.constants.map { try AlignedMemory(byteCount: $0.byteCount) }
+    for lowering in lowerings {
+      // The same program, lowered alike.
+      precondition(lowering.constants.map(\.byteCount) == prepared.map(\.byteCount), "lanes differ")
+      for (buffer, memory) in zip(lowering.constants, prepared) { buffer.address = memory.base }
     }
-    for (buffer, scalars) in exchange.constants { buffer.floats.update(from: scalars, count: scalars.count) }
-    exchange.constants = []
-    arena = try AlignedMemory(byteCount: planner.arenaByteCount)
-    scratch = try AlignedMemory(byteCount: planner.scratchByteCount)
-    planner.assign(base: arena.base)
-    if options.profiles { recorded = Profile(steps) }
+    first.fillConstants()
+    derivations = first.derivations
+    lanes = try lowerings.indices.map {
+      try Lane(lowerings[$0], planners[$0], isTimed: options.profiles)
+    }
+    if options.profiles { recorded = Profile(derivations + first.steps, lanes: laneCount) }
   }
 
-  /// On the engine's thread: runs of all CPU executables take turns.
+  /// On the engine's thread: runs of all CPU executables take turns. Inputs may have the program's rows, or as many for each lane; then
+  /// outputs have them too.
   public func run(onDevice inputs: [String: any DeviceTensor]) throws -> [String: any DeviceTensor] {
-    let inputs = try hostData(inputs)
+    let inputs = try hostData(inputs, replicas: lanes.count)
     return try EngineThread.shared.run { [self] () throws -> [String: TensorData] in
+      // Planned for as many threads as a lane has.
+      optionsOfLane.apply()
+      let times = try lanes[0].derive(derivations)
       options.apply()
-      exchange.inputs = inputs
-      exchange.outputs = [:]
-      defer {
-        exchange.inputs = [:]
-        exchange.outputs = [:]
+      recorded?.record(times, from: 0, lane: 0)
+      runLanes(inputs)
+      if let failure = lanes.lazy.compactMap(\.failure).first { throw failure }
+      for (number, lane) in lanes.enumerated() { recorded?.record(lane.times, from: derivations.count, lane: number) }
+      let outputs = lanes.map { $0.takeOutputs() }
+      return Dictionary(
+        uniqueKeysWithValues: program.outputs.map { output in
+          (output.name, TensorData(joining: outputs.compactMap { $0[output.name] }))
+        })
+    }
+  }
+
+  private func runLanes(_ inputs: [String: TensorData]) {
+    for (number, lane) in lanes.enumerated() {
+      lane.inputs = program.inputs.reduce(into: [:]) { shares, input in
+        shares[input.name] = inputs[input.name]?.share(of: number, program.types[input.value])
       }
-      if recorded == nil {
-        for step in steps { try step.run(scratch.base) }
-      } else {
-        for (index, step) in steps.enumerated() {
-          let start = monotonicSeconds()
-          try step.run(scratch.base)
-          recorded?.record(index, start: start, end: monotonicSeconds())
-        }
-      }
-      return exchange.outputs
     }
-  }
-}
-
-/// What crosses the executable's boundary during one run.
-final class Exchange {
-  var inputs: [String: TensorData] = [:]
-  var outputs: [String: TensorData] = [:]
-  /// Filled in when their buffers have addresses.
-  var constants: [(Buffer, [Float])] = []
-
-  func copyInput(_ name: String, to target: UnsafeMutableRawPointer) {
-    switch inputs[name]?.scalars {
-    case .float(let floats): floats.withUnsafeBytes { copy($0, to: target) }
-    case .int32(let integers): integers.withUnsafeBytes { copy($0, to: target) }
-    case nil: preconditionFailure("input \(name) was checked and is missing")
-    }
-  }
-
-  private func copy(_ bytes: UnsafeRawBufferPointer, to target: UnsafeMutableRawPointer) {
-    if let base = bytes.baseAddress { target.copyMemory(from: base, byteCount: bytes.count) }
-  }
-
-  func takeOutput(_ name: String, _ type: TensorType, from source: UnsafeMutableRawPointer) {
-    let count = type.shape.count
-    switch type.dtype {
-    case .float:
-      let floats = UnsafeBufferPointer(start: source.assumingMemoryBound(to: Float.self), count: count)
-      outputs[name] = TensorData(Array(floats), shape: type.shape)
-    case .int32:
-      let integers = UnsafeBufferPointer(start: source.assumingMemoryBound(to: Int32.self), count: count)
-      outputs[name] = TensorData(Array(integers), shape: type.shape)
-    }
+    guard lanes.count > 1 else { return lanes[0].run() }
+    ck_each(
+      lanes.count,
+      { context, number in
+        guard let context else { return }
+        Unmanaged<CPUExecutable>.fromOpaque(context).takeUnretainedValue().lanes[number].run()
+      }, Unmanaged.passUnretained(self).toOpaque())
   }
 }

@@ -85,7 +85,7 @@ public final class XLAExecutable: Executable {
     if let known = tensor as? XLATensor, known.isOf(storage), known.buffers[0].type == type { return known.buffers }
     let data = try tensor.data()
     return try storage.indices.enumerated().map { replica, device in
-      try client.buffer(data.type == type ? data : data.rows(of: type, replica), on: device)
+      try client.buffer(data.share(of: replica, type), on: device)
     }
   }
 }
@@ -109,19 +109,7 @@ public final class XLATensor: DeviceTensor {
   /// Waits for the numbers. Of a scalar that each device has, the first device's.
   public func data() throws -> TensorData {
     let readings = try (type.shape.rank == 0 ? buffers.prefix(1) : buffers[...]).map { try PJRTBuffer.Reading(of: $0) }
-    let parts = try readings.map { try $0.finish() }
-    return parts.count == 1 ? parts[0] : TensorData(parts.flatMap(\.floats), shape: type.shape)
-  }
-}
-
-extension TensorData {
-  /// The rows that belong to one of several devices.
-  fileprivate func rows(of type: TensorType, _ replica: Int) -> TensorData {
-    let range = replica * type.shape.count..<(replica + 1) * type.shape.count
-    switch scalars {
-    case .float(let floats): return TensorData(Array(floats[range]), shape: type.shape)
-    case .int32(let integers): return TensorData(Array(integers[range]), shape: type.shape)
-    }
+    return TensorData(joining: try readings.map { try $0.finish() })
   }
 }
 

@@ -41,6 +41,20 @@ import Testing
     }
   }
 
+  /// Each item comes once, and has one thread.
+  @Test(arguments: [false, true], [1, 3]) func everyItemComesOnce(own: Bool, threads: Int32) {
+    ck_use_own_team(own ? 1 : 0)
+    defer { ck_use_own_team(0) }
+    let counts = UnsafeMutablePointer<Int32>.allocate(capacity: 8)
+    counts.initialize(repeating: 0, count: 8)
+    defer { counts.deallocate() }
+    ck_set_threads(threads)
+    ck_each(8, { context, item in context?.assumingMemoryBound(to: Int32.self)[item] += ck_threads() }, counts)
+    #expect(ck_threads() == threads)
+    ck_set_threads(1)
+    #expect((0..<8).allSatisfy { counts[$0] == 1 })
+  }
+
   /// A kernel with barriers, bit for bit.
   @Test func kernelsGiveTheSame() {
     let x = Noise.array(2 * 64 * 300)

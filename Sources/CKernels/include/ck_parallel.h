@@ -25,5 +25,8 @@ void ck_parallel(void (*body)(void *context, int thread, int threads), void *con
 /// the calling thread does it all. For bodies whose result does not depend on how the work is divided.
 void ck_parallel_over(long elements, void (*body)(void *context, int thread, int threads), void *context);
 
+/// Runs `body(context, item)` for each of the items 0..<count: several at once, each on one thread, for which `ck_threads()` is 1.
+void ck_each(long count, void (*body)(void *context, long item), void *context);
+
 /// Waits, inside a body, until every thread of the innermost `ck_parallel` has come here.
 void ck_barrier(void);

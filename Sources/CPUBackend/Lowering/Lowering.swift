@@ -12,15 +12,20 @@ final class Lowering {
   let lifetimes: Lifetimes
   let fusion: Fusion
   let states: [String: StateStorage]
-  let exchange: Exchange
+  let exchange = Exchange()
   /// What each updated state becomes.
   let updates: [String: Program.ValueID]
   /// The same the other way round.
   private let statesThatBecome: [Program.ValueID: [String]]
 
+  /// What a run does.
   private(set) var steps: [Step] = []
+  /// What comes before it where states were changed: what is derived from them and kept.
+  private(set) var derivations: [Step] = []
   /// Constants and packed weights, which belong to this executable alone.
   private(set) var constants: [Buffer] = []
+  /// The constants of the program itself.
+  private var literals: [(Buffer, [Float])] = []
   /// The forms in which each value exists so far; the first is the one in which it was computed.
   private var forms: [Program.ValueID: [(layout: Layout, buffer: Buffer)]] = [:]
   /// The states that alone determine each value, where no run changes them.
@@ -35,13 +40,12 @@ final class Lowering {
   private var updatedInPlace: Set<String> = []
 
   init(
-    _ program: Program, options: CPUBackend.Options, tuner: Tuner, states: [String: StateStorage], exchange: Exchange
+    _ program: Program, options: CPUBackend.Options, tuner: Tuner, states: [String: StateStorage]
   ) {
     self.program = program
     self.options = options
     self.tuner = tuner
     self.states = states
-    self.exchange = exchange
     lifetimes = program.lifetimes
     fusion = Fusion(program, lifetimes)
     updates = Dictionary(uniqueKeysWithValues: program.updates.map { ($0.name, $0.value) })
@@ -68,6 +72,11 @@ final class Lowering {
     // First what the run gives back, which may be a state's old value.
     for output in program.outputs { lowerOutput(output) }
     lowerUpdates()
+  }
+
+  /// Writes the program's constants, once their memory is there.
+  func fillConstants() {
+    for (buffer, scalars) in literals { buffer.floats.update(from: scalars, count: scalars.count) }
   }
 
   /// The operator at `index`, with what is fused into it.
@@ -184,7 +193,9 @@ final class Lowering {
 
   // MARK: Steps and their memory
 
-  func emit(_ step: Step) { steps.append(deriving.map(step.afterChanges) ?? step) }
+  func emit(_ step: Step) {
+    if let deriving { derivations.append(step.afterChanges(of: deriving)) } else { steps.append(step) }
+  }
 
   /// Memory for what the next step computes: until its last reader, or where it is derived from states alone, for good.
   func memory(byteCount: Int) -> Buffer {
@@ -219,7 +230,7 @@ final class Lowering {
   private func lowerConstant(_ scalars: [Float], _ node: Program.Node) {
     let buffer = Buffer(byteCount: scalars.count * MemoryLayout<Float>.stride, home: .persistent)
     constants.append(buffer)
-    exchange.constants.append((buffer, scalars))
+    literals.append((buffer, scalars))
     define(node.results[0], .plain, buffer)
   }
 

@@ -8,10 +8,13 @@ import TensorGraph
 final class Tuner {
   private let options: CPUBackend.Options
   private let cache: TuningCache?
+  private let first: Tuner?
   private var kernels: [String: ConvolutionKernel] = [:]
 
-  init(_ options: CPUBackend.Options) {
+  /// - Parameter first: what has chosen for the same program; this one chooses the same.
+  init(_ options: CPUBackend.Options, like first: Tuner? = nil) {
     self.options = options
+    self.first = first
     cache = options.tuning == .timed ? TuningCache(options) : nil
   }
 
@@ -27,6 +30,11 @@ final class Tuner {
   func save() { cache?.save() }
 
   private func choose(_ problem: ConvolutionProblem, _ key: String) throws -> ConvolutionKernel {
+    if let known = first?.kernels[key]?.algorithm,
+      let kernel = try ConvolutionKernel.make(problem, known, rounds: options.rounds)
+    {
+      return kernel
+    }
     // Where AMX can do it nothing else comes near, and bfloat16 was asked for: no need to time.
     for algorithm in [ConvolutionAlgorithm.amx, .bfloat16] where options.allows(algorithm) {
       if let kernel = try ConvolutionKernel.make(problem, algorithm, rounds: options.rounds) { return kernel }

@@ -48,6 +48,7 @@ public final class NetworkDenoiser: Denoiser, Sendable {
     self.batchSize = batchSize
     self.size = size
     self.device = device
+    let backend = backend.sharing(rows: batchSize)
     do {
       let program = try architecture.evaluation(
         batchSize: batchSize / backend.deviceCount, size: size, prefix: prefix)

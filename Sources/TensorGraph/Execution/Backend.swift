@@ -14,6 +14,9 @@ public protocol Backend: Sendable {
   var isAsynchronous: Bool { get }
   /// The bytes of intermediate results beyond which a larger batch is no faster, for no cache holds them; nil where larger always is.
   var batchByteCount: Int? { get }
+  /// This backend for a program that changes no state and is run with so many rows: with more devices, where its threads are faster as devices
+  /// that take rows of their own than as one that shares every operator.
+  func sharing(rows: Int) -> any Backend
 
   /// Storage for the states that the programs name, zero until written. A name stands for one state in all of them.
   ///
@@ -38,6 +41,8 @@ extension Backend {
   public var isAsynchronous: Bool { false }
   /// Nil: the larger the batch, the better.
   public var batchByteCount: Int? { nil }
+  /// Itself.
+  public func sharing(rows: Int) -> any Backend { self }
 
   /// Makes `program` ready to run on states of its own.
   public func compile(_ program: Program) throws -> any Executable {
@@ -138,11 +143,11 @@ extension Executable {
     }
   }
   /// The numbers of the inputs, checked, for a backend that works in the host's memory.
-  package func hostData(_ inputs: [String: any DeviceTensor]) throws -> [String: TensorData] {
-    try check(inputs)
+  package func hostData(_ inputs: [String: any DeviceTensor], replicas: Int = 1) throws -> [String: TensorData] {
+    try check(inputs, replicas: replicas)
     let data = try inputs.mapValues { try $0.data() }
     // A tensor of elsewhere may promise one type and give another.
-    try check(data)
+    try check(data, replicas: replicas)
     return data
   }
 }

@@ -60,3 +60,30 @@ extension TensorData: DeviceTensor {
   /// Itself: it is on the host.
   public func data() -> TensorData { self }
 }
+
+extension TensorData {
+  /// What one of several devices gets of it, whose program takes an input of `type`: its own rows, or all where there are no more.
+  package func share(of device: Int, _ type: TensorType) -> TensorData {
+    guard self.type != type else { return self }
+    let range = device * type.shape.count..<(device + 1) * type.shape.count
+    switch scalars {
+    case .float(let floats): return TensorData(Array(floats[range]), shape: type.shape)
+    case .int32(let integers): return TensorData(Array(integers[range]), shape: type.shape)
+    }
+  }
+
+  /// The rows of all devices, one after the other; of scalars the first.
+  package init(joining shares: [TensorData]) {
+    self = shares[0]
+    guard shares.count > 1, shape.rank > 0 else { return }
+    shape[0] *= shares.count
+    switch scalars {
+    case .float: scalars = .float(shares.flatMap(\.floats))
+    case .int32: scalars = .int32(shares.flatMap(\.integers))
+    }
+  }
+
+  private var integers: [Int32] {
+    if case .int32(let integers) = scalars { integers } else { [] }
+  }
+}
