@@ -100,7 +100,7 @@ static void forward_body(void *context, int thread, int threads) {
   for (long index = 0; index < count; index++) {
     span tiles = share_of(mine.last - mine.first, index, count);
     long first = mine.first + tiles.first, last = mine.first + tiles.last;
-    transform_input(job->x, job->conv, inputs, first, last, (span){0, inputs / 16}, v, v_stride);
+    transform_input(job->x, job->conv, inputs, first, last, (span){0, inputs / 16}, v, inputs, v_stride);
     for (int point = 0; point < POINTS; point++)
       ck_gemm(
         last - first, outputs, inputs, v + point * v_stride, inputs, 1, (const float *)job->weights + point * u_stride,
@@ -112,7 +112,7 @@ static void forward_body(void *context, int thread, int threads) {
 
 static void transform_block_input(
   const winograd_job *job, long first, long last, span those, float *v, long stride) {
-  transform_input(job->x, job->conv, job->inputs, first, last, those, v, stride);
+  transform_input(job->x, job->conv, job->inputs, first, last, those, v, job->inputs, stride);
 }
 
 static void multiply(
