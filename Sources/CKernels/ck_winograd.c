@@ -4,17 +4,20 @@
 
 #pragma clang fp contract(fast)
 
+static const winograd_arithmetic *arithmetic(void);
+
 // MARK: sizes
 
-static int packs(const ck_winograd *conv) { return is_made_beforehand(conv->inputs * conv->outputs); }
+/// Whether U is kept: few tiles take as long without, which read a quarter of the numbers.
+static int packs(const ck_winograd *conv) {
+  return is_made_beforehand(conv->inputs * conv->outputs) && tiles_of(conv).all > arithmetic()->few;
+}
 
 /// Tiles taken together by one thread: V and M of half a megabyte stay in the second-level cache beside what is fetched ahead.
 static long tile_block(long inputs, long outputs) {
   long fit = (2L << 18) / (POINTS * (long)sizeof(float) * (inputs + outputs));
   return max_long(24, min_long(fit / 12 * 12, 192));
 }
-
-static const winograd_arithmetic *arithmetic(void);
 
 long ck_winograd_weights(const ck_winograd *conv) {
   return packs(conv) ? POINTS * point_stride(conv->inputs, conv->outputs) : 0;
