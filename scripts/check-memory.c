@@ -95,7 +95,8 @@ static void winograd(long samples, long inputs, long outputs, long height, long 
   float *x = floats(pixels * inputs), *y = floats(pixels * outputs), *bias = floats(outputs);
   float *w = floats(9 * inputs * outputs);
   long packed = ck_winograd_weights(&conv);
-  float *transformed = packed > 0 ? floats(packed) : w;
+  // No result: not every processor keeps any.
+  float *transformed = packed > 0 ? workspace_of(packed) : w;
   if (packed > 0) ck_winograd_transform(&conv, w, transformed);
   ck_winograd_forward(&conv, x, transformed, bias, y, y, workspace_of(ck_winograd_forward_workspace(&conv)));
   if (packed > 0) ck_winograd_transform_backward(&conv, w, transformed);
