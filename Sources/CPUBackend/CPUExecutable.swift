@@ -81,7 +81,7 @@ public final class CPUExecutable: Executable, @unchecked Sendable {
       optionsOfLane.apply()
       let times = try lanes[0].derive(derivations)
       options.apply()
-      recorded?.record(times, from: 0, lane: 0)
+      recorded?.record(times, from: 0, lane: nil)
       runLanes(inputs)
       if let failure = lanes.lazy.compactMap(\.failure).first { throw failure }
       for (number, lane) in lanes.enumerated() { recorded?.record(lane.times, from: derivations.count, lane: number) }

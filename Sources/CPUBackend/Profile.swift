@@ -8,8 +8,8 @@ public struct Profile: Sendable {
     public var start: Double
     /// Seconds of the monotonic clock.
     public var end: Double
-    /// Which of the runs that went on at once it belongs to.
-    public var lane = 0
+    /// Which of the runs that went on at once it belongs to; nil where it was none of them, but between two.
+    public var lane: Int?
   }
 
   /// What each step is, in the order in which they run; equal labels are summed in ``rows``.
@@ -31,7 +31,7 @@ public struct Profile: Sendable {
   }
 
   /// - Parameter times: when each step from `first` on began, and when the last one ended.
-  mutating func record(_ times: [Double], from first: Int, lane: Int) {
+  mutating func record(_ times: [Double], from first: Int, lane: Int?) {
     for (index, (start, end)) in zip(times, times.dropFirst()).enumerated() {
       events.append(Event(step: first + index, start: start, end: end, lane: lane))
     }
@@ -52,7 +52,7 @@ public struct Profile: Sendable {
   public struct Row: Sendable {
     /// What the steps are.
     public var label: String
-    /// Over all of them and all runs, divided by ``Profile/lanes``: their share of the time that passes.
+    /// Over all of them and all runs, of runs that go on at once the mean: their share of the time that passes.
     public var seconds = 0.0
     /// How many runs of a step these are.
     public var count = 0
@@ -68,7 +68,7 @@ public struct Profile: Sendable {
     for event in events {
       let label = labels[event.step]
       var row = rows[label] ?? Row(label: label)
-      row.seconds += (event.end - event.start) / Double(lanes)
+      row.seconds += (event.end - event.start) / Double(event.lane == nil ? 1 : lanes)
       row.count += 1
       row.flops += flops[event.step]
       row.bytes += bytes[event.step]
@@ -84,7 +84,7 @@ public struct Profile: Sendable {
       let label = labels[event.step].map { $0 == "\"" || $0 == "\\" ? " " : $0 }
       let start = (event.start - origin) * 1e6
       return
-        #"{"name":"\#(String(label))","ph":"X","pid":1,"tid":\#(event.lane + 1),"ts":\#(start),"dur":\#((event.end - event.start) * 1e6)}"#
+        #"{"name":"\#(String(label))","ph":"X","pid":1,"tid":\#((event.lane ?? 0) + 1),"ts":\#(start),"dur":\#((event.end - event.start) * 1e6)}"#
     }
     return "{\"traceEvents\":[\n\(lines.joined(separator: ",\n"))\n]}\n"
   }

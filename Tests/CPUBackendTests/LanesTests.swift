@@ -97,7 +97,7 @@ struct LanesTests {
     ])
     let profile = try #require((executable as? CPUExecutable)?.profile)
     #expect(profile.lanes == 3)
-    #expect(Set(profile.events.map(\.lane)) == [0, 1, 2])
+    #expect(Set(profile.events.compactMap(\.lane)) == [0, 1, 2])
     let attention = try #require(profile.rows.first { $0.label == "attention" })
     #expect(attention.count == 3)
     // All three, of which each passes a third of the time.

@@ -1,7 +1,8 @@
 import CDNNL
 import TensorGraph
 
-/// oneDNN's engine and stream: one of each for the process, used from the engine thread only.
+/// oneDNN's engine and stream: one of each for the process. Primitives are made on the engine's thread; during a run its team executes some, each
+/// thread its own, for which a stream of the processor keeps nothing.
 struct DNNLEngine: @unchecked Sendable {
   let engine: dnnl_engine_t
   let stream: dnnl_stream_t
