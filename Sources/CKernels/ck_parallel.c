@@ -100,6 +100,7 @@ typedef struct {
 
 static void each_body(void *context, int thread, int threads) {
   const item_job *items = context;
+  // One thread for libraries too, which share the team; and for the caller, who is of it, as before.
   int outer = wanted_threads;
   ck_set_threads(1);
   for (long item = thread; item < items->count; item += threads) items->body(items->context, item);

@@ -8,7 +8,7 @@ static const winograd_arithmetic *arithmetic(void);
 
 // MARK: sizes
 
-/// Whether U is kept: few tiles take as long without, which read a quarter of the numbers.
+/// Whether U is made beforehand: not for few tiles, whose sums take no longer from the weights themselves, a quarter of the numbers.
 static int packs(const ck_winograd *conv) {
   return is_made_beforehand(conv->inputs * conv->outputs) && tiles_of(conv).all > arithmetic()->few;
 }

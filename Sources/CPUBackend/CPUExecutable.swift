@@ -66,9 +66,7 @@ public final class CPUExecutable: Executable, @unchecked Sendable {
     }
     first.fillConstants()
     derivations = first.derivations
-    lanes = try lowerings.indices.map {
-      try Lane(lowerings[$0], planners[$0], isTimed: options.profiles)
-    }
+    lanes = try zip(lowerings, planners).map { try Lane($0, $1, isTimed: options.profiles) }
     if options.profiles { recorded = Profile(derivations + first.steps, lanes: laneCount) }
   }
 
@@ -95,9 +93,10 @@ public final class CPUExecutable: Executable, @unchecked Sendable {
 
   private func runLanes(_ inputs: [String: TensorData]) {
     for (number, lane) in lanes.enumerated() {
-      lane.inputs = program.inputs.reduce(into: [:]) { shares, input in
-        shares[input.name] = inputs[input.name]?.share(of: number, program.types[input.value])
-      }
+      lane.take(
+        program.inputs.reduce(into: [:]) { shares, input in
+          shares[input.name] = inputs[input.name]?.share(of: number, program.types[input.value])
+        })
     }
     guard lanes.count > 1 else { return lanes[0].run() }
     ck_each(

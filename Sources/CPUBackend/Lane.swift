@@ -26,11 +26,8 @@ final class Lane {
     try derivations.run(scratch.base, timed: isTimed)
   }
 
-  /// For the next run.
-  var inputs: [String: TensorData] {
-    get { exchange.inputs }
-    set { exchange.inputs = newValue }
-  }
+  /// Takes the inputs of the next run.
+  func take(_ inputs: [String: TensorData]) { exchange.inputs = inputs }
 
   /// Runs the steps; `takeOutputs` and `failure` say with what result.
   func run() {
