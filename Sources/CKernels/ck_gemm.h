@@ -26,6 +26,11 @@ void ck_gemm_fetching(
   long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
   int accumulate, const float *next, long step);
 
+/// The same, where A and C are in a cache that others share, or in memory: both are fetched before they are needed.
+void ck_gemm_far(
+  long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
+  int accumulate);
+
 /// Where panel `panel` of a packed (k × n) matrix begins, and its width.
 CK_INLINE long panel_offset(long panel, long k) { return panel * CK_PANEL * k; }
 CK_INLINE long panel_width(long panel, long n) { return min_long(CK_PANEL, n - panel * CK_PANEL); }

@@ -114,14 +114,17 @@ CK_INLINE void output_map_transposed(const v16 y[4], v16 out[6]) {
 /// which are `pitch` floats apart.
 CK_INLINE void gradient_of_taps(const float *du, long stride, long count, long pitch, float *dw) {
   v16 half[6][3];
+#pragma clang loop unroll(full)
   for (int j = 0; j < 6; j++) {
     v16 column[6];
+#pragma clang loop unroll(full)
     for (int i = 0; i < 6; i++) {
       column[i] = load16(du + (i * 6 + j) * stride);
       for (long other = 1; other < count; other++) column[i] += load16(du + (i * 6 + j) * stride + other * pitch);
     }
     filter_map_transposed(column, half[j]);
   }
+#pragma clang loop unroll(full)
   for (int i = 0; i < 3; i++) {
     v16 row[6] = {half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]}, out[3];
     filter_map_transposed(row, out);

@@ -15,6 +15,8 @@ struct ConvCase: CustomTestStringConvertible, Sendable {
     ConvCase(samples: 1, inputs: 80, outputs: 64, height: 4, width: 9, threads: 5),
     ConvCase(samples: 1, inputs: 64, outputs: 32, height: 3, width: 2, threads: 1),
     ConvCase(samples: 7, inputs: 272, outputs: 288, height: 5, width: 6, threads: 2),
+    // More tiles than the weights' gradient takes together.
+    ConvCase(samples: 4, inputs: 80, outputs: 64, height: 32, width: 29, threads: 2),
   ]
 }
 
