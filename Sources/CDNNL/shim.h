@@ -140,7 +140,6 @@ typedef enum { ddpm_dnnl_forward, ddpm_dnnl_backward_data, ddpm_dnnl_backward_we
 
 typedef struct {
   ddpm_dnnl_direction direction;
-  int winograd;
   int accumulate;
   ddpm_dnnl_desc source, weights, bias, destination;  // bias may be NULL
   int64_t strides[2], padding_before[2], padding_after[2];
@@ -154,7 +153,7 @@ static inline dnnl_status_t ddpm_dnnl_convolution_create(
   if (!attributes) return dnnl_out_of_memory;
   dnnl_primitive_desc_t desc = NULL;
   dnnl_status_t status;
-  const dnnl_alg_kind_t algorithm = c->winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
+  const dnnl_alg_kind_t algorithm = dnnl_convolution_direct;
   ddpm_dnnl_const_desc source = ddpm_dnnl_borrow(c->source), weights = ddpm_dnnl_borrow(c->weights), bias = ddpm_dnnl_borrow(c->bias),
                        destination = ddpm_dnnl_borrow(c->destination);
 #if DDPM_DNNL_V3

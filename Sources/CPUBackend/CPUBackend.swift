@@ -11,14 +11,6 @@ import Threads
 
 /// Runs tensor programs on the processor: oneDNN, and our own kernels for what it lacks or does badly.
 public struct CPUBackend: Backend {
-  /// How the algorithm of each convolution is chosen.
-  public enum Tuning: String, Sendable, CaseIterable {
-    /// By timing the candidates once; the choice is kept on disk.
-    case timed
-    /// By a fixed order of preference: the same on every run of the same machine.
-    case fixed
-  }
-
   /// To what the operands of convolutions, of attention and of large matrix products are rounded. Sums, parameters that are trained, moments,
   /// norms and intermediate results are 32 bits in both.
   public enum Precision: String, Sendable, CaseIterable {
@@ -34,32 +26,19 @@ public struct CPUBackend: Backend {
     public var threads: Int
     /// 32 bits by default.
     public var precision: Precision
-    /// Timed by default.
-    public var tuning: Tuning
-    /// The convolution algorithms to choose from.
+    /// The convolution algorithms to choose from: all by default. oneDNN's direct one does what none of them can.
     public var algorithms: Set<ConvolutionAlgorithm>
-    /// Where timed choices are kept; nil keeps none.
-    public var cacheFolder: URL?
-    /// Where choices are looked for that ``cacheFolder`` does not hold yet; those that are used are kept there.
-    public var seedFolder: URL?
-    /// Choices that another process has made, as its ``CPUBackend/choices`` says them; they are kept nowhere.
-    public var givenChoices: String?
     /// Whether each step of a program is timed.
     public var profiles = false
 
-    /// - Parameters:
-    ///   - threads: at least 1; less is taken for 1.
-    ///   - cacheFolder: nil keeps no timed choices.
+    /// - Parameter threads: at least 1; less is taken for 1.
     public init(
-      threads: Int = CPUBackend.processorCount, precision: Precision = .float32, tuning: Tuning = .timed,
-      algorithms: Set<ConvolutionAlgorithm> = Set(ConvolutionAlgorithm.allCases),
-      cacheFolder: URL? = CPUBackend.defaultCacheFolder
+      threads: Int = CPUBackend.processorCount, precision: Precision = .float32,
+      algorithms: Set<ConvolutionAlgorithm> = Set(ConvolutionAlgorithm.allCases)
     ) {
       self.threads = max(1, threads)
       self.precision = precision
-      self.tuning = tuning
       self.algorithms = algorithms
-      self.cacheFolder = cacheFolder
     }
 
     /// Sets the size of the pool of threads that oneDNN and our kernels share. On the engine's thread: each thread has its own.
@@ -110,9 +89,6 @@ public struct CPUBackend: Backend {
     return CPUBackend(options, deviceCount: options.threads)
   }
 
-  /// The algorithms that programs compiled so far have chosen by timing, and those known before; empty where they are kept nowhere.
-  public var choices: String { TuningCache(options)?.text ?? "" }
-
   /// Whether processor and system grant this process Intel's matrix tiles.
   public static var hasAMX: Bool { ck_amx_available() != 0 }
 
@@ -125,21 +101,12 @@ public struct CPUBackend: Backend {
     max(1, min(Int(ck_processors()), Processors.quota ?? .max))
   }
 
-  /// `$XDG_CACHE_HOME/swift-ddpm`, or `~/.cache/swift-ddpm`.
-  public static var defaultCacheFolder: URL? {
-    let environment = ProcessInfo.processInfo.environment
-    if let cache = environment["XDG_CACHE_HOME"], !cache.isEmpty {
-      return URL(filePath: cache).appending(path: "swift-ddpm")
-    }
-    return environment["HOME"].map { URL(filePath: $0).appending(path: ".cache/swift-ddpm") }
-  }
-
   /// Memory is taken when a state is written or compiled with.
   public func makeStates(for programs: [Program]) throws -> any States {
     try CPUStates(for: programs, rounds: options.rounds)
   }
 
-  /// Chooses algorithms, by timing them where the options say so, and plans the memory.
+  /// Chooses algorithms and plans the memory.
   ///
   /// - Throws: also `ExecutionError.threadsRefused` where the system grants fewer threads.
   public func compile(_ program: Program, states: any States) throws -> any Executable {

@@ -37,15 +37,11 @@ public final class CPUExecutable: Executable, @unchecked Sendable {
     let joined = try program.joiningProjections()
     // With AMX convolutions apply norms as they read, and nothing keeps those.
     let rewritten = options.allows(.amx) ? joined : try joined.recomputing()
-    let tuner = Tuner(optionsOfLane)
-    let lowerings = try (0..<laneCount).map { lane in
-      let lowering = Lowering(
-        rewritten, options: optionsOfLane, tuner: lane == 0 ? tuner : Tuner(optionsOfLane, like: tuner),
-        states: states.storages)
+    let lowerings = try (0..<laneCount).map { _ in
+      let lowering = Lowering(rewritten, options: optionsOfLane, states: states.storages)
       try lowering.lower()
       return lowering
     }
-    tuner.save()
 
     let first = lowerings[0]
     let planners = lowerings.map { MemoryPlanner($0.derivations + $0.steps) }

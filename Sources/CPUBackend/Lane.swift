@@ -1,3 +1,4 @@
+import Platform
 import TensorGraph
 
 /// One of the runs that an executable does side by side: its steps, and the memory in which they work. Touched by one thread at a time.
@@ -89,4 +90,11 @@ final class Exchange {
       outputs[name] = TensorData(Array(integers), shape: type.shape)
     }
   }
+}
+
+/// Seconds of the monotonic clock.
+private func monotonicSeconds() -> Double {
+  var time = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &time)
+  return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }

@@ -43,14 +43,12 @@ struct BackendOptions: ParsableArguments {
 
   /// - Parameters:
   ///   - name, precision: where the options leave them open.
-  ///   - fixed: Chooses algorithms by a fixed rule instead of by timing them.
+  ///   - repeatable: Leaves out what makes an accelerator add in an order of its own; the processor has no such thing.
   ///   - threads: Instead of those that the options say.
-  ///   - choices: Where choices by timing are kept, if not in the user's cache.
-  ///   - given: Choices by timing that another process has made, in place of any that are kept.
   ///   - joined: Whether the accelerators of all ranks share each batch.
   func make(
-    _ name: String = "cpu", precision usual: String = "float32", fixed: Bool = false, profiles: Bool = false,
-    threads: Int? = nil, choices: URL? = nil, given: String? = nil, joined: Bool = false
+    _ name: String = "cpu", precision usual: String = "float32", repeatable: Bool = false,
+    profiles: Bool = false, threads: Int? = nil, joined: Bool = false
   ) throws -> any Backend {
     let name = device ?? name
     if name == "cpu" || name == "reference" {
@@ -59,14 +57,8 @@ struct BackendOptions: ParsableArguments {
     }
     switch name {
     case "cpu":
-      var options = CPUBackend.Options(
-        threads: threads ?? threadCount, precision: try hostPrecision(usual), tuning: fixed ? .fixed : .timed)
+      var options = CPUBackend.Options(threads: threads ?? threadCount, precision: try hostPrecision(usual))
       options.profiles = profiles
-      if let choices {
-        // A run keeps its own; it starts with what earlier programs of this user have timed.
-        (options.cacheFolder, options.seedFolder) = (choices, options.cacheFolder)
-      }
-      if let given { (options.cacheFolder, options.givenChoices) = (nil, given) }
       return CPUBackend(options)
     case "reference":
       if let precision, precision != XLAPrecision.float32.rawValue {
@@ -82,7 +74,7 @@ struct BackendOptions: ParsableArguments {
       }
       do {
         return try XLABackend(
-          device: name, precision: precision, indices: devices?.values ?? [usualDevice], isRepeatable: fixed,
+          device: name, precision: precision, indices: devices?.values ?? [usualDevice], isRepeatable: repeatable,
           cluster: joined ? XLACluster(Launch.ranks) : nil)
       } catch XLAError.unknownDevice {
         throw ValidationError("there is no device \(name); choose cpu, cuda, tpu, xla:PATH or reference")

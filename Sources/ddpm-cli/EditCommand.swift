@@ -139,7 +139,7 @@ struct EditCommand: ParsableCommand {
     if let strength, !(strength > 0 && strength <= 1) { throw EditError.strength(strength) }
 
     // Images must not depend on what a timer said.
-    let device = try backend.make(fixed: true)
+    let device = try backend.make(repeatable: true)
     let model = try Model(URL(filePath: model), on: device)
     if case .superResolution(let scale) = model.card.pictures {
       guard tasks == 0 else { throw EditError.enlarges(scale: scale) }

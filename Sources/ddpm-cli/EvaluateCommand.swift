@@ -113,7 +113,7 @@ struct EvaluateCommand: ParsableCommand, BoundMeasuring, RankedCommand {
 
     if Launch.ranks.isFirst { Output.removeLeftovers(beside: [files.json, files.plot, resume]) }
     // Numbers must not depend on what a timer said.
-    let model = try Model(URL(filePath: model), on: try backend.make(fixed: true))
+    let model = try Model(URL(filePath: model), on: try backend.make(repeatable: true))
     let data = try model.openData(self.data, split: split)
     // Points have no range to be clipped to.
     let process = try model.process(variance: variance, limit: clip && data.isPixels ? .clip() : X0Limit.none)

@@ -86,7 +86,7 @@ struct InterpolateCommand: ParsableCommand {
     let terminal = talk.terminal(output: out)
     try Output.checkPicture(out)
     // Images must not depend on what a timer said.
-    let model = try Model(URL(filePath: model), on: try backend.make(fixed: true))
+    let model = try Model(URL(filePath: model), on: try backend.make(repeatable: true))
     let process = try model.process()
     let T = process.schedule.T
     let levels = at?.values ?? [T / 8, T / 4, T / 2, 3 * T / 4, T].filter { $0 > 0 }

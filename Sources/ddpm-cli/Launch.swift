@@ -98,17 +98,11 @@ enum Launch {
     throw ValidationError("\(what) by one process: start it without mpirun")
   }
 
-  /// Builds something on the first rank, and then on the others, who get what the first has learned.
-  ///
-  /// - Parameters:
-  ///   - learned: what the others should know of what the first has built.
-  ///   - build: gets what the first has learned; nil on the first.
-  static func firstThenOthers<Built>(learned: (Built) -> String, _ build: (_ learned: String?) throws -> Built) throws
-    -> Built
-  {
-    guard ranks.isFirst else { return try build(ranks.gather("").first) }
-    let built = try build(nil)
-    if ranks.isShared { _ = try ranks.gather(learned(built)) }
+  /// Builds something on the first rank, and then on the others.
+  static func firstThenOthers<Built>(_ build: () throws -> Built) throws -> Built {
+    if !ranks.isFirst { _ = try ranks.gather("") }
+    let built = try build()
+    if ranks.isFirst, ranks.isShared { _ = try ranks.gather("") }
     return built
   }
 

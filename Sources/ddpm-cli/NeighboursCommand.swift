@@ -103,7 +103,7 @@ struct NeighboursCommand: AsyncParsableCommand {
       }
       return try read(pictures.map { url.appending(path: $0).path })
     }
-    let model = try Model(url, on: try backend.make(fixed: true))
+    let model = try Model(url, on: try backend.make(repeatable: true))
     let data = try model.openData(self.data, split: split).pictures()
     var request = SamplingRequest(count: count)
     request.seed = seed

@@ -39,7 +39,7 @@ struct RunCommand: ParsableCommand {
     let written = try NetworkRun.run(
       model: URL(filePath: model), inputs: URL(filePath: inputs), outputs: URL(filePath: outputs), gradients: gradients,
       // Timing algorithms takes longer than the one run for which they would be chosen.
-      on: backend.make(fixed: true))
+      on: backend.make(repeatable: true))
     print("\(outputs): \(written.count) tensors")
     for tensor in written where !tensor.name.hasPrefix("grad.") { print("  \(tensor.name) \(tensor.shape)") }
   }

@@ -157,7 +157,7 @@ struct SampleCommand: AsyncParsableCommand, RankedCommand {
     for path in [isGrid || isArchive ? out : nil, animate, saveTensors].compactMap({ $0 }) { try Output.check(path) }
 
     // Images must not depend on what a timer said.
-    let device = try backend.make(fixed: true, profiles: profile)
+    let device = try backend.make(repeatable: true, profiles: profile)
     let model = try Model(URL(filePath: model), on: device)
     if case .superResolution(let scale) = model.card.pictures {
       throw ValidationError(

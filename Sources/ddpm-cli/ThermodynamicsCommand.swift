@@ -93,7 +93,7 @@ struct ThermodynamicsCommand: ParsableCommand, BoundMeasuring {
     for path in [files.json, files.plot, betas, resume].compactMap({ $0 }) { try Output.check(path) }
 
     // Numbers must not depend on what a timer said.
-    let model = try Model(URL(filePath: model), on: try backend.make(fixed: true))
+    let model = try Model(URL(filePath: model), on: try backend.make(repeatable: true))
     let data = try model.openData(self.data, split: split)
     // β̃, whose terms are information, where the model leaves a choice.
     let process = try model.process(

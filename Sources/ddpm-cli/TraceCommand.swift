@@ -52,7 +52,7 @@ struct TraceCommand: AsyncParsableCommand {
   func run() async throws {
     let terminal = talk.terminal(output: out)
     try Output.checkPicture(out)
-    let model = try Model(URL(filePath: model), on: try backend.make(fixed: true))
+    let model = try Model(URL(filePath: model), on: try backend.make(repeatable: true))
     var request = SamplingRequest(count: 1)
     request.seed = seed
     request.plan = try model.plan(.ddpm, steps: steps)

@@ -90,7 +90,7 @@ struct TrainCommand: ParsableCommand, RankedCommand {
   )
   var profile = false
 
-  @Flag(help: "Choose algorithms by a fixed rule instead of by timing them: the same on every run of this machine.")
+  @Flag(help: "On an accelerator leave out operations that add in an order of their own: a run is the same each time, as on the cpu.")
   var deterministic = false
 
   @Option(
@@ -142,10 +142,10 @@ struct TrainCommand: ParsableCommand, RankedCommand {
     let configuration = try newConfiguration()
     let directory = URL(filePath: out ?? "runs/\(preset?.rawValue ?? Self.lastPart(of: configuration.data))")
     let threads = configuration.threads ?? backend.threadCount
-    return try prepared { choices in
+    return try prepared {
       try TrainingRun(
         configuration, output: directory, start: startFrom.map { URL(filePath: $0) }, replaces: force,
-        ranks: Launch.ranks, reduction: reduction, on: makeBackend(configuration, threads: threads, directory, choices),
+        ranks: Launch.ranks, reduction: reduction, on: makeBackend(configuration, threads: threads),
         threads: threads,
         progress: Self.readingProgress)
     }
@@ -158,42 +158,28 @@ struct TrainCommand: ParsableCommand, RankedCommand {
     }
     let run = RunDirectory(directory)
     if Launch.ranks.isFirst { try run.recover() }
-    return try prepared { choices in
+    return try prepared {
       // Exactly as before, unless asked otherwise.
       let configuration = try run.readConfiguration()
       let threads = backend.threads ?? configuration.threads ?? backend.threadCount
       return try TrainingRun(
         resuming: directory, changes: overrides, ranks: Launch.ranks, reduction: reduction,
-        on: makeBackend(configuration, threads: threads, directory, choices), threads: threads,
+        on: makeBackend(configuration, threads: threads), threads: threads,
         progress: Self.readingProgress)
     }
   }
 
   /// Prepares a run on the first rank and then on the others; on all at once where their accelerators work as one, which wait for each other.
-  ///
-  /// - Parameter make: gets the choices that the first has made; nil on the first.
-  private func prepared(_ make: (String?) throws -> TrainingRun) throws -> TrainingRun {
-    guard Launch.ranks.isShared, reduction == .device else {
-      return try Launch.firstThenOthers(learned: Self.choices, make)
-    }
+  private func prepared(_ make: () throws -> TrainingRun) throws -> TrainingRun {
+    guard Launch.ranks.isShared, reduction == .device else { return try Launch.firstThenOthers(make) }
     _ = try Launch.ranks.gather("")
-    return try make(Launch.ranks.isFirst ? nil : "")
+    return try make()
   }
 
-  /// The algorithms that a run has chosen, for other ranks to choose too.
-  private static func choices(of run: TrainingRun) -> String { (run.backend as? CPUBackend)?.choices ?? "" }
-
-  /// A run keeps its own choices of algorithms: one that is resumed makes the same, whatever other processes have timed since.
-  ///
-  /// - Parameter given: the first rank's choices; nil on the first.
-  private func makeBackend(
-    _ configuration: TrainingConfiguration, threads: Int, _ directory: URL, _ given: String?
-  ) throws -> any Backend {
+  private func makeBackend(_ configuration: TrainingConfiguration, threads: Int) throws -> any Backend {
     try backend.make(
-      configuration.device, precision: configuration.precision, fixed: configuration.deterministic, profiles: profile,
-      threads: threads,
-      choices: given == nil ? directory.appending(path: "tuning") : nil, given: given,
-      joined: reduction == .device && Launch.ranks.isShared)
+      configuration.device, precision: configuration.precision, repeatable: configuration.deterministic,
+      profiles: profile, threads: threads, joined: reduction == .device && Launch.ranks.isShared)
   }
 
   /// Reading thousands of pictures takes a while.

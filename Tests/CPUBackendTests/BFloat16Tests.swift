@@ -7,7 +7,7 @@ import Testing
 @Suite("The CPU in bfloat16")
 struct BFloat16Tests {
   private func backend(_ precision: CPUBackend.Precision, threads: Int = 2) -> CPUBackend {
-    CPUBackend(.init(threads: threads, precision: precision, tuning: .fixed, cacheFolder: nil))
+    CPUBackend(.init(threads: threads, precision: precision))
   }
 
   private func worst(_ found: [Double], _ expected: [Double]) -> Double {

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Compiled programs on the CPU")
 struct ExecutableTests {
-  private let backend = CPUBackend(.init(threads: 2, tuning: .fixed, cacheFolder: nil))
+  private let backend = CPUBackend(.init(threads: 2))
 
   /// A small training step: convolution, norm, attention, loss, gradients, Adam.
   private func trainingStep() throws -> Program {
@@ -55,7 +55,7 @@ struct ExecutableTests {
   /// What a step computes a second time is the same to the last bit.
   @Test(arguments: CPUBackend.Precision.allCases)
   func recomputingSavesMemoryAlone(_ precision: CPUBackend.Precision) throws {
-    let backend = CPUBackend(.init(threads: 2, precision: precision, tuning: .fixed, cacheFolder: nil))
+    let backend = CPUBackend(.init(threads: 2, precision: precision))
     var step = TrainingStep()
     step.batch = 32
     let program = try step.program()
@@ -78,7 +78,7 @@ struct ExecutableTests {
   @Test(arguments: CPUBackend.Precision.allCases)
   func whatIsDerivedFromConstantWeightsFollowsThem(_ precision: CPUBackend.Precision) throws {
     let program = try constantWeights(samples: 1)
-    let fixed = CPUBackend(.init(threads: 2, precision: precision, tuning: .fixed, cacheFolder: nil))
+    let fixed = CPUBackend(.init(threads: 2, precision: precision))
     let (ours, reference) = (try fixed.compile(program), try ReferenceBackend().compile(program))
     let x = ["x": TensorData((0..<256).map { Float($0 % 13) / 6 - 1 }, shape: [1, 16, 4, 4])]
     for value in [Float(1), -2] {
@@ -121,7 +121,7 @@ struct ExecutableTests {
   /// Few channels and many, for which Winograd's weights are transformed once or as they are used; a tile an image, and four.
   @Test(arguments: CPUBackend.Precision.allCases, [(16, 4), (96, 4), (96, 7), (272, 4)])
   func aSampleDoesNotDependOnItsBatch(_ precision: CPUBackend.Precision, _ size: (channels: Int, side: Int)) throws {
-    let fixed = CPUBackend(.init(threads: 2, precision: precision, tuning: .fixed, cacheFolder: nil))
+    let fixed = CPUBackend(.init(threads: 2, precision: precision))
     let (channels, count) = (size.channels, size.channels * size.side * size.side)
     let pixels = (0..<count).map { Float($0 % 13) / 6 - 1 }
     let results = try [1, 3, 20].map { samples in
@@ -164,7 +164,7 @@ struct ExecutableTests {
         "y", shortcut + normalised(both).convolved(builder.state("d", [32, 48, 3, 3]), padding: .init(1)))
       return try builder.finish()
     }
-    var options = CPUBackend.Options(threads: 2, precision: precision, tuning: .fixed, cacheFolder: nil)
+    var options = CPUBackend.Options(threads: 2, precision: precision)
     options.profiles = true
     for givingBoth in [false, true] {
       let program = try program(givingBoth: givingBoth)

@@ -9,7 +9,7 @@ struct LanesTests {
   private static let rows = 2
 
   private func options(_ precision: CPUBackend.Precision = .float32) -> CPUBackend.Options {
-    CPUBackend.Options(threads: 3, precision: precision, tuning: .fixed, cacheFolder: nil)
+    CPUBackend.Options(threads: 3, precision: precision)
   }
 
   /// Convolutions with weights that are kept transformed, a norm, attention, a table's rows: (2, 16, 8, 8) → (2, 32, 8, 8).

@@ -7,7 +7,7 @@ import Testing
 @Suite("Operators on the CPU")
 struct OperatorTests {
   enum Family: String, CaseIterable, CustomTestStringConvertible {
-    case amx, winograd, direct, dnnlWinograd, bfloat16
+    case amx, winograd, direct, bfloat16
 
     var testDescription: String { rawValue }
 
@@ -17,13 +17,10 @@ struct OperatorTests {
         case .amx: [.amx, .direct]
         case .winograd: [.winograd, .thin, .direct]
         case .direct: [.direct]
-        case .dnnlWinograd: [.dnnlWinograd]
         case .bfloat16: [.amx, .bfloat16, .thin, .direct]
         }
       return CPUBackend(
-        .init(
-          threads: 2, precision: self == .bfloat16 ? .bfloat16 : .float32, tuning: .fixed, algorithms: algorithms,
-          cacheFolder: nil))
+        .init(threads: 2, precision: self == .bfloat16 ? .bfloat16 : .float32, algorithms: algorithms))
     }
 
     /// The relative L2 error that it may have: the table's, or what operands of 8 bits leave, most in Winograd's convolutions, whose

@@ -12,7 +12,7 @@ struct StatesTests {
     var backend: any Backend {
       switch self {
       case .reference: ReferenceBackend()
-      case .cpu: CPUBackend(.init(threads: 1, tuning: .fixed, cacheFolder: nil))
+      case .cpu: CPUBackend(.init(threads: 1))
       }
     }
   }

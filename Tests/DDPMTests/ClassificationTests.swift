@@ -153,7 +153,7 @@ import Testing
     var card = ModelCard()
     card.nullClass = 62
     let model = try Model(
-      folder.model(classes: 63, card: card), on: CPUBackend(.init(threads: 1, tuning: .fixed, cacheFolder: nil)))
+      folder.model(classes: 63, card: card), on: CPUBackend(.init(threads: 1)))
     let process = try model.process(variance: .fixedSmall, limit: .clip())
     let glyphs = try model.openData("glyphs", split: .test)
     let classes = try #require(try model.classNumbers(of: glyphs))

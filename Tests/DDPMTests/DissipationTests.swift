@@ -17,7 +17,7 @@ import Testing
 
 /// What a model's directory keeps of its thermodynamics, and what is made of it.
 @Suite(.serialized) struct DissipationTests {
-  private let backend = CPUBackend(.init(threads: 1, tuning: .fixed, cacheFolder: nil))
+  private let backend = CPUBackend(.init(threads: 1))
 
   @Test func whatIsKeptPlacesTheLevels() throws {
     let folder = try EvaluationFolder()

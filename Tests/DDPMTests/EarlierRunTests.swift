@@ -17,7 +17,7 @@ import Testing
 /// Where the processor runs the same kernels the numbers are the same to the last bit; the tests allow for others.
 @Suite struct EarlierRunTests {
   private let fixture = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Fixtures/earlier-run")
-  private let backend = CPUBackend(.init(threads: 1, tuning: .fixed, cacheFolder: nil))
+  private let backend = CPUBackend(.init(threads: 1))
 
   @Test func itsModelDrawsWhatItDrew() async throws {
     let model = try Model(fixture.appending(path: "run"), on: backend)

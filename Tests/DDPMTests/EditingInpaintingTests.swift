@@ -105,7 +105,7 @@ import Testing
 
   init() throws {
     folder = try EvaluationFolder()
-    model = try Model(folder.model(), on: CPUBackend(.init(threads: 1, tuning: .fixed, cacheFolder: nil)))
+    model = try Model(folder.model(), on: CPUBackend(.init(threads: 1)))
   }
 
   private func file(_ picture: Image8) throws -> URL {

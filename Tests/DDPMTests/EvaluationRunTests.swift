@@ -16,7 +16,7 @@ import Testing
 
 /// The evaluation of a network on data, with files.
 @Suite(.serialized) struct EvaluationRunTests {
-  private let backend = CPUBackend(CPUBackend.Options(tuning: .fixed, cacheFolder: nil))
+  private let backend = CPUBackend(CPUBackend.Options())
   private struct Stop: Error {}
 
   private func size(of data: Dataset) -> SampleSize { .init(height: data.shape.height, width: data.shape.width) }

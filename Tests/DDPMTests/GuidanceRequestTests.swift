@@ -7,7 +7,7 @@ import Testing
 
 /// Guidance as a request asks for it, on a small network of ten classes and none.
 @Suite struct GuidanceRequestTests {
-  private let backend = CPUBackend(CPUBackend.Options(threads: 1, tuning: .fixed, cacheFolder: nil))
+  private let backend = CPUBackend(CPUBackend.Options(threads: 1))
   private let folder: EvaluationFolder
   private let model: Model
 

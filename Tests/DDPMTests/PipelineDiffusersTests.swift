@@ -63,7 +63,7 @@ private struct VariantRun {
     ] + (labels.map { [$0] } ?? [])
   }
 
-  static let cpu = CPUBackend(CPUBackend.Options(tuning: .fixed, cacheFolder: nil))
+  static let cpu = CPUBackend(CPUBackend.Options())
 }
 
 private func normals(_ count: Int, sample: UInt32) -> [Float] {

@@ -17,7 +17,7 @@ import Testing
 @Suite(.serialized) struct PipelineNumericsTests {
   @Test(.needsShared, arguments: ["mnist", "classes", "learned-range", "cifar10-thin"])
   func cpuBackendAgreesWithPyTorch(name: String) throws {
-    try check(name, on: CPUBackend(CPUBackend.Options(tuning: .fixed, cacheFolder: nil)))
+    try check(name, on: CPUBackend(CPUBackend.Options()))
   }
 
   /// 64-bit loop nests take long: the small networks only.

@@ -8,7 +8,7 @@ import XLABackend
 /// A whole training step: what no single operator shows.
 @Suite("Training on XLA", .needsPlugin)
 struct TrainingTests {
-  private static let cpu = CPUBackend(.init(threads: 1, tuning: .fixed, cacheFolder: nil))
+  private static let cpu = CPUBackend(.init(threads: 1))
 
   /// The step without dropout, ten times, as other tests compare with it. Compiled twice: the second time from the disk.
   private static let wide = Result {

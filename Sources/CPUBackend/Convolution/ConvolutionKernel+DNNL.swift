@@ -3,15 +3,15 @@ import CKernels
 import TensorGraph
 
 extension ConvolutionKernel {
-  /// oneDNN's convolution: direct for every shape, Winograd where the library has it.
-  static func dnnl(_ problem: ConvolutionProblem, winograd: Bool) throws(ExecutionError) -> ConvolutionKernel? {
-    guard let plan = try DNNLConvolution(problem, winograd: winograd, accumulate: false) else { return nil }
+  /// oneDNN's direct convolution, for every shape.
+  static func dnnl(_ problem: ConvolutionProblem) throws(ExecutionError) -> ConvolutionKernel? {
+    guard let plan = try DNNLConvolution(problem, accumulate: false) else { return nil }
     // Adding to the result is another primitive, which only forward has, and not where the result is reordered.
     let adding =
-      problem.direction == .weightGradient ? nil : try DNNLConvolution(problem, winograd: winograd, accumulate: true)
+      problem.direction == .weightGradient ? nil : try DNNLConvolution(problem, accumulate: true)
     let byteCount = (problem.direction == .forward ? problem.output : problem.input).count * MemoryLayout<Float>.stride
     return ConvolutionKernel(
-      algorithm: winograd ? .dnnlWinograd : .direct, name: plan.name, packedByteCount: plan.packedByteCount,
+      algorithm: .direct, name: plan.name, packedByteCount: plan.packedByteCount,
       scratchByteCount: max(plan.scratchByteCount, adding?.scratchByteCount ?? 0), addsInPlace: adding != nil,
       pack: { w, packed, scratch in try plan.pack(w, packed, scratch) },
       run: { [adding] o, scratch in
@@ -61,7 +61,7 @@ private final class DNNLConvolution {
     reordersByteCount + innerScratch + outputs * MemoryLayout<Float>.stride + MemoryPlanner.alignment
   }
 
-  init?(_ problem: ConvolutionProblem, winograd: Bool, accumulate: Bool) throws(ExecutionError) {
+  init?(_ problem: ConvolutionProblem, accumulate: Bool) throws(ExecutionError) {
     let engine = try DNNLEngine.shared()
     let format = { (layout: Layout) in layout == .blocked ? ddpm_dnnl_blocked_4d : ddpm_dnnl_plain_4d }
     let inputFormat = format(problem.inputLayout)
@@ -74,7 +74,7 @@ private final class DNNLConvolution {
     ]
     var found: DNNLPrimitive?
     for (inputs, outputs) in attempts {
-      guard let primitive = try DNNLConvolution.primitive(problem, winograd, accumulate, inputs, outputs, engine) else {
+      guard let primitive = try DNNLConvolution.primitive(problem, accumulate, inputs, outputs, engine) else {
         continue
       }
       if !primitive.implementation.hasPrefix("ref") {
@@ -84,7 +84,6 @@ private final class DNNLConvolution {
       found = found ?? primitive
     }
     guard let primitive = found else { return nil }
-    if winograd, !primitive.implementation.contains("wino") { return nil }
     self.primitive = primitive
     direction = problem.direction
     outputs = problem.kernel[0]
@@ -183,7 +182,7 @@ private final class DNNLConvolution {
   }
 
   private static func primitive(
-    _ problem: ConvolutionProblem, _ winograd: Bool, _ accumulate: Bool, _ inputFormat: ddpm_dnnl_format,
+    _ problem: ConvolutionProblem, _ accumulate: Bool, _ inputFormat: ddpm_dnnl_format,
     _ outputFormat: ddpm_dnnl_format, _ engine: DNNLEngine
   ) throws(ExecutionError) -> DNNLPrimitive? {
     let source = try descriptor(problem.input, inputFormat)
@@ -194,7 +193,7 @@ private final class DNNLConvolution {
     let stride = Int64(problem.convolution.stride)
     func make(_ direction: ddpm_dnnl_direction, _ accumulate: Bool, hint: dnnl_primitive_desc_t?) -> DNNLPrimitive? {
       var description = ddpm_dnnl_convolution(
-        direction: direction, winograd: winograd ? 1 : 0, accumulate: accumulate ? 1 : 0, source: source.handle,
+        direction: direction, accumulate: accumulate ? 1 : 0, source: source.handle,
         weights: weights.handle, bias: direction == ddpm_dnnl_backward_data ? nil : bias.handle,
         destination: destination.handle, strides: (stride, stride),
         padding_before: (Int64(padding.top), Int64(padding.left)),

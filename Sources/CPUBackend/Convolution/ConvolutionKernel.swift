@@ -63,9 +63,8 @@ extension ConvolutionKernel {
     case .amx: amx(problem, rounds: rounds)
     case .bfloat16: bfloat16(problem)
     case .winograd: winograd(problem)
-    case .thin: thin(problem)
-    case .direct: try dnnl(problem, winograd: false)
-    case .dnnlWinograd: try dnnl(problem, winograd: true)
+    case .thin: try thin(problem)
+    case .direct: try dnnl(problem)
     }
   }
 }

@@ -1,6 +1,6 @@
 import TensorGraph
 
-/// One convolution to be done: its sizes and its direction. What the tuner chooses an algorithm for.
+/// One convolution to be done: its sizes and its direction. What an algorithm is chosen for.
 struct ConvolutionProblem: Hashable {
   enum Direction: String {
     /// y = w ∗ x + b
@@ -11,7 +11,7 @@ struct ConvolutionProblem: Hashable {
     case weightGradient
   }
 
-  enum Weights: String {
+  enum Weights {
     /// Packed in every run.
     case changing
     /// No run changes them: they are packed once.
@@ -61,17 +61,14 @@ struct ConvolutionProblem: Hashable {
   var outputLayout: Layout { kernel[0] % Layout.block == 0 ? .blocked : .plain }
   var kernelLayout: Layout { isBlocked ? .blockedKernel : .plain }
 
-  /// Names the problem in the tuner's cache: `forward 8x128x32x32 128x128x3x3 s1 p1,1,1,1`, and ` constant` or ` rounded` where the weights are.
-  var key: String {
-    let sizes = { (shape: Shape) in shape.dimensions.map(String.init).joined(separator: "x") }
-    let p = convolution.padding
-    return
-      "\(direction) \(sizes(input)) \(sizes(kernel)) s\(convolution.stride) p\(p.top),\(p.left),\(p.bottom),\(p.right)"
-      + (weights == .changing ? "" : " \(weights)")
+  /// For profiles: `forward 128→256 3×3 @32`.
+  var label: String {
+    let stride = convolution.stride == 1 ? "" : " /\(convolution.stride)"
+    return "\(direction) \(kernel[1])→\(kernel[0]) \(kernel[2])×\(kernel[3])\(stride) @\(output[2])"
   }
 }
 
-/// The ways to do a convolution, in the order of preference where nothing is timed.
+/// The ways to do a convolution, in the order of preference.
 public enum ConvolutionAlgorithm: String, CaseIterable, Sendable {
   /// Split bf16 on AMX tiles, errors near 4e-6; plain bf16 where that precision is asked for, errors near 2e-3.
   case amx
@@ -80,10 +77,8 @@ public enum ConvolutionAlgorithm: String, CaseIterable, Sendable {
   case bfloat16
   /// Our Winograd F(4×4, 3×3) in FP32; errors near 1e-6.
   case winograd
-  /// Our product for 3×3 kernels with at most three outputs, forward; errors near 1e-7.
+  /// 3×3 kernels with at most three outputs: our product, and for the gradients convolutions that exchange inputs and outputs; errors near 1e-7.
   case thin
   /// oneDNN's direct algorithm: every shape.
   case direct
-  /// oneDNN's Winograd: AVX-512, version 2 only; errors near 1e-5.
-  case dnnlWinograd
 }

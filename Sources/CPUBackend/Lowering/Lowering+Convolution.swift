@@ -18,7 +18,7 @@ extension Lowering {
       try emitForward(problem.reading(rest), SourceOperand(x: parts.rest), weights: (w, rest), bias: nil, add: y, y)
       return
     }
-    let source = operand(x, problem.inputLayout, try tuner.kernel(for: problem))
+    let source = operand(x, problem.inputLayout, try kernels.kernel(for: problem))
     try emitForward(
       problem, source, weights: (w, nil), bias: bias, add: add, result(target, problem.outputLayout))
   }
@@ -28,7 +28,7 @@ extension Lowering {
     _ problem: ConvolutionProblem, _ source: SourceOperand, weights part: (w: Program.ValueID, inputs: Range<Int>?),
     bias: Buffer?, add: Buffer?, _ y: Buffer
   ) throws {
-    let kernel = try tuner.kernel(for: problem)
+    let kernel = try kernels.kernel(for: problem)
     let weights = packedWeights(part.w, of: part.inputs, problem, kernel)
     emit(
       Step(
@@ -50,7 +50,7 @@ extension Lowering {
     let problem = ConvolutionProblem(
       .inputGradient, input: shape(node.results[0]), kernel: shape(w), output: shape(dy), convolution,
       weights: kind(of: w))
-    let kernel = try tuner.kernel(for: problem)
+    let kernel = try kernels.kernel(for: problem)
     let weights = packedWeights(w, problem, kernel)
     let source = form(dy, problem.outputLayout)
     let add = addend.map { form($0, problem.inputLayout) }
@@ -69,7 +69,7 @@ extension Lowering {
     let (x, dy) = (node.operands[0], node.operands[1])
     let problem = ConvolutionProblem(
       .weightGradient, input: shape(x), kernel: shape(node.results[0]), output: shape(dy), convolution)
-    let kernel = try tuner.kernel(for: problem)
+    let kernel = try kernels.kernel(for: problem)
     let source = operand(x, problem.inputLayout, kernel)
     let upstream = form(dy, problem.outputLayout)
     let dw = result(node.results[0], problem.kernelLayout)
@@ -109,11 +109,11 @@ extension Lowering {
 
   /// The kernel of a convolution, or of its weights' gradient, whose input alone `id` is; nil for any other node.
   func convolution(_ node: Program.Node, reading id: Program.ValueID) throws -> ConvolutionKernel? {
-    if let problem = forward(node, reading: id) { return try tuner.kernel(for: problem) }
+    if let problem = forward(node, reading: id) { return try kernels.kernel(for: problem) }
     guard case .convolutionWeightGradient(let c, let kernel, _) = node.op else { return nil }
     let (x, dy) = (node.operands[0], node.operands[1])
     guard x == id, dy != id else { return nil }
-    return try tuner.kernel(
+    return try kernels.kernel(
       for: ConvolutionProblem(.weightGradient, input: shape(x), kernel: kernel, output: shape(dy), c))
   }
 
@@ -121,9 +121,9 @@ extension Lowering {
   /// the sum of two convolutions, where no run changes the weights, whose parts are then made once.
   func readsParts(_ node: Program.Node, _ x: Program.ValueID, after: Int) throws -> Bool {
     guard let problem = forward(node, reading: x), problem.isBlocked, !options.allows(.amx) else { return false }
-    if options.rounds { return try tuner.kernel(for: problem).readsParts }
+    if options.rounds { return try kernels.kernel(for: problem).readsParts }
     guard problem.weights == .constant else { return false }
-    return try tuner.kernel(for: problem.reading(after..<shape(x)[1])).addsInPlace
+    return try kernels.kernel(for: problem.reading(after..<shape(x)[1])).addsInPlace
   }
 
   /// The convolution that `node` is, if its input alone is x.
@@ -196,11 +196,5 @@ extension ConvolutionProblem {
     part.input[1] = inputs.count
     part.kernel[1] = inputs.count
     return part
-  }
-
-  /// For profiles: `forward 128→256 3×3 @32`.
-  var label: String {
-    let stride = convolution.stride == 1 ? "" : " /\(convolution.stride)"
-    return "\(direction) \(kernel[1])→\(kernel[0]) \(kernel[2])×\(kernel[3])\(stride) @\(output[2])"
   }
 }

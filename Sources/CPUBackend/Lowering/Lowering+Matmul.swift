@@ -15,8 +15,8 @@ extension Lowering {
     let n = yShape[yShape.rank - 1]
     let k = transposeA ? aShape[aShape.rank - 2] : aShape[aShape.rank - 1]
     var batch = yShape.count / (m * n)
-    // Libraries sum a row differently by how many rows there are. Row by row, an image does not depend on its batch.
-    let oneByOne = options.tuning == .fixed && bShape.rank == 2 && !transposeA
+    // Libraries sum a row differently by how many rows there are. Row by row, an image does not depend on its batch; training's does anyway.
+    let oneByOne = isFrozen(node.operands[1]) && bShape.rank == 2 && !transposeA
     // One matrix for the whole batch: the batch is just more rows.
     if bShape.rank == 2, !transposeA { (m, batch) = (m * batch, 1) }
     if bShape.rank == 2, !transposeA, transposeB, oneByOne || m <= Matmul.fewRows {

@@ -8,7 +8,7 @@ import TensorGraph
 final class Lowering {
   let program: Program
   let options: CPUBackend.Options
-  let tuner: Tuner
+  let kernels: ConvolutionKernels
   let lifetimes: Lifetimes
   let fusion: Fusion
   let states: [String: StateStorage]
@@ -39,12 +39,10 @@ final class Lowering {
   /// The states whose new value has been written in place.
   private var updatedInPlace: Set<String> = []
 
-  init(
-    _ program: Program, options: CPUBackend.Options, tuner: Tuner, states: [String: StateStorage]
-  ) {
+  init(_ program: Program, options: CPUBackend.Options, states: [String: StateStorage]) {
     self.program = program
     self.options = options
-    self.tuner = tuner
+    kernels = ConvolutionKernels(options)
     self.states = states
     lifetimes = program.lifetimes
     fusion = Fusion(program, lifetimes)

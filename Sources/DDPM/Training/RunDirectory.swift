@@ -18,7 +18,6 @@ import Platform
 /// checkpoints/step-00001000/             raw weights, moments, average: to resume from
 /// tensorboard/                           event files
 /// profile.json                           with --profile: the time of each operator, as a Chrome trace
-/// tuning/                                the algorithms that were chosen by timing, so that a resumed run makes the same choices
 /// ```
 public struct RunDirectory: Sendable {
   /// The directory itself.

@@ -28,8 +28,6 @@ final class RunHold {
   func undo() {
     lock.release()
     guard created?.isNew == true else { return }
-    // What the engine timed for it.
-    try? FileManager.default.removeItem(at: directory.url.appending(path: "tuning"))
     created?.remove()
   }
 }

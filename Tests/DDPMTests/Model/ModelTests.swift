@@ -9,7 +9,7 @@ import Testing
 
 /// A model that is opened once and asked often.
 @Suite struct ModelTests {
-  private static let cpu = CPUBackend(CPUBackend.Options(threads: 1, tuning: .fixed, cacheFolder: nil))
+  private static let cpu = CPUBackend(CPUBackend.Options(threads: 1))
 
   private func request(_ model: Model, seed: UInt64, count: Int, batchSize: Int, steps: Int = 3) throws
     -> SamplingRequest

@@ -14,7 +14,7 @@ import Threads
 
 /// Samples as they are drawn: a sampler and a schedule of one's own, one batch at a time, cancelled, into a folder.
 @Suite struct SampleSequenceTests {
-  private let backend = CPUBackend(CPUBackend.Options(threads: 1, tuning: .fixed, cacheFolder: nil))
+  private let backend = CPUBackend(CPUBackend.Options(threads: 1))
 
   /// A sampler that a user wrote, on β that a user chose: x_s = √ᾱ_s x̂_0 + √(1−ᾱ_s) ε̂.
   private struct Deterministic: Sampler {

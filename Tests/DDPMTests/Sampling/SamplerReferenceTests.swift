@@ -32,7 +32,7 @@ import Testing
     let url = try SharedFiles.url("reference/samplers/\(test.file).safetensors")
     let recorded = try SafetensorsFile(contentsOf: url)
     let model = try Model(
-      SharedFiles.url("reference/pipelines/mnist-trained"), on: CPUBackend(.init(threads: 1, tuning: .fixed)))
+      SharedFiles.url("reference/pipelines/mnist-trained"), on: CPUBackend(.init(threads: 1)))
     let initialNoise = try NoiseFile.initial(url)
     var request = SamplingRequest(count: initialNoise.shape.count)
     request.plan = try model.plan(
@@ -52,7 +52,7 @@ import Testing
   func imagesDoNotDependOnTheBatch(algorithms: Set<ConvolutionAlgorithm>) async throws {
     let model = try Model(
       SharedFiles.url("reference/pipelines/mnist-trained"),
-      on: CPUBackend(.init(threads: 1, tuning: .fixed, algorithms: algorithms)))
+      on: CPUBackend(.init(threads: 1, algorithms: algorithms)))
     func drawn(_ count: Int, batchSize: Int) async throws -> [Samples] {
       var request = SamplingRequest(count: count)
       (request.batchSize, request.seed) = (batchSize, 1)

@@ -17,7 +17,7 @@ import Testing
 
 /// What of a sample is shown, and models that cannot be sampled.
 @Suite struct SamplingOutputTests {
-  private let backend = CPUBackend(CPUBackend.Options(threads: 1, tuning: .fixed, cacheFolder: nil))
+  private let backend = CPUBackend(CPUBackend.Options(threads: 1))
 
   /// Latents have four channels: grey planes, one below the other.
   @Test func otherChannelsAreShownAsPlanes() async throws {

@@ -16,7 +16,7 @@ import Testing
 
 /// Options and models of drawing, on a small network.
 @Suite struct SamplingRunTests {
-  private let backend = CPUBackend(CPUBackend.Options(threads: 1, tuning: .fixed, cacheFolder: nil))
+  private let backend = CPUBackend(CPUBackend.Options(threads: 1))
 
   /// Two samples in one batch.
   private func request(

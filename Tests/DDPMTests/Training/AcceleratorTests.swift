@@ -15,7 +15,7 @@ import Testing
 
 /// Training and sampling on a backend that returns before its results are there.
 @Suite struct AcceleratorTests {
-  private let near = CPUBackend(.init(threads: 1, tuning: .fixed, cacheFolder: nil))
+  private let near = CPUBackend(.init(threads: 1))
 
   private func bytes(_ run: URL, _ file: String) throws -> [UInt8] {
     try FileBytes.read(run.appending(path: file).path, limit: 1 << 30)
@@ -100,7 +100,7 @@ import Testing
 
 /// The bound measured on a device.
 @Suite struct DeviceBoundTests {
-  private let near = CPUBackend(.init(threads: 1, tuning: .fixed, cacheFolder: nil))
+  private let near = CPUBackend(.init(threads: 1))
 
   /// Every prediction and variance, a batch that is not full, all t: the host's Doubles, but for rounding.
   @Test(

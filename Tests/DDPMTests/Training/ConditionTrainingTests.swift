@@ -16,7 +16,7 @@ import Testing
 
 /// What networks are told in training: classes that are dropped now and then, and pictures.
 @Suite struct ConditionTrainingTests {
-  private let backend = CPUBackend(.init(threads: 1, tuning: .fixed))
+  private let backend = CPUBackend(.init(threads: 1))
 
   // MARK: Dropout
 

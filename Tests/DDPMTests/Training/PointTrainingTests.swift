@@ -49,7 +49,7 @@ private struct Moons: ImageSource {
 
 /// The second network: a perceptron for points, trained, drawn from and measured by what knows no configuration of a network.
 @Suite struct PointTrainingTests {
-  private let backend = CPUBackend(.init(threads: 1, tuning: .fixed, cacheFolder: nil))
+  private let backend = CPUBackend(.init(threads: 1))
   private let data = Dataset(Moons(), name: "moons", format: "points", classes: ["upper", "lower"])
 
   private var configuration: TrainingConfiguration {

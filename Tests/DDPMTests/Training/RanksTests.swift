@@ -15,7 +15,7 @@ import Testing
 
 /// Several ranks do what one does, to the last bit.
 @Suite struct RanksTests {
-  private static let backend = CPUBackend(.init(threads: 1, tuning: .fixed))
+  private static let backend = CPUBackend(.init(threads: 1))
 
   /// All that is random: dropout, dropped classes, importance sampling of t.
   private static func configuration(parts: Int, steps: Int = 3) throws -> TrainingConfiguration {

@@ -25,7 +25,7 @@ import Testing
       network: pipeline.network, process: try ReverseProcess(schedule: NoiseSchedule()), objective: .squaredError(),
       adam: Adam(), gradientClip: 1, batchSize: batch, size: .init(height: 28, width: 28))
     program.takesNoise = true
-    let engine = try TrainingEngine(program, seed: 0, on: CPUBackend(.init(threads: 1, tuning: .fixed)))
+    let engine = try TrainingEngine(program, seed: 0, on: CPUBackend(.init(threads: 1)))
     try engine.start(from: weights)
 
     for step in 0..<count {

@@ -14,7 +14,7 @@ import Testing
 #endif
 
 @Suite struct TrainingRunTests {
-  let backend = CPUBackend(.init(threads: 1, tuning: .fixed))
+  let backend = CPUBackend(.init(threads: 1))
 
   /// Small enough for a step of milliseconds.
   static var tiny: TrainingConfiguration {

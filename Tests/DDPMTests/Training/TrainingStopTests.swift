@@ -12,7 +12,7 @@ import Testing
 
 /// Runs that end early: because their watcher says so, or because a checkpoint is damaged.
 @Suite struct TrainingStopTests {
-  private let backend = CPUBackend(.init(threads: 1, tuning: .fixed))
+  private let backend = CPUBackend(.init(threads: 1))
 
   private func weights(_ folder: URL, step: Int) throws -> [UInt8] {
     let checkpoint = RunDirectory(folder).checkpoints.url(step: step)

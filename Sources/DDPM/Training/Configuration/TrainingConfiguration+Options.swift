@@ -55,7 +55,7 @@ extension TrainingConfiguration.CodingKeys {
     case .threads: "Threads that share the computation"
     case .device: "What computes: cpu, cuda, tpu or xla:PATH"
     case .precision: "How accurately: float32, bfloat16, or on accelerators fast32"
-    case .deterministic: "Choose algorithms by a fixed rule instead of by timing them"
+    case .deterministic: "On an accelerator leave out operations that add in an order of their own"
     case .logEvery: "Steps between lines of metrics"
     case .checkpointEvery: "Steps between checkpoints"
     case .keepCheckpoints: "Checkpoints to keep"

@@ -108,7 +108,7 @@ public struct TrainingConfiguration: Codable, Equatable, Sendable {
   public var device = "cpu"
   /// How accurately: `float32`, `bfloat16`, or on accelerators `fast32`.
   public var precision = "float32"
-  /// Whether algorithms are chosen by a fixed rule instead of by timing.
+  /// Whether accelerators leave out operations that add in an order of their own. The processor has none.
   public var deterministic = false
 
   // MARK: Records
