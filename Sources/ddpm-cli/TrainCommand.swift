@@ -90,7 +90,10 @@ struct TrainCommand: ParsableCommand, RankedCommand {
   )
   var profile = false
 
-  @Flag(help: "On an accelerator leave out operations that add in an order of their own: a run is the same each time, as on the cpu.")
+  @Flag(
+    help:
+      "On an accelerator leave out operations that add in an order of their own: a run is the same each time, as on the cpu."
+  )
   var deterministic = false
 
   @Option(
