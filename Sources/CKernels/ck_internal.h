@@ -144,9 +144,10 @@ CK_INLINE float sum16(const v16 *v) {
 /// diagonal.
 CK_INLINE void transpose16(const float *in, long in_row, float *out, long out_row) {
   v16 rows[16];
+#pragma clang loop unroll(full)
   for (int i = 0; i < 16; i++) rows[i] = load16(in + i * in_row);
 #define CK_EXCHANGE(distance, ...)                                                                       \
-  for (int i = 0; i < 16; i++)                                                                           \
+  _Pragma("clang loop unroll(full)") for (int i = 0; i < 16; i++)                                        \
     if ((i & distance) == 0) {                                                                           \
       v16 a = rows[i], b = rows[i + distance];                                                           \
       rows[i] = __builtin_shufflevector(a, b, __VA_ARGS__);                                              \
@@ -165,5 +166,6 @@ CK_INLINE void transpose16(const float *in, long in_row, float *out, long out_ro
 #undef CK_SHIFTED_2
 #undef CK_SHIFTED_4
 #undef CK_SHIFTED_8
+#pragma clang loop unroll(full)
   for (int i = 0; i < 16; i++) store16(out + i * out_row, rows[i]);
 }

@@ -27,19 +27,23 @@ CK_CLONES static void transform_output(
     for (long block = those.first; block < those.last; block++) {
       const float *in = m + (tile - first) * row_size + (block - those.first) * 16;
       v16 half[6][4];
+#pragma clang loop unroll(full)
       for (int j = 0; j < 6; j++) {
         v16 column[6];
+#pragma clang loop unroll(full)
         for (int i = 0; i < 6; i++) column[i] = load16(in + (i * 6 + j) * stride);
         output_map(column, half[j]);
       }
       v16 bias = job->bias ? load16(job->bias + block * 16) : (v16){0};
       long corner = (((n * blocks + block) * height + top) * width + left) * 16;
+#pragma clang loop unroll(full)
       for (int i = 0; i < 4; i++) {
         v16 row[6] = {half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]}, out[4];
         output_map(row, out);
         if (i >= rows) break;
         float *y = job->y + corner + i * width * 16;
         const float *residual = job->residual ? job->residual + corner + i * width * 16 : NULL;
+#pragma clang loop unroll(full)
         for (int j = 0; j < 4; j++) {
           if (j >= columns) break;
           v16 value = out[j] + bias;
