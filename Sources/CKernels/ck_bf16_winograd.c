@@ -75,6 +75,7 @@ CK_BF16_INLINE void transform_pair(const int row, const int bytes, const void *w
   load_taps(bytes, w, taps[0], taps[1]);
   transform_filter(row, taps[0], even);
   transform_filter(row, taps[1], odd);
+#pragma clang loop unroll(full)
   for (int j = 0; j < 6; j++) store_paired(u + j * stride, &even[j], &odd[j]);
 }
 

@@ -29,6 +29,7 @@ CK_BF16_INLINE void map_tile_rounded(const tile_side side, const int whole, cons
   for (int pair = 0; pair < 3; pair++) {
     v16 points[12];
     map_rows(side, whole, w, pair, points);
+#pragma clang loop unroll(full)
     for (int k = 0; k < 12; k++) store_rounded(out + (point_rows[pair][k / 6] * 6 + k % 6) * stride, &points[k]);
   }
 }
@@ -41,6 +42,7 @@ CK_BF16_INLINE void map_tile_pair(
     v16 even[12], odd[12];
     map_rows(side, whole, &w[0], pair, even);
     map_rows(side, whole, &w[1], pair, odd);
+#pragma clang loop unroll(full)
     for (int k = 0; k < 12; k++) store_paired(out + (point_rows[pair][k / 6] * 6 + k % 6) * stride, &even[k], &odd[k]);
   }
 }

@@ -66,6 +66,7 @@ CK_CLONES static void transform_weight_block(const weight_job *job, long input_b
       for (int i = 0; i < 6; i++) {
         v16 points[6];
         transform_taps(i, taps, points);
+#pragma clang loop unroll(full)
         for (int j = 0; j < 6; j++) store16(to + (i * 6 + j) * stride, points[j]);
       }
   }

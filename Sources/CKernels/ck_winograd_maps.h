@@ -128,6 +128,7 @@ CK_INLINE void gradient_of_taps(const float *du, long stride, long count, long p
   for (int i = 0; i < 3; i++) {
     v16 row[6] = {half[0][i], half[1][i], half[2][i], half[3][i], half[4][i], half[5][i]}, out[3];
     filter_map_transposed(row, out);
+#pragma clang loop unroll(full)
     for (int j = 0; j < 3; j++) store16(dw + (i * 3 + j) * 256, out[j]);
   }
 }

@@ -13,6 +13,7 @@ CK_INLINE void transform_row(const int row, const float *w, long inputs, long wi
       for (int i = 0; i < 16; i++) {
         v16 points[6];
         transform_taps(row, w + i * 16, points);
+#pragma clang loop unroll(full)
         for (int j = 0; j < 6; j++) store16(u + j * stride + (block + i) * width + half, points[j]);
       }
 }
