@@ -26,6 +26,7 @@ CK_CLONES static void transform_output(
     long rows = min_long(4, height - top), columns = min_long(4, width - left);
     for (long block = those.first; block < those.last; block++) {
       const float *in = m + (tile - first) * row_size + (block - those.first) * 16;
+      // Unrolled, for a loop would have what is half done in memory.
       v16 half[6][4];
 #pragma clang loop unroll(full)
       for (int j = 0; j < 6; j++) {

@@ -113,6 +113,7 @@ CK_INLINE void output_map_transposed(const v16 y[4], v16 out[6]) {
 /// dw (3×3 taps, 256 floats apart) of one input and 16 outputs: Gᵀ dU G, dU the sum of `count` whose 36 points are `stride` floats apart and
 /// which are `pitch` floats apart.
 CK_INLINE void gradient_of_taps(const float *du, long stride, long count, long pitch, float *dw) {
+  // Unrolled, for a loop would have what is half done in memory.
   v16 half[6][3];
 #pragma clang loop unroll(full)
   for (int j = 0; j < 6; j++) {

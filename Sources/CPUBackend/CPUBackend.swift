@@ -3,12 +3,6 @@ import CKernels
 import TensorGraph
 import Threads
 
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-
 /// Runs tensor programs on the processor: oneDNN, and our own kernels for what it lacks or does badly.
 public struct CPUBackend: Backend {
   /// To what the operands of convolutions, of attention and of large matrix products are rounded. Sums, parameters that are trained, moments,

@@ -37,7 +37,6 @@ else {
   exit(2)
 }
 let (network, batch) = (work.network, work.batch)
-// As the command does: sampling takes algorithms by a fixed rule.
 let backend = CPUBackend(.init(precision: precision))
 let schedule = try NoiseSchedule(.linear(), T: 1000)
 let process = try ReverseProcess(schedule: schedule)
