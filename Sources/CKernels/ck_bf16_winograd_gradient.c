@@ -131,8 +131,7 @@ CK_BF16 static void gradient_of_weights(
   for (long output = part.outputs.first; output < part.outputs.last; output += 16)
     for (long input = inputs.first; input < inputs.last; input++) {
       const float *in = du + (input - part.inputs.first) * outputs + output - part.outputs.first;
-      float *dw = job->dw + (output / 16 * (job->conv->inputs / 16) + input / 16) * 9 * 256 + input % 16 * 16;
-      gradient_of_taps(in, stride, count, pitch, dw);
+      gradient_of_taps(in, stride, count, pitch, taps_at(job->dw, job->conv->inputs, input, output / 16));
     }
 }
 

@@ -102,13 +102,6 @@ CK_CLONES static void transform_output_gradient(
   }
 }
 
-/// dw of one input and one block of outputs from the sum of `count` dU, `pitch` floats apart.
-CK_INLINE void gradient_of_block(
-  const gradient_job *job, long input, long block, const float *du, long stride, long count, long pitch) {
-  float *dw = job->dw + (block * (job->conv->inputs / 16) + input / 16) * 9 * 256 + input % 16 * 16;
-  gradient_of_taps(du, stride, count, pitch, dw);
-}
-
 /// Inputs by which dU is fetched ahead.
 enum { INPUTS_AHEAD = 4 };
 
@@ -122,7 +115,7 @@ CK_CLONES static void gradient_of_share(
     const float *from = du + input * outputs + block * 16;
     // No processor foresees 36 streams.
     for (int point = 0; point < POINTS; point++) __builtin_prefetch(from + point * stride + INPUTS_AHEAD * outputs);
-    gradient_of_block(job, input, block, from, stride, count, pitch);
+    gradient_of_taps(from, stride, count, pitch, taps_at(job->dw, inputs, input, block));
   }
 }
 
@@ -131,8 +124,9 @@ CK_CLONES static void gradient_of_part(const gradient_job *job, span inputs, lon
   long width = panel_width(panel, job->conv->outputs);
   for (long half = 0; half < width; half += 16)
     for (long input = inputs.first; input < inputs.last; input++)
-      gradient_of_block(
-        job, input, panel * 2 + half / 16, du + (input - inputs.first) * width + half, stride, 1, 0);
+      gradient_of_taps(
+        du + (input - inputs.first) * width + half, stride, 1, 0,
+        taps_at(job->dw, job->conv->inputs, input, panel * 2 + half / 16));
 }
 
 static void alone_body(void *context, int thread, int threads) {

@@ -110,6 +110,11 @@ CK_INLINE void output_map_transposed(const v16 y[4], v16 out[6]) {
   out[5] = y[3];
 }
 
+/// Where the taps of one input and of block `block` of outputs begin in dw, which has `inputs`.
+CK_INLINE float *taps_at(float *dw, long inputs, long input, long block) {
+  return dw + (block * (inputs / 16) + input / 16) * 9 * 256 + input % 16 * 16;
+}
+
 /// dw (3×3 taps, 256 floats apart) of one input and 16 outputs: Gᵀ dU G, dU the sum of `count` whose 36 points are `stride` floats apart and
 /// which are `pitch` floats apart.
 CK_INLINE void gradient_of_taps(const float *du, long stride, long count, long pitch, float *dw) {

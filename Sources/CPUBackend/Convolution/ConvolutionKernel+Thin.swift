@@ -54,7 +54,8 @@ extension ConvolutionKernel {
 
   /// dw is a first layer's with x and dy exchanged, turned.
   private static func thinWeightGradient(_ problem: ConvolutionProblem) throws(ExecutionError) -> ConvolutionKernel? {
-    guard let first = try dnnl(problem.exchanged(.weightGradient)) else { return nil }
+    let exchanged = problem.exchanged(.weightGradient)
+    guard let first = try dnnl(exchanged) else { return nil }
     let (byteCount, output) = (problem.turnedByteCount, problem.output)
     return ConvolutionKernel(
       algorithm: .thin, name: first.name, scratchByteCount: byteCount + first.scratchByteCount,
@@ -63,7 +64,7 @@ extension ConvolutionKernel {
           scratch.assumingMemoryBound(to: Float.self), o.weights.assumingMemoryBound(to: Float.self)
         )
         try first.run(.init(source: dy, weights: o.source, target: turned), scratch + byteCount)
-        problem.exchanged(.weightGradient).turn(turned, to: o.target)
+        exchanged.turn(turned, to: o.target)
         if let db = o.biasGradient { ck_channel_sums(dy, db, output[0], output[1], output[2] * output[3], 0) }
       })
   }
