@@ -31,7 +31,6 @@ let package = Package(
   ],
   targets: [
     // C libraries, each named by the Debian and the Homebrew package that bring it.
-    .systemLibrary(name: "CDNNL", providers: [.apt(["libdnnl-dev"]), .brew(["onednn"])]),
     .systemLibrary(name: "CArchive", providers: [.apt(["libarchive-dev"]), .brew(["libarchive"])]),
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
     .systemLibrary(name: "CWebP", providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
@@ -40,7 +39,7 @@ let package = Package(
     // PNG and JPEG (libpng-dev, libjpeg-dev): C, because their errors longjmp, which must not cross Swift frames.
     .target(name: "CCodecs", linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg")]),
 
-    // C kernels: what oneDNN lacks or does badly, with run-time SIMD dispatch.
+    // C kernels, with run-time SIMD dispatch.
     .target(
       name: "CKernels", linkerSettings: [.linkedLibrary("m"), .linkedLibrary("gomp", .when(platforms: [.linux]))]),
 
@@ -61,7 +60,7 @@ let package = Package(
     // The tensor program, and the engine that runs it.
     .target(name: "TensorGraph", dependencies: ["Platform", "Threads"], swiftSettings: strict),
     .target(
-      name: "CPUBackend", dependencies: ["Platform", "TensorGraph", "Threads", "CDNNL", "CKernels"],
+      name: "CPUBackend", dependencies: ["Platform", "TensorGraph", "Threads", "CKernels"],
       swiftSettings: strict),
 
     // Accelerators: XLA through the PJRT C API, of which the header is all there is; a plugin is opened at run time.

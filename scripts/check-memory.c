@@ -122,19 +122,45 @@ static void linear(long m, long n, long k) {
 
 static float *bytes(size_t size) { return workspace_of((long)((size + 3) / 4)); }
 
+/// Of a kernel of as many rows and columns, padded by half of it.
+static ck_direct direct_of(
+  long samples, long inputs, long outputs, long height, long width, long kernel, long stride) {
+  return (ck_direct){
+    samples, inputs, outputs, height, width, (height - 1) / stride + 1, (width - 1) / stride + 1, kernel, kernel, stride,
+    kernel / 2, kernel / 2};
+}
+
+static void direct(long samples, long inputs, long outputs, long height, long width, long kernel, long stride) {
+  ck_direct conv = direct_of(samples, inputs, outputs, height, width, kernel, stride);
+  float *x = floats(samples * inputs * height * width), *y = floats(samples * outputs * conv.out_height * conv.out_width);
+  float *w = floats(inputs * outputs * kernel * kernel), *bias = floats(outputs);
+  long packed = ck_direct_forward_weights(&conv);
+  float *weights = packed > 0 ? floats(packed) : w;
+  if (packed > 0) ck_direct_pack(&conv, w, weights);
+  ck_direct_forward(&conv, (ck_parts){x, NULL, 0}, weights, bias, y, y, workspace_of(ck_direct_forward_workspace(&conv)));
+  float *turned = floats(ck_direct_backward_data_weights(&conv));
+  ck_direct_pack_backward(&conv, w, turned);
+  ck_direct_backward_data(&conv, y, turned, x, x, workspace_of(ck_direct_backward_data_workspace(&conv)));
+  ck_direct_backward_weights(&conv, x, y, w, workspace_of(ck_direct_backward_weights_workspace(&conv)));
+  release("direct");
+}
+
+static void matmul(int transposed_a, int transposed_b, long m, long n, long k) {
+  ck_matmul(
+    transposed_a, transposed_b, m, n, k, floats(m * k), floats(k * n), floats(m * n), workspace_of(ck_matmul_workspace(m, n, k)));
+  release("matmul");
+}
+
 static void bf16_direct(
   long samples, long inputs, long outputs, long height, long width, long kernel, long stride) {
-  long rows = (height - 1) / stride + 1, columns = (width - 1) / stride + 1;
-  ck_direct conv = {samples, inputs, outputs, height, width, rows, columns, kernel, stride, kernel / 2};
-  float *x = floats(samples * inputs * height * width), *y = floats(samples * outputs * rows * columns);
+  ck_direct conv = direct_of(samples, inputs, outputs, height, width, kernel, stride);
+  float *x = floats(samples * inputs * height * width), *y = floats(samples * outputs * conv.out_height * conv.out_width);
   float *w = floats(inputs * outputs * kernel * kernel), *packed = bytes(ck_bf16_direct_weights(&conv));
   ck_bf16_direct_pack(&conv, w, packed);
-  ck_bf16_direct_forward(&conv, x, packed, floats(outputs), y, y, bytes(ck_bf16_direct_forward_workspace(&conv)));
-  if (stride == 1) {
-    ck_bf16_direct_pack_backward(&conv, w, packed);
-    ck_bf16_direct_backward_data(
-      &conv, y, packed, x, x, bytes(ck_bf16_direct_backward_data_workspace(&conv)));
-  }
+  ck_bf16_direct_forward(
+    &conv, (ck_parts){x, NULL, 0}, packed, floats(outputs), y, y, bytes(ck_bf16_direct_forward_workspace(&conv)));
+  ck_bf16_direct_pack_backward(&conv, w, packed);
+  ck_bf16_direct_backward_data(&conv, y, packed, x, x, bytes(ck_bf16_direct_backward_data_workspace(&conv)));
   ck_bf16_direct_backward_weights(&conv, x, y, w, bytes(ck_bf16_direct_backward_weights_workspace(&conv)));
 }
 
@@ -332,6 +358,16 @@ int main(int count, char **arguments) {
     thin(2, 32, 1, 28, 28);
     thin(1, 16, 3, 5, 7);
     thin(1, 48, 2, 3, 1500);
+    direct(2, 32, 48, 9, 7, 1, 1);
+    direct(1, 48, 32, 13, 12, 1, 1);
+    direct(2, 16, 32, 9, 10, 3, 2);
+    direct(1, 3, 32, 9, 10, 3, 1);
+    direct(2, 32, 5, 9, 10, 3, 1);
+    direct(1, 6, 20, 8, 7, 4, 3);
+    matmul(0, 0, 5, 37, 45);
+    matmul(1, 0, 33, 64, 16);
+    matmul(0, 1, 64, 100, 129);
+    matmul(1, 1, 3, 32, 32);
     linear(1, 64, 128);
     linear(5, 37, 45);
     linear(64, 100, 129);

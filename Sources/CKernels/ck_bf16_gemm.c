@@ -11,15 +11,34 @@ typedef struct {
   long step, next_half;
 } right_side;
 
+/// As in ck_gemm.c.
+typedef struct {
+  float *c;
+  long row, half;
+  const float *bias, *residual;
+  int streams;
+} result_side;
+
 /// As `tile` of ck_gemm.c: C tile (rows × 16·columns) = or += A·B over k words.
 CK_BF16_INLINE void tile(
-  const int rows, const int columns, long k, const ck_pair_word *a, long a_row, long a_column, right_side right, float *c,
-  long c_row, int accumulate) {
+  const int rows, const int columns, long k, const ck_pair_word *a, long a_row, long a_column, right_side right,
+  result_side result, int accumulate) {
   __m512 sum[12][2];
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
 #pragma clang loop unroll(full)
-    for (int j = 0; j < columns; j++) sum[i][j] = accumulate ? _mm512_loadu_ps(c + i * c_row + 16 * j) : _mm512_setzero_ps();
+    for (int j = 0; j < columns; j++)
+      sum[i][j] = result.bias ? _mm512_loadu_ps(result.bias + 16 * j) : _mm512_setzero_ps();
+  if (accumulate)
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+      for (int j = 0; j < columns; j++) sum[i][j] = _mm512_loadu_ps(result.c + i * result.row + j * result.half);
+  if (result.residual)
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+      for (int j = 0; j < columns; j++) sum[i][j] += _mm512_loadu_ps(result.residual + i * result.row + j * result.half);
 #pragma clang loop unroll(disable)
   for (long l = 0; l < k; l++) {
     __m512bh b0 = (__m512bh)_mm512_loadu_si512(right.b), b1 = b0;
@@ -39,15 +58,25 @@ CK_BF16_INLINE void tile(
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
 #pragma clang loop unroll(full)
-    for (int j = 0; j < columns; j++) _mm512_storeu_ps(c + i * c_row + 16 * j, sum[i][j]);
+    for (int j = 0; j < columns; j++) {
+      long at = i * result.row + j * result.half;
+      v16 value = (v16)sum[i][j];
+      put(result.c + at, &value, result.streams);
+    }
 }
 
 /// All m rows of one strip of `columns`·16 columns.
 CK_BF16_INLINE void strip(
-  const int columns, long m, long k, const ck_pair_word *a, long a_row, long a_column, right_side right, float *c,
-  long c_row, int accumulate) {
-#define TILE(rows) \
-  tile(rows, columns, k, a + i * a_row, a_row, a_column, right, c + i * c_row, c_row, accumulate), i += rows
+  const int columns, long m, long k, const ck_pair_word *a, long a_row, long a_column, right_side right,
+  result_side result, int accumulate) {
+#define TILE(rows)                                                              \
+  do {                                                                          \
+    tile(rows, columns, k, a, a_row, a_column, right, result, accumulate);      \
+    i += rows;                                                                  \
+    a += rows * a_row;                                                          \
+    result.c += rows * result.row;                                              \
+    if (result.residual) result.residual += rows * result.row;                  \
+  } while (0)
   long i = 0;
   while (m - i >= 12 && m - i != 16) TILE(12);
   while (m - i >= 8) TILE(8);
@@ -59,12 +88,12 @@ CK_BF16_INLINE void strip(
 
 /// The strip of the `width` columns, 16 or 32, of one panel.
 CK_BF16_INLINE void panel_strip(
-  long width, long m, long k, const ck_pair_word *a, long a_row, long a_column, right_side right, float *c, long c_row,
+  long width, long m, long k, const ck_pair_word *a, long a_row, long a_column, right_side right, result_side result,
   int accumulate) {
   if (width == CK_PANEL)
-    strip(2, m, k, a, a_row, a_column, right, c, c_row, accumulate);
+    strip(2, m, k, a, a_row, a_column, right, result, accumulate);
   else
-    strip(1, m, k, a, a_row, a_column, right, c, c_row, accumulate);
+    strip(1, m, k, a, a_row, a_column, right, result, accumulate);
 }
 
 /// Rows of B taken together: 32 columns of them, 16 KiB, stay in the first-level cache while the rows of A pass.
@@ -81,19 +110,23 @@ CK_BF16 void ck_bf16_gemm_fetching(
       const ck_pair_word *bp = b + panel_offset(panel, k) + l * width;
       right_side right = {bp, width, 16, (const float *)(bp + CK_AHEAD), width, 16};
       if (next) right.next = next + l * step, right.step = step;
-      panel_strip(width, m, depth, a + l * a_column, a_row, a_column, right, c + panel * CK_PANEL, c_row, add);
+      result_side result = {c + panel * CK_PANEL, c_row, 16, NULL, NULL, 0};
+      panel_strip(width, m, depth, a + l * a_column, a_row, a_column, right, result, add);
     }
   }
 }
 
-CK_BF16 void ck_bf16_gemm_of_blocks(
-  long m, long n, long k, const ck_pair_word *a, const ck_pair_word *b, float *c, long c_row) {
-  for (long panel = 0; panel * CK_PANEL < n; panel++)
-    for (long l = 0; l < k; l += DEPTH) {
-      const ck_pair_word *bp = b + panel_offset(panel, k) + l * 16;
-      right_side right = {bp, 16, 16 * k, (const float *)(bp + CK_AHEAD / 2), 16, 16 * k};
-      panel_strip(
-        panel_width(panel, n), m, min_long(DEPTH, k - l), a + l, k, 1, right, c + panel * CK_PANEL, c_row, l > 0);
+CK_BF16 void ck_bf16_gemm_of_blocks(const ck_blocks_gemm *g) {
+  const ck_pair_word *a = g->a, *b = g->b;
+  for (long column = 0; column < g->n; column += CK_PANEL)
+    for (long l = 0, half = g->b_block; l < g->k; l += DEPTH) {
+      const ck_pair_word *bp = b + column / 16 * half + l * 16;
+      right_side right = {bp, 16, half, (const float *)(bp + CK_AHEAD / 2), 16, half};
+      long depth = min_long(DEPTH, g->k - l), at = column / 16 * g->c_block;
+      result_side result = {
+        g->c + at, g->c_row, g->c_block, g->bias && l == 0 ? g->bias + column : NULL,
+        g->residual && l == 0 ? g->residual + at : NULL, g->streams && l + depth == g->k};
+      panel_strip(min_long(CK_PANEL, g->n - column), g->m, depth, a + l, g->a_row, 1, right, result, l > 0);
     }
 }
 

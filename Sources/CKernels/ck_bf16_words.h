@@ -1,7 +1,7 @@
 /// Numbers of 16 bits: two bfloat16 make a word, the operand of `vdpbf16ps`, which multiplies both and adds both products to an FP32 sum.
 #pragma once
 #include "CKernels.h"
-#include "ck_internal.h"
+#include "ck_gemm.h"
 
 /// Two bfloat16, the first in the low half.
 typedef uint32_t ck_pair_word;
@@ -46,9 +46,8 @@ void ck_bf16_gemm_fetching(
   long m, long n, long k, const ck_pair_word *a, long a_row, long a_column, const ck_pair_word *b, float *c, long c_row,
   int accumulate, const float *next, long step);
 
-/// C = A·B of rows of k words, B packed in blocks of 16 columns: column j of row l at b[j / 16 · 16·k + l·16 + j % 16].
-void ck_bf16_gemm_of_blocks(
-  long m, long n, long k, const ck_pair_word *a, const ck_pair_word *b, float *c, long c_row);
+/// As `ck_gemm_of_blocks`, of words; A is not in blocks, continues and accumulate are 0.
+void ck_bf16_gemm_of_blocks(const ck_blocks_gemm *gemm);
 
 /// Rounds B (k × n), packed for `ck_gemm`, to what `ck_bf16_rounded_gemm` reads, where it is: the words take its first half.
 void ck_bf16_round_panels(long n, long k, float *b);

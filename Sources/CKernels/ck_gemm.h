@@ -31,6 +31,22 @@ void ck_gemm_far(
   long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
   int accumulate);
 
+/// C (m × n) = A (m × k) · B (k × n) + bias + residual, blocks of 16 columns wherever they are; n % 16 = 0, k > 0. A and B are floats, or words of two numbers.
+typedef struct {
+  long m, n, k;
+  const void *a;  ///< element (i, l) at a[i·a_row + l·a_column], or in blocks of 16, a[i·a_row + l / 16 · a_block + l % 16], where a_block is not 0
+  long a_row, a_column, a_block;
+  const void *b;  ///< in blocks of 16 columns: column j of row l at b[j / 16 · b_block + l·16 + j % 16]
+  long b_block;
+  float *c;  ///< element (i, j) at c[i·c_row + j / 16 · c_block + j % 16]
+  long c_row, c_block;
+  const float *bias, *residual;  ///< of each column, and as C, which it may be; or NULL
+  int continues, accumulate;     ///< whether sums start from C in place of bias; whether they are added to C, k ≤ CK_DEPTH
+  int streams;                   ///< whether C is written past the caches
+} ck_blocks_gemm;
+
+void ck_gemm_of_blocks(const ck_blocks_gemm *gemm);
+
 /// Where panel `panel` of a packed (k × n) matrix begins, and its width.
 CK_INLINE long panel_offset(long panel, long k) { return panel * CK_PANEL * k; }
 CK_INLINE long panel_width(long panel, long n) { return min_long(CK_PANEL, n - panel * CK_PANEL); }

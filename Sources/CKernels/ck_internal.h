@@ -12,6 +12,7 @@
 #elif defined(CK_THREAD_SANITIZER)  // the choice is made before the sanitizer, which watches the function that makes it, has started
 #define CK_CLONES
 #elif defined(__x86_64__) && defined(__GLIBC__)  // the choice is made by an ifunc, which musl lacks
+#define CK_HAS_CLONES 1
 #define CK_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define CK_CLONES

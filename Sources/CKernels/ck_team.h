@@ -15,7 +15,7 @@ typedef struct {
   void (*share)(int threads);
 } ck_team;
 
-// libgomp's, where there is libgomp: oneDNN waits in the same pool, so that the two never compete.
+// libgomp's, where there is libgomp.
 #if defined(__linux__)
 extern const ck_team ck_gomp_team;
 #endif

@@ -1,9 +1,8 @@
-import CDNNL
 import CKernels
 import TensorGraph
 import Threads
 
-/// Runs tensor programs on the processor: oneDNN, and our own kernels for what it lacks or does badly.
+/// Runs tensor programs on the processor, by our own kernels.
 public struct CPUBackend: Backend {
   /// To what the operands of convolutions, of attention and of large matrix products are rounded. Sums, parameters that are trained, moments,
   /// norms and intermediate results are 32 bits in both.
@@ -20,7 +19,7 @@ public struct CPUBackend: Backend {
     public var threads: Int
     /// 32 bits by default.
     public var precision: Precision
-    /// The convolution algorithms to choose from: all by default. oneDNN's direct one does what none of them can.
+    /// The convolution algorithms to choose from: all by default. The direct one does what none of them can, allowed or not.
     public var algorithms: Set<ConvolutionAlgorithm>
     /// Whether each step of a program is timed.
     public var profiles = false
@@ -35,7 +34,7 @@ public struct CPUBackend: Backend {
       self.algorithms = algorithms
     }
 
-    /// Sets the size of the pool of threads that oneDNN and our kernels share. On the engine's thread: each thread has its own.
+    /// Sets the size of the pool of threads that the kernels share. On the engine's thread: each thread has its own.
     func apply() {
       ck_set_threads(Int32(threads))
     }
@@ -64,9 +63,10 @@ public struct CPUBackend: Backend {
 
   private init(_ options: Options, deviceCount: Int) { (self.options, self.deviceCount) = (options, deviceCount) }
 
-  /// Threads, oneDNN's version, whether AMX is used, and the precision where it is not float32.
+  /// Threads, the widest instructions that are used, and the precision where it is not float32.
   public var name: String {
-    "CPU, \(options.threads) thread\(options.threads == 1 ? "" : "s"), oneDNN \(DNNLEngine.version)\(options.allows(.amx) ? ", AMX" : "")"
+    let instructions = options.allows(.amx) ? "AMX" : String(cString: ck_instructions())
+    return "CPU, \(options.threads) thread\(options.threads == 1 ? "" : "s"), \(instructions)"
       + (options.rounds ? ", bfloat16" : "")
   }
 
@@ -107,6 +107,8 @@ public struct CPUBackend: Backend {
     guard let states = states as? CPUStates else {
       throw ExecutionError.foreignStates(expected: "\(CPUStates.self)", found: "\(type(of: states))")
     }
+    // What parameters were read or made in.
+    ck_return_freed_memory()
     return try EngineThread.shared.run { () throws -> CPUExecutable in
       options.apply()
       try CPUBackend.startPool(options.threads)

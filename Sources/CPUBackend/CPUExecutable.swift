@@ -1,4 +1,3 @@
-import CDNNL
 import CKernels
 import TensorGraph
 

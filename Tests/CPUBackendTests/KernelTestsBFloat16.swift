@@ -110,110 +110,29 @@ extension KernelTests {
       }
     }
 
-    struct DirectCase: CustomTestStringConvertible, Sendable {
-      var samples: Int, inputs: Int, outputs: Int, height: Int, width: Int
-      var kernel = 1, stride = 1, before = 0, after = 0
-      var threads: Int32 = 2
-      var testDescription: String {
-        "N\(samples) \(inputs)→\(outputs) \(height)×\(width) kernel \(kernel) stride \(stride) padding \(before), \(after) threads \(threads)"
-      }
-      var rows: Int { (height + before + after - kernel) / stride + 1 }
-      var columns: Int { (width + before + after - kernel) / stride + 1 }
-    }
-
-    static let directCases = [
-      DirectCase(samples: 2, inputs: 32, outputs: 32, height: 8, width: 8),
-      DirectCase(samples: 1, inputs: 16, outputs: 48, height: 7, width: 7, threads: 3),
-      DirectCase(samples: 3, inputs: 48, outputs: 16, height: 5, width: 1, threads: 1),
-      DirectCase(samples: 1, inputs: 16, outputs: 16, height: 1, width: 1, threads: 4),
-      DirectCase(samples: 1, inputs: 288, outputs: 272, height: 3, width: 9),
-      DirectCase(samples: 1, inputs: 288, outputs: 272, height: 3, width: 9, threads: 5),
-      // More positions than one block of the weights' gradient has.
-      DirectCase(samples: 2, inputs: 16, outputs: 16, height: 150, width: 151),
-      DirectCase(samples: 2, inputs: 32, outputs: 48, height: 7, width: 9, kernel: 3, stride: 2, before: 1, after: 1),
-      DirectCase(samples: 3, inputs: 16, outputs: 16, height: 8, width: 8, kernel: 3, stride: 2, after: 1, threads: 3),
-      DirectCase(samples: 1, inputs: 32, outputs: 16, height: 5, width: 4, kernel: 3, before: 2, after: 2),
-      DirectCase(samples: 1, inputs: 16, outputs: 32, height: 9, width: 5, stride: 2),
-    ]
-
     /// Small integers are bfloat16, and so are their sums of products 32-bit numbers: what is found is exact.
-    @Test(arguments: directCases) func direct(_ k: DirectCase) {
-      var noise = Noise(12)
-      func integers(_ count: Int) -> [Float] { (0..<count).map { _ in (noise.next() * 8).rounded(.down) } }
-      let taps = k.kernel * k.kernel, pixels = k.height * k.width, outPixels = k.rows * k.columns
-      let x = integers(k.samples * k.inputs * pixels), w = integers(k.outputs * k.inputs * taps)
-      let bias = integers(k.outputs), dy = integers(k.samples * k.outputs * outPixels), residual = integers(dy.count)
-      var y = residual, plainY = [Float](repeating: 0, count: dy.count)
-      var dx = [Float](repeating: 0, count: x.count), dw = [Float](repeating: 0, count: w.count)
-      for index in y.indices { y[index] += bias[index / outPixels % k.outputs] }
-      for n in 0..<k.samples {
-        for position in 0..<outPixels {
-          for tap in 0..<taps {
-            let row = position / k.columns * k.stride + tap / k.kernel - k.before
-            let column = position % k.columns * k.stride + tap % k.kernel - k.before
-            guard row >= 0, row < k.height, column >= 0, column < k.width else { continue }
-            for o in 0..<k.outputs {
-              for i in 0..<k.inputs {
-                let at = (n * k.outputs + o) * outPixels + position
-                let (from, weight) = (
-                  ((n * k.inputs + i) * k.height + row) * k.width + column, (o * k.inputs + i) * taps + tap
-                )
-                plainY[at] += x[from] * w[weight]
-                y[at] += x[from] * w[weight]
-                dx[from] += dy[at] * w[weight]
-                dw[weight] += x[from] * dy[at]
-              }
-            }
-          }
-        }
-      }
-
-      func input(_ v: [Float]) -> [Float] { blocked(v, samples: k.samples, channels: k.inputs, pixels: pixels) }
-      func output(_ v: [Float]) -> [Float] { blocked(v, samples: k.samples, channels: k.outputs, pixels: outPixels) }
-      func weights(_ v: [Float]) -> [Float] { blockedWeights(v, outputs: k.outputs, inputs: k.inputs, taps: taps) }
-
-      var conv = ck_direct(
-        samples: k.samples, inputs: k.inputs, outputs: k.outputs, height: k.height, width: k.width,
-        out_height: k.rows, out_width: k.columns, kernel: k.kernel, stride: k.stride, padding: k.before)
+    @Test(arguments: DirectCase.table.filter(\.isBlocked)) func direct(_ k: DirectCase) {
+      let o = DirectOracle(k)
+      var conv = k.description
       withThreads(k.threads) {
         let packed = Guarded(bytes: ck_bf16_direct_weights(&conv))
-        ck_bf16_direct_pack(&conv, weights(w), packed.pointer)
+        ck_bf16_direct_pack(&conv, o.w, packed.pointer)
         let workspace = Guarded(bytes: ck_bf16_direct_forward_workspace(&conv))
-        let found = Guarded(output(residual))
-        ck_bf16_direct_forward(
-          &conv, input(x), packed.pointer, bias, found.pointer, found.pointer, workspace.pointer)
-        #expect(found.values == output(y))
-        let unfused = Guarded(empty: found.count)
-        ck_bf16_direct_forward(&conv, input(x), packed.pointer, nil, nil, unfused.pointer, workspace.pointer)
-        #expect(unfused.values == output(plainY))
-        if k.inputs > 16 {
-          let parts = split(input(x), samples: k.samples, at: 16 * pixels).map { Guarded($0) }
-          let again = Guarded(empty: found.count)
-          ck_bf16_direct_forward_of_parts(
-            &conv, ck_parts(x: parts[0].pointer, rest: parts[1].pointer, first: 16), packed.pointer, nil, nil,
-            again.pointer, workspace.pointer)
-          #expect(again.values == unfused.values)
-          for buffer in parts + [again] { #expect(buffer.isIntact) }
-        }
+        o.expectForward { ck_bf16_direct_forward(&conv, $0, packed.pointer, $1, $2, $3, workspace.pointer) }
 
         let turned = Guarded(bytes: ck_bf16_direct_weights(&conv))
         let dataWorkspace = Guarded(bytes: ck_bf16_direct_backward_data_workspace(&conv))
-        let foundDx = Guarded(empty: x.count)
-        if k.stride == 1 {
-          ck_bf16_direct_pack_backward(&conv, weights(w), turned.pointer)
-          ck_bf16_direct_backward_data(
-            &conv, output(dy), turned.pointer, nil, foundDx.pointer, dataWorkspace.pointer)
-          #expect(foundDx.values == input(dx))
-        }
+        ck_bf16_direct_pack_backward(&conv, o.w, turned.pointer)
+        let dx = Guarded(o.inputResidual)
+        ck_bf16_direct_backward_data(&conv, o.dy, turned.pointer, dx.pointer, dx.pointer, dataWorkspace.pointer)
+        #expect(dx.values == o.dx)
 
         let weightsWorkspace = Guarded(bytes: ck_bf16_direct_backward_weights_workspace(&conv))
-        let foundDw = Guarded(empty: w.count)
-        ck_bf16_direct_backward_weights(&conv, input(x), output(dy), foundDw.pointer, weightsWorkspace.pointer)
-        #expect(foundDw.values == weights(dw))
+        let dw = Guarded(empty: o.w.count)
+        ck_bf16_direct_backward_weights(&conv, o.x, o.dy, dw.pointer, weightsWorkspace.pointer)
+        #expect(dw.values == o.dw)
 
-        for buffer in [packed, turned, workspace, dataWorkspace, weightsWorkspace, found, unfused, foundDx, foundDw] {
-          #expect(buffer.isIntact)
-        }
+        for buffer in [packed, turned, workspace, dataWorkspace, weightsWorkspace, dx, dw] { #expect(buffer.isIntact) }
       }
     }
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a released program is made of: sbom.spdx.json (SPDX 2.3) and third-party-notices.gz.
 
-  bill.py ONEDNN FOLDER VERSION COMMIT
+  bill.py FOLDER VERSION COMMIT
 """
 
 import datetime
@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-onednn, folder, version, commit = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4]
+folder, version, commit = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 root = Path(__file__).resolve().parent.parent.parent
 swift = Path(subprocess.run(["which", "swift"], capture_output=True, text=True, check=True).stdout.strip()).resolve().parent.parent
 argument_parser = next(
@@ -42,14 +42,12 @@ def debian(name, licence):
 
 swift_version = re.search(
     r"Swift version (\S+)", subprocess.run(["swift", "--version"], capture_output=True, text=True).stdout).group(1)
-onednn_version = (onednn / "version").read_text().strip()
 parts = [
     package("swift-runtime", swift_version, "Apache-2.0 WITH Swift-exception", f"pkg:github/swiftlang/swift@swift-{swift_version}-RELEASE",
             (swift / "share/swift/LICENSE.txt").read_text()),
     package("swift-argument-parser", argument_parser["state"]["version"], "Apache-2.0 WITH Swift-exception",
             f"pkg:github/apple/swift-argument-parser@{argument_parser['state']['version']}",
             (root / ".build/static/checkouts/swift-argument-parser/LICENSE.txt").read_text()),
-    package("onednn", onednn_version, "Apache-2.0", f"pkg:deb/debian/onednn@{onednn_version}", (onednn / "LICENSE").read_text()),
     *(debian(name, licence) for name, licence in DEBIAN.items()),
 ]
 

@@ -1,4 +1,4 @@
-/// C kernels: what oneDNN lacks or does badly, with SIMD chosen at run time.
+/// C kernels, with SIMD chosen at run time.
 ///
 /// Conventions, for every kernel of this module:
 /// - Tensors are dense FP32. *Plain* is [N][C][H·W]; *blocked* is nChw16c, [N][⌈C/16⌉][H·W][16], whose padded lanes 
@@ -11,13 +11,17 @@
 /// - Call from one host thread at a time (libgomp keeps one pool a host thread).
 #pragma once
 
+#include "ck_instructions.h"
 #include "ck_parallel.h"
 #include "ck_layout.h"
+#include "ck_memory.h"
 #include "ck_rounding.h"
 #include "ck_elementwise.h"
 #include "ck_norm.h"
 #include "ck_winograd.h"
+#include "ck_direct.h"
 #include "ck_linear.h"
+#include "ck_matmul.h"
 #include "ck_thin.h"
 #include "ck_attention.h"
 #include "ck_bf16.h"

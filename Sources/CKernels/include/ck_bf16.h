@@ -1,6 +1,7 @@
 /// Convolutions whose products round their operands to bfloat16 and add in FP32, for AVX512-BF16.
 #pragma once
 #include <stddef.h>
+#include "ck_direct.h"
 #include "ck_layout.h"
 #include "ck_winograd.h"
 
@@ -26,29 +27,19 @@ void ck_bf16_winograd_backward_data(
 void ck_bf16_winograd_backward_weights(
   const ck_winograd *conv, const float *x, const float *dy, float *dw, void *workspace);
 
-/// Convolutions with square kernels on blocked tensors, as matrix products.
-typedef struct {
-  long samples, inputs, outputs;  ///< inputs % 16 = outputs % 16 = 0
-  long height, width, out_height, out_width;
-  long kernel, stride, padding;  ///< rows above and columns to the left, less than `kernel`; below and to the right what the sizes leave
-} ck_direct;
-
+/// As their namesakes in ck_direct.h, of tensors and weights that are blocked, with products in bfloat16.
+///
 /// Bytes of packed weights, and of workspace.
 size_t ck_bf16_direct_weights(const ck_direct *conv);
 size_t ck_bf16_direct_forward_workspace(const ck_direct *conv);
 size_t ck_bf16_direct_backward_data_workspace(const ck_direct *conv);
 size_t ck_bf16_direct_backward_weights_workspace(const ck_direct *conv);
 
-/// Packs w (OIhw16i16o) for `ck_bf16_direct_forward`, as `ck_round_pairs` does, and for `ck_bf16_direct_backward_data`.
+/// For `ck_bf16_direct_forward`, as `ck_round_pairs` does, and for `ck_bf16_direct_backward_data`.
 void ck_bf16_direct_pack(const ck_direct *conv, const float *w, void *packed);
 void ck_bf16_direct_pack_backward(const ck_direct *conv, const float *w, void *packed);
 
-/// y = conv(x, w) + bias + residual, as `ck_winograd_forward`; x also in two parts; dx = convᵀ(dy, w) + residual, stride 1 alone;
-/// dw = Σ x·dy.
 void ck_bf16_direct_forward(
-  const ck_direct *conv, const float *x, const void *packed, const float *bias, const float *residual, float *y,
-  void *workspace);
-void ck_bf16_direct_forward_of_parts(
   const ck_direct *conv, ck_parts x, const void *packed, const float *bias, const float *residual, float *y,
   void *workspace);
 void ck_bf16_direct_backward_data(

@@ -1,10 +1,10 @@
-/// One pool of threads: libgomp's, which oneDNN shares, or our own where there is no libgomp.
+/// One pool of threads: libgomp's, or our own where there is no libgomp.
 #pragma once
 
 /// Whether this thread uses our own threads where libgomp's could be used: for tests. Not to be called inside `ck_parallel`.
 void ck_use_own_team(int own);
 
-/// Sets how many threads the kernels, and oneDNN, use when called from this thread; below 1 means 1. Not to be called inside `ck_parallel`.
+/// Sets how many threads the kernels use when called from this thread; below 1 means 1. Not to be called inside `ck_parallel`.
 void ck_set_threads(int threads);
 
 /// The number of threads that the next `ck_parallel` gives its body.

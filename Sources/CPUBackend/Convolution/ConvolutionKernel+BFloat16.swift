@@ -2,10 +2,9 @@ import CKernels
 import TensorGraph
 
 extension ConvolutionKernel {
-  /// Operands rounded to bfloat16 on AVX512-BF16: blocked channels, square kernels. Winograd for 3×3 of stride 1, but for images of one
-  /// tile; the gradient of the input of a strided convolution is nil.
+  /// Operands rounded to bfloat16 on AVX512-BF16: blocked channels. Winograd for 3×3 of stride 1, but for images of one tile.
   static func bfloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel? {
-    guard ck_bf16_available() != 0, problem.isBlocked, problem.kernel[2] == problem.kernel[3] else { return nil }
+    guard ck_bf16_available() != 0, problem.isBlocked else { return nil }
     if let conv = problem.winogradDescription, !problem.isOneTile { return winogradBFloat16(problem, conv) }
     return directBFloat16(problem)
   }
@@ -29,21 +28,14 @@ extension ConvolutionKernel {
         scratch: ck_bf16_winograd_backward_weights_workspace(&conv), run: ck_bf16_winograd_backward_weights))
   }
 
-  private static func directBFloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel? {
-    let (size, stride, padding) = (problem.kernel[2], problem.convolution.stride, problem.convolution.padding)
-    guard padding.top == padding.left, padding.top < size, problem.direction != .inputGradient || stride == 1 else {
-      return nil
-    }
-    var conv = ck_direct(
-      samples: problem.input[0], inputs: problem.kernel[1], outputs: problem.kernel[0], height: problem.input[2],
-      width: problem.input[3], out_height: problem.output[2], out_width: problem.output[3], kernel: size,
-      stride: stride, padding: padding.top)
+  private static func directBFloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel {
+    var conv = problem.directDescription
     let readsRounded = problem.weights == .rounded && problem.direction == .forward
     return rounding(
       problem, "direct bfloat16", conv, readsRounded: readsRounded,
       forward: .init(
         weights: readsRounded ? 0 : ck_bf16_direct_weights(&conv), scratch: ck_bf16_direct_forward_workspace(&conv),
-        pack: ck_bf16_direct_pack, readsParts: true, run: ck_bf16_direct_forward_of_parts),
+        pack: ck_bf16_direct_pack, readsParts: true, run: ck_bf16_direct_forward),
       inputGradient: .init(
         weights: ck_bf16_direct_weights(&conv), scratch: ck_bf16_direct_backward_data_workspace(&conv),
         pack: ck_bf16_direct_pack_backward, run: { ck_bf16_direct_backward_data($0, $1.x, $2, $4, $5, $6) }),
@@ -82,15 +74,12 @@ extension ConvolutionKernel {
     inputGradient: Product<Description>, weightGradient: WeightGradient<Description>
   ) -> ConvolutionKernel {
     guard problem.direction != .weightGradient else {
-      let output = problem.output
       return ConvolutionKernel(
         algorithm: .bfloat16, name: name, scratchByteCount: weightGradient.scratch,
         run: { o, scratch in
           let dy = o.weights.assumingMemoryBound(to: Float.self)
           withUnsafePointer(to: conv) { weightGradient.run($0, o.source, dy, o.target, scratch) }
-          if let db = o.biasGradient {
-            ck_channel_sums(dy, db, output[0], output[1], output[2] * output[3], 1)
-          }
+          problem.sumBias(o)
         })
     }
     let product = problem.direction == .forward ? forward : inputGradient
@@ -99,8 +88,7 @@ extension ConvolutionKernel {
       readsParts: product.readsParts, readsRounded: readsRounded,
       pack: { w, packed, _ in withUnsafePointer(to: conv) { product.pack($0, w, packed) } },
       run: { o, scratch in
-        let x = ck_parts(x: o.source, rest: o.rest?.x, first: o.rest?.after ?? 0)
-        withUnsafePointer(to: conv) { product.run($0, x, o.weights, o.bias, o.addend, o.target, scratch) }
+        withUnsafePointer(to: conv) { product.run($0, o.parts, o.weights, o.bias, o.addend, o.target, scratch) }
       })
   }
 }

@@ -3,14 +3,15 @@ import TensorGraph
 
 extension ConvolutionKernel {
   /// A network's last layer: 3×3, stride 1, padding 1, from blocked channels to at most three.
-  static func thin(_ problem: ConvolutionProblem) throws(ExecutionError) -> ConvolutionKernel? {
+  static func thin(_ problem: ConvolutionProblem) -> ConvolutionKernel? {
     guard problem.inputLayout == .blocked, problem.kernel[0] <= CK_THIN_OUTPUTS, problem.isUnitThreeByThree else {
       return nil
     }
     return switch problem.direction {
     case .forward: thinForward(problem)
-    case .inputGradient: try thinInputGradient(problem)
-    case .weightGradient: try thinWeightGradient(problem)
+    // A first layer's, whose channels are few.
+    case .inputGradient: nil
+    case .weightGradient: thinWeightGradient(problem)
     }
   }
 
@@ -34,48 +35,28 @@ extension ConvolutionKernel {
       })
   }
 
-  /// dx is the convolution of dy, whose channels are few, with the weights turned: a first layer's, which libraries have.
-  private static func thinInputGradient(_ problem: ConvolutionProblem) throws(ExecutionError) -> ConvolutionKernel? {
-    guard let first = try dnnl(problem.exchanged(.forward)) else { return nil }
-    let byteCount = problem.turnedByteCount
-    var kernel = first
-    kernel.algorithm = .thin
-    kernel.packedByteCount = first.packedByteCount > 0 ? first.packedByteCount : byteCount
-    kernel.scratchByteCount = byteCount + first.scratchByteCount
-    kernel.pack = { w, packed, scratch in
-      let turned = first.packedByteCount > 0 ? scratch : packed
-      problem.turn(w, to: turned.assumingMemoryBound(to: Float.self))
-      if first.packedByteCount > 0 {
-        try first.pack(turned.assumingMemoryBound(to: Float.self), packed, scratch + byteCount)
-      }
-    }
-    return kernel
-  }
-
   /// dw is a first layer's with x and dy exchanged, turned.
-  private static func thinWeightGradient(_ problem: ConvolutionProblem) throws(ExecutionError) -> ConvolutionKernel? {
-    let exchanged = problem.exchanged(.weightGradient)
-    guard let first = try dnnl(exchanged) else { return nil }
-    let (byteCount, output) = (problem.turnedByteCount, problem.output)
+  private static func thinWeightGradient(_ problem: ConvolutionProblem) -> ConvolutionKernel {
+    let exchanged = problem.exchanged
+    let (first, byteCount) = (direct(exchanged), problem.turnedByteCount)
     return ConvolutionKernel(
       algorithm: .thin, name: first.name, scratchByteCount: byteCount + first.scratchByteCount,
       run: { o, scratch in
         let (turned, dy) = (
           scratch.assumingMemoryBound(to: Float.self), o.weights.assumingMemoryBound(to: Float.self)
         )
-        try first.run(.init(source: dy, weights: o.source, target: turned), scratch + byteCount)
+        first.run(.init(source: dy, weights: o.source, target: turned), scratch + byteCount)
         exchanged.turn(turned, to: o.target)
-        if let db = o.biasGradient { ck_channel_sums(dy, db, output[0], output[1], output[2] * output[3], 0) }
+        problem.sumBias(o)
       })
   }
 }
 
 extension ConvolutionProblem {
   /// That of dy as the input and x as the output.
-  fileprivate func exchanged(_ direction: Direction) -> ConvolutionProblem {
+  fileprivate var exchanged: ConvolutionProblem {
     ConvolutionProblem(
-      direction, input: output, kernel: [kernel[1], kernel[0], kernel[2], kernel[3]], output: input, convolution,
-      weights: weights)
+      direction, input: output, kernel: [kernel[1], kernel[0], kernel[2], kernel[3]], output: input, convolution)
   }
 
   fileprivate var turnedByteCount: Int {

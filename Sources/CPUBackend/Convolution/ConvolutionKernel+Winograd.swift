@@ -34,7 +34,6 @@ extension ConvolutionKernel {
           }
         })
     case .weightGradient:
-      let output = problem.output
       return ConvolutionKernel(
         algorithm: .winograd, name: "winograd",
         scratchByteCount: ck_winograd_backward_weights_workspace(&description) * float,
@@ -42,9 +41,7 @@ extension ConvolutionKernel {
           withUnsafePointer(to: conv) {
             ck_winograd_backward_weights($0, o.source, floats(o.weights), o.target, floats(scratch))
           }
-          if let db = o.biasGradient {
-            ck_channel_sums(floats(o.weights), db, output[0], output[1], output[2] * output[3], 1)
-          }
+          problem.sumBias(o)
         })
     }
   }

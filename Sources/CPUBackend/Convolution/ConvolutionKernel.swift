@@ -47,24 +47,24 @@ struct ConvolutionKernel {
   var addsInPlace = true
   var pack:
     (_ weights: UnsafeMutablePointer<Float>, _ packed: UnsafeMutableRawPointer, _ scratch: UnsafeMutableRawPointer)
-      throws -> Void =
+      -> Void =
       { _, _, _ in }
-  var run: (Operands, _ scratch: UnsafeMutableRawPointer) throws -> Void
+  var run: (Operands, _ scratch: UnsafeMutableRawPointer) -> Void
 }
 
 extension ConvolutionKernel {
-  /// The kernel that does `problem` by `algorithm`; nil where the algorithm, the library or the processor cannot.
+  /// The kernel that does `problem` by `algorithm`; nil where the algorithm or the processor cannot.
   ///
   /// - Parameter rounds: whether AMX rounds operands to bfloat16 instead of splitting them.
-  static func make(_ problem: ConvolutionProblem, _ algorithm: ConvolutionAlgorithm, rounds: Bool = false)
-    throws(ExecutionError) -> ConvolutionKernel?
-  {
+  static func make(
+    _ problem: ConvolutionProblem, _ algorithm: ConvolutionAlgorithm, rounds: Bool = false
+  ) -> ConvolutionKernel? {
     switch algorithm {
     case .amx: amx(problem, rounds: rounds)
     case .bfloat16: bfloat16(problem)
     case .winograd: winograd(problem)
-    case .thin: try thin(problem)
-    case .direct: try dnnl(problem)
+    case .thin: thin(problem)
+    case .direct: direct(problem)
     }
   }
 }

@@ -9,19 +9,18 @@ final class ConvolutionKernels {
 
   init(_ options: CPUBackend.Options) { self.options = options }
 
-  func kernel(for problem: ConvolutionProblem) throws(ExecutionError) -> ConvolutionKernel {
+  func kernel(for problem: ConvolutionProblem) -> ConvolutionKernel {
     if let kernel = made[problem] { return kernel }
-    let kernel = try make(problem)
+    let kernel = make(problem)
     made[problem] = kernel
     return kernel
   }
 
-  private func make(_ problem: ConvolutionProblem) throws(ExecutionError) -> ConvolutionKernel {
-    // Every shape has a direct algorithm, allowed or not.
-    for algorithm in ConvolutionAlgorithm.allCases where options.allows(algorithm) || algorithm == .direct {
-      if let kernel = try ConvolutionKernel.make(problem, algorithm, rounds: options.rounds) { return kernel }
+  private func make(_ problem: ConvolutionProblem) -> ConvolutionKernel {
+    for algorithm in ConvolutionAlgorithm.allCases where options.allows(algorithm) {
+      if let kernel = ConvolutionKernel.make(problem, algorithm, rounds: options.rounds) { return kernel }
     }
-    throw .library(
-      operation: "convolution \(problem.label)", message: "no algorithm for this shape; oneDNN \(DNNLEngine.version)")
+    // Every shape has a direct algorithm, allowed or not.
+    return .direct(problem)
   }
 }

@@ -2,7 +2,7 @@ import TensorGraph
 
 /// One convolution to be done: its sizes and its direction. What an algorithm is chosen for.
 struct ConvolutionProblem: Hashable {
-  enum Direction: String {
+  enum Direction {
     /// y = w ∗ x + b
     case forward
     /// dx = wᵀ ∗ dy
@@ -69,7 +69,7 @@ struct ConvolutionProblem: Hashable {
 }
 
 /// The ways to do a convolution, in the order of preference.
-public enum ConvolutionAlgorithm: String, CaseIterable, Sendable {
+public enum ConvolutionAlgorithm: CaseIterable, Sendable {
   /// Split bf16 on AMX tiles, errors near 4e-6; plain bf16 where that precision is asked for, errors near 2e-3.
   case amx
   /// Operands rounded to bfloat16 on AVX512-BF16, Winograd for 3×3 kernels and a matrix product for others; errors near 1e-2 and 2e-3. Only
@@ -77,8 +77,9 @@ public enum ConvolutionAlgorithm: String, CaseIterable, Sendable {
   case bfloat16
   /// Our Winograd F(4×4, 3×3) in FP32; errors near 1e-6.
   case winograd
-  /// 3×3 kernels with at most three outputs: our product, and for the gradients convolutions that exchange inputs and outputs; errors near 1e-7.
+  /// 3×3 kernels with at most three outputs: one product for all taps, and for the weights' gradient that of a convolution whose inputs and
+  /// outputs are exchanged; errors near 1e-7.
   case thin
-  /// oneDNN's direct algorithm: every shape.
+  /// By its definition, a matrix product over all positions: every shape; errors near 1e-7.
   case direct
 }

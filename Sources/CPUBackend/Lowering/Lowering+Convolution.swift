@@ -9,7 +9,8 @@ extension Lowering {
     let problem = forward(node, convolution)
     let bias = node.operands.count == 3 ? plain(node.operands[2]) : nil
     let add = addend.map { form($0, problem.outputLayout) }
-    if let parts = parts(of: x), !options.rounds {
+    let kernel = kernels.kernel(for: problem)
+    if let parts = parts(of: x), !kernel.readsParts {
       // w ∗ x = w₁ ∗ x₁ + w₂ ∗ x₂
       let (first, rest) = (0..<parts.after, parts.after..<shape(x)[1])
       let y = result(target, problem.outputLayout)
@@ -18,7 +19,7 @@ extension Lowering {
       try emitForward(problem.reading(rest), SourceOperand(x: parts.rest), weights: (w, rest), bias: nil, add: y, y)
       return
     }
-    let source = operand(x, problem.inputLayout, try kernels.kernel(for: problem))
+    let source = operand(x, problem.inputLayout, kernel)
     try emitForward(
       problem, source, weights: (w, nil), bias: bias, add: add, result(target, problem.outputLayout))
   }
@@ -28,7 +29,7 @@ extension Lowering {
     _ problem: ConvolutionProblem, _ source: SourceOperand, weights part: (w: Program.ValueID, inputs: Range<Int>?),
     bias: Buffer?, add: Buffer?, _ y: Buffer
   ) throws {
-    let kernel = try kernels.kernel(for: problem)
+    let kernel = kernels.kernel(for: problem)
     let weights = packedWeights(part.w, of: part.inputs, problem, kernel)
     emit(
       Step(
@@ -36,7 +37,7 @@ extension Lowering {
         writes: [y], scratch: kernel.scratchByteCount, flops: problem.flops,
         inPlace: kernel.addsInPlace ? add.map { (y, $0) } : nil
       ) { scratch in
-        try kernel.run(
+        kernel.run(
           .init(
             source: source.x.floats, rest: source.rest.map { ($0.x.floats, $0.after) }, weights: weights.raw,
             target: y.floats, bias: bias?.floats, addend: add?.floats, prologue: source.prologue), scratch)
@@ -50,7 +51,7 @@ extension Lowering {
     let problem = ConvolutionProblem(
       .inputGradient, input: shape(node.results[0]), kernel: shape(w), output: shape(dy), convolution,
       weights: kind(of: w))
-    let kernel = try kernels.kernel(for: problem)
+    let kernel = kernels.kernel(for: problem)
     let weights = packedWeights(w, problem, kernel)
     let source = form(dy, problem.outputLayout)
     let add = addend.map { form($0, problem.inputLayout) }
@@ -60,7 +61,7 @@ extension Lowering {
         label: "\(problem.label) \(kernel.name)", reads: [source, weights] + (add.map { [$0] } ?? []), writes: [dx],
         scratch: kernel.scratchByteCount, flops: problem.flops, inPlace: kernel.addsInPlace ? add.map { (dx, $0) } : nil
       ) { scratch in
-        try kernel.run(
+        kernel.run(
           .init(source: source.floats, weights: weights.raw, target: dx.floats, addend: add?.floats), scratch)
       })
   }
@@ -69,7 +70,7 @@ extension Lowering {
     let (x, dy) = (node.operands[0], node.operands[1])
     let problem = ConvolutionProblem(
       .weightGradient, input: shape(x), kernel: shape(node.results[0]), output: shape(dy), convolution)
-    let kernel = try kernels.kernel(for: problem)
+    let kernel = kernels.kernel(for: problem)
     let source = operand(x, problem.inputLayout, kernel)
     let upstream = form(dy, problem.outputLayout)
     let dw = result(node.results[0], problem.kernelLayout)
@@ -80,7 +81,7 @@ extension Lowering {
         writes: [dw] + (db.map { [$0] } ?? []),
         scratch: kernel.scratchByteCount, flops: problem.flops
       ) { scratch in
-        try kernel.run(
+        kernel.run(
           .init(
             source: source.x.floats, weights: upstream.raw, target: dw.floats, biasGradient: db?.floats,
             prologue: source.prologue), scratch)
@@ -109,21 +110,21 @@ extension Lowering {
 
   /// The kernel of a convolution, or of its weights' gradient, whose input alone `id` is; nil for any other node.
   func convolution(_ node: Program.Node, reading id: Program.ValueID) throws -> ConvolutionKernel? {
-    if let problem = forward(node, reading: id) { return try kernels.kernel(for: problem) }
+    if let problem = forward(node, reading: id) { return kernels.kernel(for: problem) }
     guard case .convolutionWeightGradient(let c, let kernel, _) = node.op else { return nil }
     let (x, dy) = (node.operands[0], node.operands[1])
     guard x == id, dy != id else { return nil }
-    return try kernels.kernel(
+    return kernels.kernel(
       for: ConvolutionProblem(.weightGradient, input: shape(x), kernel: kernel, output: shape(dy), c))
   }
 
-  /// Whether `node` can read its input x in two parts, the second after so many channels, all whole blocks: as kernels that round do, or as
+  /// Whether `node` can read its input x in two parts, the second after so many channels, all whole blocks: as direct kernels do, or as
   /// the sum of two convolutions, where no run changes the weights, whose parts are then made once.
   func readsParts(_ node: Program.Node, _ x: Program.ValueID, after: Int) throws -> Bool {
     guard let problem = forward(node, reading: x), problem.isBlocked, !options.allows(.amx) else { return false }
-    if options.rounds { return try kernels.kernel(for: problem).readsParts }
-    guard problem.weights == .constant else { return false }
-    return try kernels.kernel(for: problem.reading(after..<shape(x)[1])).addsInPlace
+    if kernels.kernel(for: problem).readsParts { return true }
+    guard problem.weights == .constant, !options.rounds else { return false }
+    return kernels.kernel(for: problem.reading(after..<shape(x)[1])).addsInPlace
   }
 
   /// The convolution that `node` is, if its input alone is x.
@@ -167,7 +168,7 @@ extension Lowering {
           scratch in
           let floats = isRounded ? scratch.assumingMemoryBound(to: Float.self) : master.floats
           if isRounded { ck_widen_pairs(master.words, floats, count / 32) }
-          try kernel.pack(floats, packed.raw, scratch + widened)
+          kernel.pack(floats, packed.raw, scratch + widened)
         })
       return packed
     }

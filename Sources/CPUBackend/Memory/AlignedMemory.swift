@@ -54,8 +54,7 @@ final class AlignedMemory {
     return max(0, min(limits.physicalByteCount - promisedByteCount, limits.addressByteCount - headroomByteCount))
   }
 
-  /// Room for what libraries allocate without asking whether they got it: oneDNN writes the code of a primitive to address 0 where
-  /// there was no memory for it.
+  /// Room for what libgomp allocates as it starts threads: it ends the process where it gets none.
   private static let headroomByteCount = 64 << 20
 
   /// Checks that there is that room, by taking it for a moment.
