@@ -11,25 +11,17 @@ typedef struct {
   long step, next_half;
 } right_side;
 
-/// As in ck_gemm.c.
-typedef struct {
-  float *c;
-  long row, half;
-  const float *bias, *residual;
-  int streams;
-} result_side;
-
-/// As `tile` of ck_gemm.c: C tile (rows × 16·columns) = or += A·B over k words.
+/// As `tile` of ck_gemm.c, over k words.
 CK_BF16_INLINE void tile(
   const int rows, const int columns, long k, const ck_pair_word *a, long a_row, long a_column, right_side right,
-  result_side result, int accumulate) {
+  result_side result) {
   __m512 sum[12][2];
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
 #pragma clang loop unroll(full)
     for (int j = 0; j < columns; j++)
       sum[i][j] = result.bias ? _mm512_loadu_ps(result.bias + 16 * j) : _mm512_setzero_ps();
-  if (accumulate)
+  if (result.continues)
 #pragma clang loop unroll(full)
     for (int i = 0; i < rows; i++)
 #pragma clang loop unroll(full)
@@ -68,10 +60,10 @@ CK_BF16_INLINE void tile(
 /// All m rows of one strip of `columns`·16 columns.
 CK_BF16_INLINE void strip(
   const int columns, long m, long k, const ck_pair_word *a, long a_row, long a_column, right_side right,
-  result_side result, int accumulate) {
+  result_side result) {
 #define TILE(rows)                                                              \
   do {                                                                          \
-    tile(rows, columns, k, a, a_row, a_column, right, result, accumulate);      \
+    tile(rows, columns, k, a, a_row, a_column, right, result);      \
     i += rows;                                                                  \
     a += rows * a_row;                                                          \
     result.c += rows * result.row;                                              \
@@ -88,12 +80,12 @@ CK_BF16_INLINE void strip(
 
 /// The strip of the `width` columns, 16 or 32, of one panel.
 CK_BF16_INLINE void panel_strip(
-  long width, long m, long k, const ck_pair_word *a, long a_row, long a_column, right_side right, result_side result,
-  int accumulate) {
+  long width, long m, long k, const ck_pair_word *a, long a_row, long a_column, right_side right,
+  result_side result) {
   if (width == CK_PANEL)
-    strip(2, m, k, a, a_row, a_column, right, result, accumulate);
+    strip(2, m, k, a, a_row, a_column, right, result);
   else
-    strip(1, m, k, a, a_row, a_column, right, result, accumulate);
+    strip(1, m, k, a, a_row, a_column, right, result);
 }
 
 /// Rows of B taken together: 32 columns of them, 16 KiB, stay in the first-level cache while the rows of A pass.
@@ -104,14 +96,13 @@ CK_BF16 void ck_bf16_gemm_fetching(
   int accumulate, const float *next, long step) {
   for (long l = 0; l < k; l += DEPTH) {
     long depth = min_long(DEPTH, k - l);
-    int add = accumulate || l > 0;
     for (long panel = 0; panel * CK_PANEL < n; panel++) {
       long width = panel_width(panel, n);
       const ck_pair_word *bp = b + panel_offset(panel, k) + l * width;
       right_side right = {bp, width, 16, (const float *)(bp + CK_AHEAD), width, 16};
       if (next) right.next = next + l * step, right.step = step;
-      result_side result = {c + panel * CK_PANEL, c_row, 16, NULL, NULL, 0};
-      panel_strip(width, m, depth, a + l * a_column, a_row, a_column, right, result, add);
+      result_side result = {c + panel * CK_PANEL, c_row, 16, NULL, NULL, accumulate || l > 0, 0};
+      panel_strip(width, m, depth, a + l * a_column, a_row, a_column, right, result);
     }
   }
 }
@@ -125,8 +116,8 @@ CK_BF16 void ck_bf16_gemm_of_blocks(const ck_blocks_gemm *g) {
       long depth = min_long(DEPTH, g->k - l), at = column / 16 * g->c_block;
       result_side result = {
         g->c + at, g->c_row, g->c_block, g->bias && l == 0 ? g->bias + column : NULL,
-        g->residual && l == 0 ? g->residual + at : NULL, g->streams && l + depth == g->k};
-      panel_strip(min_long(CK_PANEL, g->n - column), g->m, depth, a + l, g->a_row, 1, right, result, l > 0);
+        g->residual && l == 0 ? g->residual + at : NULL, l > 0, g->streams && l + depth == g->k};
+      panel_strip(min_long(CK_PANEL, g->n - column), g->m, depth, a + l, g->a_row, 1, right, result);
     }
 }
 

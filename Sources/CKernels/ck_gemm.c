@@ -19,14 +19,6 @@ typedef struct {
   long step, next_half;
 } right_side;
 
-/// C: rows `row` floats apart, of one or two lines `half` apart; and what sums start from: for each column, and what lies as C does.
-typedef struct {
-  float *c;
-  long row, half;
-  const float *bias, *residual;
-  int continues, streams;
-} result_side;
-
 /// C tile (rows × 16·columns) = or += A·B over k; `rows` ≤ 12 and `columns` ≤ 2 are constants where this is inlined, so
 /// that the accumulators live in registers: 12 × 2 of AVX-512's 32 leave room for two of B and the broadcast of A. With every row of B
 /// what comes next is fetched; and first C, where it is far.

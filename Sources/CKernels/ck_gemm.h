@@ -31,6 +31,14 @@ void ck_gemm_far(
   long m, long n, long k, const float *a, long a_row, long a_column, const float *b, float *c, long c_row,
   int accumulate);
 
+/// C: rows `row` floats apart, of one or two lines `half` apart; and what sums start from: C, or what each column has; and what lies as C does.
+typedef struct {
+  float *c;
+  long row, half;
+  const float *bias, *residual;
+  int continues, streams;
+} result_side;
+
 /// C (m × n) = A (m × k) · B (k × n) + bias + residual, blocks of 16 columns wherever they are; n % 16 = 0, k > 0. A and B are floats, or words of two numbers.
 typedef struct {
   long m, n, k;
