@@ -36,9 +36,9 @@ public final class CPUExecutable: Executable, @unchecked Sendable {
     let joined = try program.joiningProjections()
     // With AMX convolutions apply norms as they read, and nothing keeps those.
     let rewritten = options.allows(.amx) ? joined : try joined.recomputing()
-    let lowerings = try (0..<laneCount).map { _ in
+    let lowerings = (0..<laneCount).map { _ in
       let lowering = Lowering(rewritten, options: optionsOfLane, states: states.storages)
-      try lowering.lower()
+      lowering.lower()
       return lowering
     }
 

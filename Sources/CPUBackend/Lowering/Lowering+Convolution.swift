@@ -4,7 +4,7 @@ import TensorGraph
 extension Lowering {
   func lowerConvolution(
     _ node: Program.Node, _ convolution: Convolution, adding addend: Program.ValueID?, to target: Program.ValueID
-  ) throws {
+  ) {
     let (x, w) = (node.operands[0], node.operands[1])
     let problem = forward(node, convolution)
     let bias = node.operands.count == 3 ? plain(node.operands[2]) : nil
@@ -14,13 +14,13 @@ extension Lowering {
       // w ∗ x = w₁ ∗ x₁ + w₂ ∗ x₂
       let (first, rest) = (0..<parts.after, parts.after..<shape(x)[1])
       let y = result(target, problem.outputLayout)
-      try emitForward(
+      emitForward(
         problem.reading(first), SourceOperand(x: parts.x), weights: (w, first), bias: bias, add: add, y)
-      try emitForward(problem.reading(rest), SourceOperand(x: parts.rest), weights: (w, rest), bias: nil, add: y, y)
+      emitForward(problem.reading(rest), SourceOperand(x: parts.rest), weights: (w, rest), bias: nil, add: y, y)
       return
     }
     let source = operand(x, problem.inputLayout, kernel)
-    try emitForward(
+    emitForward(
       problem, source, weights: (w, nil), bias: bias, add: add, result(target, problem.outputLayout))
   }
 
@@ -28,7 +28,7 @@ extension Lowering {
   private func emitForward(
     _ problem: ConvolutionProblem, _ source: SourceOperand, weights part: (w: Program.ValueID, inputs: Range<Int>?),
     bias: Buffer?, add: Buffer?, _ y: Buffer
-  ) throws {
+  ) {
     let kernel = kernels.kernel(for: problem)
     let weights = packedWeights(part.w, of: part.inputs, problem, kernel)
     emit(
@@ -46,7 +46,7 @@ extension Lowering {
 
   func lowerConvolutionInputGradient(
     _ node: Program.Node, _ convolution: Convolution, adding addend: Program.ValueID?, to target: Program.ValueID
-  ) throws {
+  ) {
     let (dy, w) = (node.operands[0], node.operands[1])
     let problem = ConvolutionProblem(
       .inputGradient, input: shape(node.results[0]), kernel: shape(w), output: shape(dy), convolution,
@@ -66,7 +66,7 @@ extension Lowering {
       })
   }
 
-  func lowerConvolutionWeightGradient(_ node: Program.Node, _ convolution: Convolution) throws {
+  func lowerConvolutionWeightGradient(_ node: Program.Node, _ convolution: Convolution) {
     let (x, dy) = (node.operands[0], node.operands[1])
     let problem = ConvolutionProblem(
       .weightGradient, input: shape(x), kernel: shape(node.results[0]), output: shape(dy), convolution)
@@ -109,7 +109,7 @@ extension Lowering {
   }
 
   /// The kernel of a convolution, or of its weights' gradient, whose input alone `id` is; nil for any other node.
-  func convolution(_ node: Program.Node, reading id: Program.ValueID) throws -> ConvolutionKernel? {
+  func convolution(_ node: Program.Node, reading id: Program.ValueID) -> ConvolutionKernel? {
     if let problem = forward(node, reading: id) { return kernels.kernel(for: problem) }
     guard case .convolutionWeightGradient(let c, let kernel, _) = node.op else { return nil }
     let (x, dy) = (node.operands[0], node.operands[1])
@@ -120,7 +120,7 @@ extension Lowering {
 
   /// Whether `node` can read its input x in two parts, the second after so many channels, all whole blocks: as direct kernels do, or as
   /// the sum of two convolutions, where no run changes the weights, whose parts are then made once.
-  func readsParts(_ node: Program.Node, _ x: Program.ValueID, after: Int) throws -> Bool {
+  func readsParts(_ node: Program.Node, _ x: Program.ValueID, after: Int) -> Bool {
     guard let problem = forward(node, reading: x), problem.isBlocked, !options.allows(.amx) else { return false }
     if kernels.kernel(for: problem).readsParts { return true }
     guard problem.weights == .constant, !options.rounds else { return false }

@@ -19,11 +19,11 @@ extension Lowering {
       format: layout.format)
   }
 
-  func lowerGroupNorm(_ node: Program.Node, _ norm: GroupNorm) throws {
-    if try canDefer(node) { return lowerDeferredNorm(node, norm) }
+  func lowerGroupNorm(_ node: Program.Node, _ norm: GroupNorm) {
+    if canDefer(node) { return lowerDeferredNorm(node, norm) }
     let parts = parts(of: node.operands[0])
     let layout = parts == nil ? nativeLayout(node.operands[0]) : .blocked
-    let rough = try !lifetimes.isKept[node.results[0]] && areReaders(of: node.results[0]) { $0.algorithm == .bfloat16 }
+    let rough = !lifetimes.isKept[node.results[0]] && areReaders(of: node.results[0]) { $0.algorithm == .bfloat16 }
     var description = kernel(norm, shape(node.operands[0]), layout, rough: rough)
     let x = parts?.x ?? form(node.operands[0], layout)
     let (gamma, beta) = (plain(node.operands[1]), plain(node.operands[2]))
@@ -50,17 +50,17 @@ extension Lowering {
 
   /// Whether all that reads the norm's result are convolutions that can normalise their input on the way: then the result is
   /// never written to memory, forward or backward.
-  private func canDefer(_ node: Program.Node) throws -> Bool {
+  private func canDefer(_ node: Program.Node) -> Bool {
     let y = node.results[0]
     guard parts(of: node.operands[0]) == nil, nativeLayout(node.operands[0]) == .blocked, shape(y).rank == 4,
       !lifetimes.isKept[y]
     else { return false }
-    return try areReaders(of: y, \.takesPrologue)
+    return areReaders(of: y, \.takesPrologue)
   }
 
   /// Whether all that reads a value are convolutions of this kind, which read it as their input alone.
-  private func areReaders(of id: Program.ValueID, _ areSuch: (ConvolutionKernel) -> Bool) throws -> Bool {
-    try lifetimes.readers[id].allSatisfy { try convolution(program.nodes[$0], reading: id).map(areSuch) ?? false }
+  private func areReaders(of id: Program.ValueID, _ areSuch: (ConvolutionKernel) -> Bool) -> Bool {
+    lifetimes.readers[id].allSatisfy { convolution(program.nodes[$0], reading: id).map(areSuch) ?? false }
   }
 
   private func lowerDeferredNorm(_ node: Program.Node, _ norm: GroupNorm) {

@@ -43,9 +43,9 @@ extension Lowering {
     axis == 0 || (axis == 1 && cuts.allSatisfy { $0 % Layout.block == 0 })
   }
 
-  func lowerConcat(_ node: Program.Node, _ axis: Int) throws {
+  func lowerConcat(_ node: Program.Node, _ axis: Int) {
     let y = node.results[0]
-    if axis == 1, try canStayInParts(node) {
+    if axis == 1, canStayInParts(node) {
       let parts = node.operands.map { form($0, .blocked) }
       return leaveInParts(y, x: parts[0], rest: parts[1], after: shape(node.operands[0])[1])
     }
@@ -70,15 +70,15 @@ extension Lowering {
   }
 
   /// Whether all that reads the channels of the two operands together can read them where they are.
-  private func canStayInParts(_ node: Program.Node) throws -> Bool {
+  private func canStayInParts(_ node: Program.Node) -> Bool {
     let (y, first) = (node.results[0], shape(node.operands[0])[1])
     guard node.operands.count == 2, !lifetimes.isKept[y], !isFrozen(y),
       node.operands.allSatisfy({ canBlock(shape($0)) && nativeLayout($0) == .blocked })
     else { return false }
-    return try lifetimes.readers[y].allSatisfy { reader in
+    return lifetimes.readers[y].allSatisfy { reader in
       let node = program.nodes[reader]
       if case .groupNorm = node.op { return node.operands[0] == y && !node.operands.dropFirst().contains(y) }
-      return try readsParts(node, y, after: first)
+      return readsParts(node, y, after: first)
     }
   }
 

@@ -63,9 +63,9 @@ final class Lowering {
     }
   }
 
-  func lower() throws {
+  func lower() {
     for index in program.nodes.indices where fusion.host(of: index) == nil {
-      try computing(from: program.nodes[index].results[0]) { try lower(at: index) }
+      computing(from: program.nodes[index].results[0]) { lower(at: index) }
     }
     // First what the run gives back, which may be a state's old value.
     for output in program.outputs { lowerOutput(output) }
@@ -78,14 +78,14 @@ final class Lowering {
   }
 
   /// The operator at `index`, with what is fused into it.
-  private func lower(at index: Int) throws {
+  private func lower(at index: Int) {
     if let guest = fusion.guest(of: index) {
       let node = program.nodes[guest.node]
       let addend = guest.addend
       switch node.op {
-      case .convolution(let c): try lowerConvolution(node, c, adding: addend, to: program.nodes[index].results[0])
+      case .convolution(let c): lowerConvolution(node, c, adding: addend, to: program.nodes[index].results[0])
       case .convolutionInputGradient(let c, _):
-        try lowerConvolutionInputGradient(node, c, adding: addend, to: program.nodes[index].results[0])
+        lowerConvolutionInputGradient(node, c, adding: addend, to: program.nodes[index].results[0])
       case .groupNormGradient(let norm):
         lowerGroupNormGradient(node, norm, adding: addend, to: program.nodes[index].results[0])
       default: preconditionFailure("\(node.op.name) does not fuse with an addition")
@@ -105,18 +105,18 @@ final class Lowering {
     // One process is one device here.
     case .detach, .allReduceMean: lowerDetach(node)
     case .matmul(let transposeA, let transposeB): lowerMatmul(node, transposeA, transposeB)
-    case .convolution(let c): try lowerConvolution(node, c, adding: nil, to: node.results[0])
+    case .convolution(let c): lowerConvolution(node, c, adding: nil, to: node.results[0])
     case .convolutionInputGradient(let c, _):
-      try lowerConvolutionInputGradient(node, c, adding: nil, to: node.results[0])
-    case .convolutionWeightGradient(let c, _, _): try lowerConvolutionWeightGradient(node, c)
-    case .groupNorm(let norm): try lowerGroupNorm(node, norm)
+      lowerConvolutionInputGradient(node, c, adding: nil, to: node.results[0])
+    case .convolutionWeightGradient(let c, _, _): lowerConvolutionWeightGradient(node, c)
+    case .groupNorm(let norm): lowerGroupNorm(node, norm)
     case .groupNormGradient(let norm): lowerGroupNormGradient(node, norm, adding: nil, to: node.results[0])
     case .softmax: lowerSoftmax(node)
     case .attention(let attention): lowerAttention(node, attention)
     case .attentionGradient(let attention): lowerAttentionGradient(node, attention)
     case .reshape: lowerReshape(node)
     case .transpose(let permutation): lowerTranspose(node, permutation)
-    case .concat(let axis): try lowerConcat(node, axis)
+    case .concat(let axis): lowerConcat(node, axis)
     case .slice(let axis, let from, let to): lowerSlice(node, axis, from, to)
     case .pad(let axis, let before, _): lowerPad(node, axis, before)
     case .broadcast: lowerBroadcast(node)
@@ -207,11 +207,11 @@ final class Lowering {
   func isFrozen(_ id: Program.ValueID) -> Bool { frozen[id] != nil }
 
   /// Lowers what depends on `id` alone: once for all runs, where that is frozen.
-  func computing<Result>(from id: Program.ValueID, _ body: () throws -> Result) rethrows -> Result {
+  func computing<Result>(from id: Program.ValueID, _ body: () -> Result) -> Result {
     let outer = deriving
     deriving = frozen[id]
     defer { deriving = outer }
-    return try body()
+    return body()
   }
 
   /// Whether a tensor of this shape can be blocked.

@@ -18,8 +18,6 @@ public enum ExecutionError: Error, Equatable, CustomStringConvertible {
   case allocationRefused(byteCount: Int)
   /// The system starts no more threads.
   case threadsRefused(count: Int)
-  /// A library refused an operation: its name, and what it said.
-  case library(operation: String, message: String)
 
   public var description: String {
     let mebibytes = { (bytes: Int) in "\((bytes + (1 << 20) - 1) >> 20) MiB" }
@@ -48,7 +46,6 @@ public enum ExecutionError: Error, Equatable, CustomStringConvertible {
         "the system refuses another \(mebibytes(byteCount)) of memory; raise the process's limit (ulimit -v), or take a smaller batch"
     case .threadsRefused(let count):
       return "the system refuses \(count) threads; take fewer, or raise the process's limits (ulimit -u, ulimit -v)"
-    case .library(let operation, let message): return "\(operation): \(message)"
     }
   }
 }
