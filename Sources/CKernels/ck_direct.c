@@ -3,11 +3,14 @@
 
 // MARK: operands
 
-/// Of a blocked source.
-CK_INLINE void copy_blocks(span inside, long count, const float *from, long step, float *x, long row) {
+/// Of a blocked source. So many floats on is what the next run reads, where none has yet, or 0.
+CK_INLINE void copy_blocks(span inside, long count, const float *from, long step, long ahead, float *x, long row) {
   v16 zero = {0};
   for (long i = 0; i < inside.first; i++) store16(x + i * row, zero);
-  for (long i = inside.first; i < inside.last; i++) store16(x + i * row, load16(from + i * step));
+  for (long i = inside.first; i < inside.last; i++) {
+    store16(x + i * row, load16(from + i * step));
+    if (ahead) __builtin_prefetch(from + i * step + ahead);
+  }
   for (long i = inside.last; i < count; i++) store16(x + i * row, zero);
 }
 
@@ -32,9 +35,11 @@ CK_CLONES static void read_floats(
       span in = inside(l, r, a, b);
       const float *pixels = from + tap_offset(l, channels, r.at, a, b) + of.first * plane;
       float *at = to + tap * lanes * column;
+      int is_new = a >= l->tap_rows - l->step && b >= l->tap_columns - l->step;
+      long ahead = is_new ? l->step * l->width * 16 : 0;
       for (long channel = of.first; channel < of.last; channel += lanes) {
         if (lanes == 16)
-          copy_blocks(in, r.count, pixels, l->step * 16, at, row);
+          copy_blocks(in, r.count, pixels, l->step * 16, ahead, at, row);
         else
           copy_floats(in, r.count, pixels, l->step, at, row);
         pixels += lanes * plane, at += lanes * taps * column;

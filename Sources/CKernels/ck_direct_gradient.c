@@ -65,35 +65,48 @@ CK_CLONES static void read_dy(const gradient_job *job, span those, float *packed
   }
 }
 
-/// Sets sums to what the units `units` have of the positions `those`.
+/// An image of so many pixels has its sums read once an image at less cost than a copy of what is added.
+enum { PIXELS = 128 };
+
+/// Sets sums to what the units `units` have of the positions `those`. dY of large images is read where it is, some positions of one at a time.
 static void sum_positions(const gradient_job *job, span units, span those, float *sums, float *workspace) {
   const lattice *l = &job->l;
-  long columns = columns_of(job->conv), unit = numbers_of_unit(l), some = units_at_a_time(l);
+  long columns = columns_of(job->conv), unit = numbers_of_unit(l), some = units_at_a_time(l), lanes = channels_of_unit(l);
+  long image = l->rows * l->columns, most = POSITIONS;
+  int in_place = writes_in_place(l) && image >= PIXELS;
+  if (in_place) most = ceil_div(image, ceil_div(image, POSITIONS));
   float *rows = workspace, *dy = rows + POSITIONS * some * unit;
-  for (long first = those.first; first < those.last; first += POSITIONS) {
-    span now = {first, min_long(first + POSITIONS, those.last)};
+  span now;
+  for (now.first = those.first; now.first < those.last; now.first = now.last) {
+    now.last = min_long(now.first + most, those.last);
+    if (in_place) now.last = min_long(now.last, (now.first / image + 1) * image);
     long count = now.last - now.first;
-    read_dy(job, now, dy);
+    if (!in_place) read_dy(job, now, dy);
     for (long begin = units.first; begin < units.last; begin += some) {
       span of = {begin, min_long(begin + some, units.last)};
-      long numbers = (of.last - of.first) * unit, lanes = channels_of_unit(l);
-      long row = lanes == 1 ? 1 : numbers, column = lanes == 1 ? count : 1;
+      long numbers = (of.last - of.first) * unit, row = lanes == 1 ? 1 : numbers, column = lanes == 1 ? count : 1;
       ck_float_operands.read(l, job->x, l->channels, (span){of.first * lanes, of.last * lanes}, now, rows, row, column);
-      ck_gemm(
-        numbers, columns, count, rows, column, row, dy, sums + begin * unit * columns, columns, first > those.first);
+      float *c = sums + begin * unit * columns;
+      int accumulate = now.first > those.first;
+      if (in_place)
+        ck_gemm_of_blocks(&(ck_blocks_gemm){
+          .m = numbers, .n = columns, .k = count, .a = rows, .a_row = column, .a_column = row,
+          .b = job->dy + corner_of(l, place_of(l, now.first)), .b_block = 16 * image, .c = c, .c_row = columns,
+          .c_block = 16, .accumulate = accumulate});
+      else
+        ck_gemm(numbers, columns, count, rows, column, row, dy, c, columns, accumulate);
     }
   }
 }
 
-/// Whether X and dY can be read where they are, and an image has so many pixels, or sums are so near, that reading sums once an image costs less
-/// than copying.
+/// Whether X and dY are both read where they are.
 static int sums_in_place(const lattice *l) {
-  enum { PIXELS = 128, NEAR = 1 << 13 };
+  enum { NEAR = 1 << 13 };  // sums that the first-level cache keeps
   return reads_in_place(l) && writes_in_place(l) &&
          (l->rows * l->columns >= PIXELS || l->channels * l->results <= NEAR);
 }
 
-/// The same where X and dY are read where they are: 16 channels by two blocks of outputs at a time.
+/// The same where they are: 16 channels by two blocks of outputs at a time.
 static void sum_in_place(const gradient_job *job, span blocks, span those, float *sums) {
   const lattice *l = &job->l;
   long columns = l->results, image = l->rows * l->columns;
