@@ -145,6 +145,22 @@ struct DirectOracle {
   }
 }
 
+extension DirectOracle {
+  /// Runs `backwardData(dy, residual, dx)` and `backwardWeights(x, dy, dw)`.
+  func expectGradients(
+    _ backwardData: (UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void,
+    _ backwardWeights: (UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>) -> Void
+  ) {
+    let foundDx = Guarded(inputResidual), foundDw = Guarded(empty: w.count)
+    let (source, upstream) = (Guarded(x), Guarded(dy))
+    backwardData(upstream.pointer, foundDx.pointer, foundDx.pointer)
+    #expect(foundDx.values == dx)
+    backwardWeights(source.pointer, upstream.pointer, foundDw.pointer)
+    #expect(foundDw.values == dw)
+    for buffer in [source, upstream, foundDx, foundDw] { #expect(buffer.isIntact) }
+  }
+}
+
 extension KernelTests {
   @Test(arguments: DirectCase.table) func direct(_ k: DirectCase) {
     let o = DirectOracle(k)
@@ -159,16 +175,12 @@ extension KernelTests {
       let turned = Guarded(empty: ck_direct_backward_data_weights(&conv))
       let dataWorkspace = Guarded(empty: ck_direct_backward_data_workspace(&conv))
       ck_direct_pack_backward(&conv, o.w, turned.pointer)
-      let dx = Guarded(o.inputResidual)
-      ck_direct_backward_data(&conv, o.dy, turned.pointer, dx.pointer, dx.pointer, dataWorkspace.pointer)
-      #expect(dx.values == o.dx)
-
       let weightsWorkspace = Guarded(empty: ck_direct_backward_weights_workspace(&conv))
-      let dw = Guarded(empty: o.w.count)
-      ck_direct_backward_weights(&conv, o.x, o.dy, dw.pointer, weightsWorkspace.pointer)
-      #expect(dw.values == o.dw)
+      o.expectGradients(
+        { ck_direct_backward_data(&conv, $0, turned.pointer, $1, $2, dataWorkspace.pointer) },
+        { ck_direct_backward_weights(&conv, $0, $1, $2, weightsWorkspace.pointer) })
 
-      for buffer in [packed, turned, workspace, dataWorkspace, weightsWorkspace, dx, dw] { #expect(buffer.isIntact) }
+      for buffer in [packed, turned, workspace, dataWorkspace, weightsWorkspace] { #expect(buffer.isIntact) }
     }
   }
 }

@@ -13,8 +13,8 @@ extension ConvolutionKernel {
     var conv = conv
     let weights = ck_bf16_winograd_weights(&conv)
     let readsRounded = problem.weights == .rounded && problem.direction == .forward && weights == 0
-    return rounding(
-      problem, "winograd bfloat16", conv, readsRounded: readsRounded,
+    return family(
+      problem, .bfloat16, "winograd bfloat16", conv, readsRounded: readsRounded,
       forward: .init(
         weights: weights, scratch: ck_bf16_winograd_forward_workspace(&conv), pack: ck_bf16_winograd_transform,
         run: { [run = readsRounded ? ck_bf16_winograd_forward_of_words : ck_bf16_winograd_forward] in
@@ -31,8 +31,8 @@ extension ConvolutionKernel {
   private static func directBFloat16(_ problem: ConvolutionProblem) -> ConvolutionKernel {
     var conv = problem.directDescription
     let readsRounded = problem.weights == .rounded && problem.direction == .forward
-    return rounding(
-      problem, "direct bfloat16", conv, readsRounded: readsRounded,
+    return family(
+      problem, .bfloat16, "direct bfloat16", conv, readsRounded: readsRounded,
       forward: .init(
         weights: readsRounded ? 0 : ck_bf16_direct_weights(&conv), scratch: ck_bf16_direct_forward_workspace(&conv),
         pack: ck_bf16_direct_pack, readsParts: true, run: ck_bf16_direct_forward),
@@ -41,54 +41,5 @@ extension ConvolutionKernel {
         pack: ck_bf16_direct_pack_backward, run: { ck_bf16_direct_backward_data($0, $1.x, $2, $4, $5, $6) }),
       weightGradient: .init(
         scratch: ck_bf16_direct_backward_weights_workspace(&conv), run: ck_bf16_direct_backward_weights))
-  }
-
-  // MARK: What both families have in common
-
-  private typealias Floats = UnsafePointer<Float>
-
-  /// Forward, and the gradient of the input, which has no bias.
-  private struct Product<Description> {
-    /// Bytes of packed weights; 0 where they are used as they are.
-    var weights: Int
-    var scratch: Int
-    var pack: (UnsafePointer<Description>, Floats, UnsafeMutableRawPointer) -> Void
-    var readsParts = false
-    /// (conv, x, weights, bias, addend, y, scratch)
-    var run:
-      (
-        UnsafePointer<Description>, ck_parts, UnsafeRawPointer, Floats?, Floats?, UnsafeMutablePointer<Float>,
-        UnsafeMutableRawPointer
-      ) -> Void
-  }
-
-  private struct WeightGradient<Description> {
-    var scratch: Int
-    /// (conv, x, dy, dw, scratch)
-    var run: (UnsafePointer<Description>, Floats, Floats, UnsafeMutablePointer<Float>, UnsafeMutableRawPointer) -> Void
-  }
-
-  private static func rounding<Description>(
-    _ problem: ConvolutionProblem, _ name: String, _ conv: Description, readsRounded: Bool = false,
-    forward: Product<Description>,
-    inputGradient: Product<Description>, weightGradient: WeightGradient<Description>
-  ) -> ConvolutionKernel {
-    guard problem.direction != .weightGradient else {
-      return ConvolutionKernel(
-        algorithm: .bfloat16, name: name, scratchByteCount: weightGradient.scratch,
-        run: { o, scratch in
-          let dy = o.weights.assumingMemoryBound(to: Float.self)
-          withUnsafePointer(to: conv) { weightGradient.run($0, o.source, dy, o.target, scratch) }
-          problem.sumBias(o)
-        })
-    }
-    let product = problem.direction == .forward ? forward : inputGradient
-    return ConvolutionKernel(
-      algorithm: .bfloat16, name: name, packedByteCount: product.weights, scratchByteCount: product.scratch,
-      readsParts: product.readsParts, readsRounded: readsRounded,
-      pack: { w, packed, _ in withUnsafePointer(to: conv) { product.pack($0, w, packed) } },
-      run: { o, scratch in
-        withUnsafePointer(to: conv) { product.run($0, o.parts, o.weights, o.bias, o.addend, o.target, scratch) }
-      })
   }
 }

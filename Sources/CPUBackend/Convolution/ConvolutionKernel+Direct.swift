@@ -4,52 +4,23 @@ import TensorGraph
 extension ConvolutionKernel {
   /// Our matrix products over all positions: every shape.
   static func direct(_ problem: ConvolutionProblem) -> ConvolutionKernel {
-    var description = problem.directDescription
-    let conv = description
+    var conv = problem.directDescription
     let float = MemoryLayout<Float>.stride
-    func floats(_ raw: UnsafeMutableRawPointer) -> UnsafeMutablePointer<Float> {
-      raw.assumingMemoryBound(to: Float.self)
-    }
-
-    switch problem.direction {
-    case .forward:
-      return ConvolutionKernel(
-        algorithm: .direct, name: "direct", packedByteCount: ck_direct_forward_weights(&description) * float,
-        scratchByteCount: ck_direct_forward_workspace(&description) * float,
-        readsParts: problem.inputLayout == .blocked,
-        pack: { w, packed, _ in withUnsafePointer(to: conv) { ck_direct_pack($0, w, floats(packed)) } },
-        run: { o, scratch in
-          withUnsafePointer(to: conv) {
-            ck_direct_forward($0, o.parts, floats(o.weights), o.bias, o.addend, o.target, floats(scratch))
-          }
-        })
-    case .inputGradient:
-      return ConvolutionKernel(
-        algorithm: .direct, name: "direct", packedByteCount: ck_direct_backward_data_weights(&description) * float,
-        scratchByteCount: ck_direct_backward_data_workspace(&description) * float,
-        pack: { w, packed, _ in withUnsafePointer(to: conv) { ck_direct_pack_backward($0, w, floats(packed)) } },
-        run: { o, scratch in
-          withUnsafePointer(to: conv) {
-            ck_direct_backward_data($0, o.source, floats(o.weights), o.addend, o.target, floats(scratch))
-          }
-        })
-    case .weightGradient:
-      return ConvolutionKernel(
-        algorithm: .direct, name: "direct",
-        scratchByteCount: ck_direct_backward_weights_workspace(&description) * float,
-        run: { o, scratch in
-          withUnsafePointer(to: conv) {
-            ck_direct_backward_weights($0, o.source, floats(o.weights), o.target, floats(scratch))
-          }
-          problem.sumBias(o)
-        })
-    }
+    return family(
+      problem, .direct, "direct", conv,
+      forward: .init(
+        weights: ck_direct_forward_weights(&conv) * float, scratch: ck_direct_forward_workspace(&conv) * float,
+        pack: { ck_direct_pack($0, $1, $2.floats) }, readsParts: problem.inputLayout == .blocked,
+        run: { ck_direct_forward($0, $1, $2.floats, $3, $4, $5, $6.floats) }),
+      inputGradient: .init(
+        weights: ck_direct_backward_data_weights(&conv) * float,
+        scratch: ck_direct_backward_data_workspace(&conv) * float,
+        pack: { ck_direct_pack_backward($0, $1, $2.floats) },
+        run: { ck_direct_backward_data($0, $1.x, $2.floats, $4, $5, $6.floats) }),
+      weightGradient: .init(
+        scratch: ck_direct_backward_weights_workspace(&conv) * float,
+        run: { ck_direct_backward_weights($0, $1, $2, $3, $4.floats) }))
   }
-}
-
-extension ConvolutionKernel.Operands {
-  /// x, in one part or two.
-  var parts: ck_parts { ck_parts(x: source, rest: rest?.x, first: rest?.after ?? 0) }
 }
 
 extension ConvolutionProblem {
@@ -64,7 +35,7 @@ extension ConvolutionProblem {
   /// db = Σ dy, where a run asks for it.
   func sumBias(_ o: ConvolutionKernel.Operands) {
     guard let db = o.biasGradient else { return }
-    let dy = o.weights.assumingMemoryBound(to: Float.self)
-    ck_channel_sums(dy, db, output[0], output[1], output[2] * output[3], outputLayout == .blocked ? 1 : 0)
+    ck_channel_sums(
+      o.weights.floats, db, output[0], output[1], output[2] * output[3], outputLayout == .blocked ? 1 : 0)
   }
 }

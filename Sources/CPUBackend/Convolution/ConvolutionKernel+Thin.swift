@@ -24,13 +24,11 @@ extension ConvolutionKernel {
     return ConvolutionKernel(
       algorithm: .thin, name: "thin", packedByteCount: weights, scratchByteCount: workspace,
       pack: { [conv] w, packed, _ in
-        withUnsafePointer(to: conv) { ck_thin_pack($0, w, packed.assumingMemoryBound(to: Float.self)) }
+        withUnsafePointer(to: conv) { ck_thin_pack($0, w, packed.floats) }
       },
       run: { [conv] o, scratch in
         withUnsafePointer(to: conv) {
-          ck_thin_forward(
-            $0, o.source, o.weights.assumingMemoryBound(to: Float.self), o.bias, o.addend, o.target,
-            scratch.assumingMemoryBound(to: Float.self))
+          ck_thin_forward($0, o.source, o.weights.floats, o.bias, o.addend, o.target, scratch.floats)
         }
       })
   }
@@ -42,11 +40,8 @@ extension ConvolutionKernel {
     return ConvolutionKernel(
       algorithm: .thin, name: first.name, scratchByteCount: byteCount + first.scratchByteCount,
       run: { o, scratch in
-        let (turned, dy) = (
-          scratch.assumingMemoryBound(to: Float.self), o.weights.assumingMemoryBound(to: Float.self)
-        )
-        first.run(.init(source: dy, weights: o.source, target: turned), scratch + byteCount)
-        exchanged.turn(turned, to: o.target)
+        first.run(.init(source: o.weights.floats, weights: o.source, target: scratch.floats), scratch + byteCount)
+        exchanged.turn(scratch.floats, to: o.target)
         problem.sumBias(o)
       })
   }
