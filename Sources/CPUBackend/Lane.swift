@@ -83,7 +83,7 @@ final class Exchange {
     let count = type.shape.count
     switch type.dtype {
     case .float:
-      let floats = UnsafeBufferPointer(start: source.assumingMemoryBound(to: Float.self), count: count)
+      let floats = UnsafeBufferPointer(start: source.floats, count: count)
       outputs[name] = TensorData(Array(floats), shape: type.shape)
     case .int32:
       let integers = UnsafeBufferPointer(start: source.assumingMemoryBound(to: Int32.self), count: count)

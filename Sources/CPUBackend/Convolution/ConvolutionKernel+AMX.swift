@@ -49,7 +49,7 @@ extension ConvolutionKernel {
           withPrologue(o.prologue) { prologue in
             withUnsafePointer(to: conv) {
               ck_amx_conv_backward_weights(
-                $0, o.target, o.biasGradient, o.source, prologue, o.weights.assumingMemoryBound(to: Float.self), scratch
+                $0, o.target, o.biasGradient, o.source, prologue, o.weights.floats, scratch
               )
             }
           }

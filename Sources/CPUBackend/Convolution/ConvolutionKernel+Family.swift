@@ -56,11 +56,3 @@ extension ConvolutionKernel.Operands {
   /// x, in one part or two.
   fileprivate var parts: ck_parts { ck_parts(x: source, rest: rest?.x, first: rest?.after ?? 0) }
 }
-
-extension UnsafeRawPointer {
-  var floats: UnsafePointer<Float> { assumingMemoryBound(to: Float.self) }
-}
-
-extension UnsafeMutableRawPointer {
-  var floats: UnsafeMutablePointer<Float> { assumingMemoryBound(to: Float.self) }
-}

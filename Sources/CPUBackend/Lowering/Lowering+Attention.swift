@@ -46,7 +46,7 @@ extension Lowering {
             ck_amx_attention_forward($0, q, k, v, o.floats, logSumExp.floats, scratch)
           } else {
             ck_attention_forward(
-              $0, q, k, v, o.floats, logSumExp.floats, scratch.assumingMemoryBound(to: Float.self))
+              $0, q, k, v, o.floats, logSumExp.floats, scratch.floats)
           }
         }
       })
@@ -77,7 +77,7 @@ extension Lowering {
             ck_amx_attention_backward($0, q, k, v, o, logSumExp.floats, dO, dq, dk, dv, scratch)
           } else {
             ck_attention_backward(
-              $0, q, k, v, o, logSumExp.floats, dO, dq, dk, dv, scratch.assumingMemoryBound(to: Float.self))
+              $0, q, k, v, o, logSumExp.floats, dO, dq, dk, dv, scratch.floats)
           }
         }
       })

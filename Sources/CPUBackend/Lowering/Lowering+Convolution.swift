@@ -166,7 +166,7 @@ extension Lowering {
       emit(
         Step(label: "pack weights", reads: [master], writes: [packed], scratch: widened + kernel.scratchByteCount) {
           scratch in
-          let floats = isRounded ? scratch.assumingMemoryBound(to: Float.self) : master.floats
+          let floats = isRounded ? scratch.floats : master.floats
           if isRounded { ck_widen_pairs(master.words, floats, count / 32) }
           kernel.pack(floats, packed.raw, scratch + widened)
         })

@@ -51,7 +51,7 @@ extension Lowering {
       label: "product of weights", reads: [a.buffer, b.buffer], writes: [y],
       scratch: (m * k + n * k) * MemoryLayout<Float>.stride, flops: 2 * Double(m) * Double(n) * Double(k)
     ) { scratch in
-      let scratch = scratch.assumingMemoryBound(to: Float.self)
+      let scratch = scratch.floats
       func rows(_ x: (buffer: Buffer, shape: Shape, turn: Bool), at place: UnsafeMutablePointer<Float>)
         -> UnsafePointer<Float>
       {
@@ -95,6 +95,6 @@ struct Matmul {
         transposeA ? 1 : 0, transposeB ? 1 : 0, m, n, k, 1, a, transposeA ? m : k, b, transposeB ? k : n, 0, y, n,
         rounds ? 1 : 0, scratch)
     }
-    ck_matmul(transposeA ? 1 : 0, transposeB ? 1 : 0, m, n, k, a, b, y, scratch.assumingMemoryBound(to: Float.self))
+    ck_matmul(transposeA ? 1 : 0, transposeB ? 1 : 0, m, n, k, a, b, y, scratch.floats)
   }
 }

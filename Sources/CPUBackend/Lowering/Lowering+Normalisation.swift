@@ -41,7 +41,7 @@ extension Lowering {
         withUnsafePointer(to: description) {
           ck_group_norm_forward_of_parts(
             $0, x, shift?.floats, gamma.floats, beta.floats, y.floats, mean.floats, rstd.floats,
-            scratch.assumingMemoryBound(to: Float.self))
+            scratch.floats)
         }
       })
   }
@@ -81,7 +81,7 @@ extension Lowering {
         withUnsafePointer(to: description) {
           ck_group_norm_statistics(
             $0, x.floats, shift?.floats, gamma.floats, beta.floats, mean.floats, rstd.floats, scale.floats,
-            offset.floats, scratch.assumingMemoryBound(to: Float.self))
+            offset.floats, scratch.floats)
         }
       })
     deferNorm(node.results[0], DeferredNorm(x: x, scale: scale, shift: offset, silu: norm.silu))
@@ -112,7 +112,7 @@ extension Lowering {
         withUnsafePointer(to: description) {
           ck_group_norm_backward(
             $0, x.floats, shift?.floats, gamma.floats, beta.floats, mean.floats, rstd.floats, dy.floats, add?.floats,
-            dx.floats, dgamma.floats, dbeta.floats, dshift?.floats, scratch.assumingMemoryBound(to: Float.self))
+            dx.floats, dgamma.floats, dbeta.floats, dshift?.floats, scratch.floats)
         }
       })
   }

@@ -51,7 +51,7 @@ final class Buffer {
     return base + offset
   }
 
-  var floats: UnsafeMutablePointer<Float> { raw.assumingMemoryBound(to: Float.self) }
+  var floats: UnsafeMutablePointer<Float> { raw.floats }
   var words: UnsafeMutablePointer<UInt32> { raw.assumingMemoryBound(to: UInt32.self) }
   var integers: UnsafeMutablePointer<Int32> { raw.assumingMemoryBound(to: Int32.self) }
 }
@@ -83,4 +83,12 @@ struct Step {
     }
     return step
   }
+}
+
+extension UnsafeRawPointer {
+  var floats: UnsafePointer<Float> { assumingMemoryBound(to: Float.self) }
+}
+
+extension UnsafeMutableRawPointer {
+  var floats: UnsafeMutablePointer<Float> { assumingMemoryBound(to: Float.self) }
 }
